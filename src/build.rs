@@ -1,0 +1,27 @@
+//! Tells the linker and the program where the `CPython` that it is built against lives.
+//!
+//! The binary must start with no `LD_LIBRARY_PATH`, so it carries run paths: `$ORIGIN/../lib` first (an image, or an
+//! interpreter that rwsgi was installed into), then the directory found at build time.
+
+/// The interpreter behind the one that was named, without the virtual environment or the shim in front of it.
+const BASE_EXECUTABLE: &str =
+    "import os, sys\nprint(os.path.realpath(getattr(sys, '_base_executable', sys.executable)))\n";
+
+fn main() {
+    println!("cargo::rerun-if-changed=src/build.rs");
+    let python = pyo3_build_config::get();
+    assert!(
+        python.shared(),
+        "rwsgi embeds CPython and needs its shared library, which this interpreter was built without.\n\
+         Point PYO3_PYTHON at one built with --enable-shared (Debian's python3 with libpython3-dev, pyenv with \
+         PYTHON_CONFIGURE_OPTS=--enable-shared)."
+    );
+    println!("cargo::rustc-link-arg=-Wl,-rpath,$ORIGIN/../lib");
+    if let Some(directory) = python.lib_dir() {
+        println!("cargo::rustc-link-arg=-Wl,-rpath,{directory}");
+    }
+    // Extension modules resolve the C API against the process. libpython exports it, so nothing else is needed here.
+    let executable = python.run_python_script(BASE_EXECUTABLE).unwrap_or_default();
+    println!("cargo::rustc-env=RWSGI_PYTHON_VERSION={}.{}", python.version().major, python.version().minor);
+    println!("cargo::rustc-env=RWSGI_BASE_PYTHON={}", executable.trim());
+}

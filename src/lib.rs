@@ -1,0 +1,15 @@
+//! rwsgi serves WSGI apps from an embedded `CPython`, and packages them into slim container images.
+//!
+//! The modules stand in layers; each uses only rows below its own, and a test keeps it so.
+//!
+//! ```text
+//! 4  cli          one short file a command; the only place that prints to the terminal
+//! 3  worker       joins http and python        image       joins plan and sinks
+//! 2  http, python                              image sinks
+//! 1  wsgi, telemetry, net                      image project, plan, layers, closure, ignore
+//! 0  settings, exit, sys
+//! ```
+
+pub mod cli;
+pub mod exit;
+pub mod image;
