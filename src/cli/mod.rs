@@ -6,10 +6,10 @@ use std::{ffi::OsString, process::ExitCode};
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
-use crate::exit::Fatal;
+use crate::{exit::Fatal, python};
 
 #[derive(Parser)]
-#[command(name = "rwsgi", version)]
+#[command(name = "rwsgi")]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -18,22 +18,49 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Dockerize(dockerize::Arguments),
+    /// Run the embedded Python, with its own options, as `python` would.
+    #[command(disable_help_flag = true)]
+    Python {
+        /// What `python` takes: options, -c CODE, -m MODULE, FILE.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
 }
 
 /// Runs what `args` (with the program's name first) ask for.
 pub fn run(args: Vec<OsString>) -> ExitCode {
-    let matches = match Arguments::command().try_get_matches_from(args) {
+    if args.first().is_some_and(|program| python::command::called_as_python(program)) {
+        return ended(python::command::run_as_called(args));
+    }
+    // Everything behind `python` is the interpreter's, also what clap would take for an option of ours.
+    if args.get(1).is_some_and(|command| command == "python") {
+        return match python::command::run(args.into_iter().skip(2)) {
+            Ok(code) => ended(code),
+            Err(fatal) => fail(&fatal),
+        };
+    }
+    let version = format!("{} (CPython {})", env!("CARGO_PKG_VERSION"), python::full_version());
+    let matches = match Arguments::command().version(version).try_get_matches_from(args) {
         Ok(matches) => matches,
         Err(error) => error.exit(),
     };
     let outcome = match Arguments::from_arg_matches(&matches) {
         Ok(Arguments { command: Command::Dockerize(arguments) }) => dockerize::run(&arguments),
+        Ok(Arguments { command: Command::Python { args } }) => match python::command::run(args.into_iter()) {
+            Ok(code) => return ended(code),
+            Err(fatal) => Err(fatal),
+        },
         Err(error) => error.exit(),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(fatal) => fail(&fatal),
     }
+}
+
+/// An interpreter's exit code as the process's.
+fn ended(code: i32) -> ExitCode {
+    ExitCode::from(u8::try_from(code).unwrap_or(1))
 }
 
 #[expect(clippy::print_stderr, reason = "this is where the program speaks to the terminal")]

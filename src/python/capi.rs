@@ -1,0 +1,94 @@
+//! The calls into the C API that PyO3 offers no safe way to make.
+
+use std::{
+    ffi::{CStr, CString, OsString, c_int},
+    mem::MaybeUninit,
+    os::unix::ffi::OsStringExt as _,
+    path::Path,
+    ptr,
+};
+
+use pyo3::ffi;
+
+/// The version of the library that is loaded, `3.11.7` say.
+pub fn full_version() -> &'static str {
+    // SAFETY: Py_GetVersion may be called before the interpreter starts.
+    let text = unsafe { ffi::Py_GetVersion() };
+    // SAFETY: it returns a static, null-terminated string.
+    let text = unsafe { CStr::from_ptr(text) };
+    text.to_str().ok().and_then(|text| text.split(' ').next()).unwrap_or(super::VERSION)
+}
+
+/// Behaves as `python` with these arguments (the program's name first) and returns its exit code.
+pub fn run_main(args: Vec<OsString>) -> c_int {
+    let args = c_strings(args);
+    let mut pointers: Vec<_> = args.iter().map(|arg| arg.as_ptr().cast_mut()).collect();
+    let count = c_int::try_from(pointers.len()).unwrap_or(c_int::MAX);
+    pointers.push(ptr::null_mut());
+    // SAFETY: `pointers` holds `count` live C strings and a final null, and Py_BytesMain does not write to them.
+    unsafe { ffi::Py_BytesMain(count, pointers.as_mut_ptr()) }
+}
+
+/// Starts the interpreter as `executable` would start it, with `args` as `sys.argv`.
+///
+/// The calling thread becomes Python's main thread and is detached from it on return.
+pub fn initialize(executable: &Path, args: Vec<OsString>) -> Result<(), String> {
+    let executable = c_strings(vec![executable.as_os_str().to_owned()]);
+    let args = c_strings(args);
+    let mut pointers: Vec<_> = args.iter().map(|arg| arg.as_ptr()).collect();
+    let mut config = MaybeUninit::<ffi::PyConfig>::zeroed();
+    let config = config.as_mut_ptr();
+    // SAFETY: `config` is valid for writes, and this call fills it in.
+    unsafe { ffi::PyConfig_InitPythonConfig(config) };
+    // SAFETY: the call above has made every field valid, and nothing else refers to them.
+    let fields = unsafe { &mut *config };
+    fields.parse_argv = 0;
+    // Signals are the worker's: Python would turn SIGINT into a KeyboardInterrupt in whatever request runs.
+    fields.install_signal_handlers = 0;
+    let program_name = &raw mut fields.program_name;
+    let count = isize::try_from(pointers.len()).unwrap_or(isize::MAX);
+    // SAFETY: `program_name` is a field of `config`, the string is live and null-terminated.
+    let mut status = unsafe { ffi::PyConfig_SetBytesString(config, program_name, executable[0].as_ptr()) };
+    if !failed(status) {
+        // SAFETY: `pointers` holds `count` live C strings, which are copied.
+        status = unsafe { ffi::PyConfig_SetBytesArgv(config, count, pointers.as_mut_ptr()) };
+    }
+    if !failed(status) {
+        // SAFETY: the configuration is complete, and the interpreter starts once in a process.
+        status = unsafe { ffi::Py_InitializeFromConfig(config) };
+    }
+    // SAFETY: the interpreter keeps its own copy, and `config` is not used again.
+    unsafe { ffi::PyConfig_Clear(config) };
+    if failed(status) {
+        return Err(message(status));
+    }
+    // SAFETY: this thread is attached since initialisation. PyO3 attaches it again when it is needed.
+    unsafe { ffi::PyEval_SaveThread() };
+    Ok(())
+}
+
+/// Runs what Python does at its end: waits for its non-daemon threads, then `atexit`. To be called on the main thread.
+pub fn finalize() {
+    // SAFETY: the thread that initialised Python and was detached by `initialize` attaches again, and stays so.
+    unsafe { ffi::PyGILState_Ensure() };
+    // SAFETY: attached, on the main thread, and no other thread of ours touches Python from here on.
+    unsafe { ffi::Py_FinalizeEx() };
+}
+
+fn failed(status: ffi::PyStatus) -> bool {
+    // SAFETY: reads the value that it is given.
+    unsafe { ffi::PyStatus_Exception(status) != 0 }
+}
+
+fn message(status: ffi::PyStatus) -> String {
+    if status.err_msg.is_null() {
+        return "no reason given".to_owned();
+    }
+    // SAFETY: a status that is an error points to a static, null-terminated string.
+    unsafe { CStr::from_ptr(status.err_msg) }.to_string_lossy().into_owned()
+}
+
+/// Arguments of a process hold no null byte, so none is lost here.
+fn c_strings(args: Vec<OsString>) -> Vec<CString> {
+    args.into_iter().filter_map(|arg| CString::new(arg.into_vec()).ok()).collect()
+}

@@ -1,0 +1,13 @@
+//! The embedded `CPython`: which environment it sees, how it starts, and how it calls a WSGI app.
+//!
+//! Knows neither sockets nor HTTP; the worker joins the two.
+
+#[expect(unsafe_code, reason = "starting, running and ending an interpreter have no safe interface in PyO3")]
+mod capi;
+pub mod command;
+pub mod environment;
+
+/// The version that rwsgi is built against, `major.minor`.
+pub const VERSION: &str = env!("RWSGI_PYTHON_VERSION");
+
+pub use capi::full_version;
