@@ -12,5 +12,12 @@
 
 pub mod cli;
 pub mod exit;
+pub mod http;
 pub mod image;
+pub mod net;
 pub mod python;
+pub mod settings;
+pub mod sys;
+pub mod telemetry;
+pub mod worker;
+pub mod wsgi;

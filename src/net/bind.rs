@@ -1,0 +1,116 @@
+//! The text of a `--bind`, parsed as gunicorn's `util.parse_address` does.
+
+use std::{fmt, path::PathBuf};
+
+use crate::exit::Fatal;
+
+/// The port when a `--bind` names none (gunicorn).
+const DEFAULT_PORT: u16 = 8000;
+
+/// An address to listen at.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Bind {
+    /// A TCP port of a host, which may be a name.
+    Tcp(String, u16),
+    /// A unix socket in the file system.
+    Unix(PathBuf),
+    /// A unix socket in Linux's abstract namespace, without the leading `@`.
+    Abstract(String),
+}
+
+impl std::str::FromStr for Bind {
+    type Err = Fatal;
+
+    fn from_str(text: &str) -> Result<Self, Fatal> {
+        if let Some(path) = text.strip_prefix("unix:") {
+            return match path.strip_prefix('@') {
+                Some("") => Err(invalid(text, "unix:@NAME needs a name")),
+                Some(name) => Ok(Self::Abstract(name.to_owned())),
+                None if path.trim_start_matches('/').is_empty() => Err(invalid(text, "unix:PATH needs a path")),
+                // unix:///run/app.sock is written as well; both name /run/app.sock.
+                None => Ok(Self::Unix(PathBuf::from(path.strip_prefix("//").unwrap_or(path)))),
+            };
+        }
+        let address = text.strip_prefix("tcp://").unwrap_or(text);
+        let (host, port) = if let Some(rest) = address.strip_prefix('[') {
+            let (host, rest) =
+                rest.split_once(']').ok_or_else(|| invalid(text, "the ] of the IPv6 address is missing"))?;
+            match rest.strip_prefix(':') {
+                Some(port) => (host, Some(port)),
+                None if rest.is_empty() => (host, None),
+                None => return Err(invalid(text, "after ] only :PORT may follow")),
+            }
+        } else {
+            match address.split_once(':') {
+                Some((_, rest)) if rest.contains(':') => {
+                    return Err(invalid(text, "write an IPv6 address in brackets, [::1]:8000"));
+                }
+                Some((host, port)) => (host, Some(port)),
+                None => (address, None),
+            }
+        };
+        let port = match port {
+            Some(port) => port.parse().map_err(|_| invalid(text, "the port is not a number from 0 to 65535"))?,
+            None => DEFAULT_PORT,
+        };
+        let host = if host.is_empty() { "0.0.0.0" } else { host };
+        Ok(Self::Tcp(host.to_ascii_lowercase(), port))
+    }
+}
+
+fn invalid(text: &str, reason: &str) -> Fatal {
+    Fatal::new(format!("The address {text:?} of --bind cannot be used: {reason}."))
+}
+
+impl fmt::Display for Bind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(host, port) if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Self::Tcp(host, port) => write!(f, "{host}:{port}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Abstract(name) => write!(f, "unix:@{name}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Bind;
+
+    fn parse(text: &str) -> Result<String, String> {
+        text.parse::<Bind>().map(|bind| format!("{bind:?}")).map_err(|fatal| fatal.to_string())
+    }
+
+    #[test]
+    fn every_form_of_gunicorns_is_understood() {
+        for (text, expected) in [
+            ("0.0.0.0:5000", r#"Tcp("0.0.0.0", 5000)"#),
+            ("localhost", r#"Tcp("localhost", 8000)"#),
+            (":5000", r#"Tcp("0.0.0.0", 5000)"#),
+            ("[::1]:80", r#"Tcp("::1", 80)"#),
+            ("[::1]", r#"Tcp("::1", 8000)"#),
+            ("tcp://LOCALHOST:1", r#"Tcp("localhost", 1)"#),
+            ("unix:/run/app.sock", r#"Unix("/run/app.sock")"#),
+            ("unix:///run/app.sock", r#"Unix("/run/app.sock")"#),
+            ("unix:app.sock", r#"Unix("app.sock")"#),
+            ("unix:@app", r#"Abstract("app")"#),
+        ] {
+            assert_eq!(parse(text).as_deref(), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_bound_is_refused_with_the_reason() {
+        for (text, reason) in [
+            ("localhost:http", "the port is not a number from 0 to 65535"),
+            ("localhost:65536", "the port is not a number from 0 to 65535"),
+            ("::1", "write an IPv6 address in brackets, [::1]:8000"),
+            ("[::1", "the ] of the IPv6 address is missing"),
+            ("[::1]80", "after ] only :PORT may follow"),
+            ("unix:", "unix:PATH needs a path"),
+            ("unix:@", "unix:@NAME needs a name"),
+        ] {
+            assert_eq!(parse(text), Err(format!("The address {text:?} of --bind cannot be used: {reason}.")));
+        }
+    }
+}
