@@ -1,0 +1,83 @@
+//! Where HTTP and the app meet: a request, the way to read its body, and the way to answer.
+
+use std::{net::IpAddr, sync::Arc};
+
+use bytes::Bytes;
+
+use super::{Head, Origin};
+
+/// Something that answers requests.
+pub trait App: Send + Sync + 'static {
+    /// Takes a request on. Must not block: it is called where connections live.
+    fn call(&self, call: Call);
+}
+
+/// One request with everything that is needed to answer it.
+pub struct Call {
+    /// What was asked.
+    pub request: Request,
+    /// The request's body.
+    pub body: Box<dyn BodyReader>,
+    /// The way to answer. Dropped without an answer, it tells the client that the server failed.
+    pub responder: Box<dyn Responder>,
+}
+
+/// The head of a request, and where it came from.
+#[derive(Debug)]
+pub struct Request {
+    /// Method, target, version and header fields.
+    pub parts: http::request::Parts,
+    /// The client's address and port; none on a unix socket.
+    pub peer: Option<(IpAddr, u16)>,
+    /// The listener that it came through.
+    pub origin: Arc<Origin>,
+}
+
+/// A version as `SERVER_PROTOCOL` and the access log write it.
+pub fn protocol(version: http::Version) -> &'static str {
+    match version {
+        http::Version::HTTP_10 => "HTTP/1.0",
+        http::Version::HTTP_2 => "HTTP/2",
+        _ => "HTTP/1.1",
+    }
+}
+
+/// Reads a request's body.
+pub trait BodyReader: Send {
+    /// The next piece, `None` at the end. Blocks until there is one.
+    ///
+    /// # Errors
+    /// The body ended early or was malformed: what was read so far is not the whole.
+    fn next(&mut self) -> Result<Option<Bytes>, BodyError>;
+
+    /// Whether `next` answers without waiting.
+    fn is_ready(&self) -> bool;
+}
+
+/// A request's body that did not come as it was announced.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("the request's body could not be read: {0}")]
+pub struct BodyError(pub String);
+
+/// Takes the answer to a request.
+pub trait Responder: Send {
+    /// Answers with a head and the whole body. Does not block.
+    fn complete(&mut self, head: Head, body: Bytes);
+
+    /// Begins an answer whose body follows through [`Responder::send`]. Does not block.
+    fn begin(&mut self, head: Head);
+
+    /// Sends a piece of the body; blocks while the client is slow.
+    ///
+    /// # Errors
+    /// The client is gone.
+    fn send(&mut self, piece: Bytes) -> Result<(), Gone>;
+
+    /// Ends the body well. Not called when the body breaks off: the client must not take it for the whole.
+    fn finish(&mut self);
+}
+
+/// The client does not wait for an answer any more.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("the client closed the connection")]
+pub struct Gone;

@@ -1,0 +1,15 @@
+//! PEP 3333 as plain functions and types: no socket, no interpreter.
+//!
+//! `http` hands a [`Call`] to an [`App`]; `python` answers it. The two meet only here.
+
+mod app;
+mod environ;
+mod exchange;
+mod input;
+mod response;
+
+pub use app::{App, BodyError, BodyReader, Call, Gone, Request, Responder, protocol};
+pub use environ::{Environ, Key, Origin, SERVER_SOFTWARE, fill, raw_uri};
+pub use exchange::{Exchange, ExchangeError, Flow};
+pub use input::Input;
+pub use response::{Head, HeadError};
