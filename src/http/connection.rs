@@ -1,0 +1,94 @@
+//! One connection: each of its requests becomes a call to the app, and the app's answer a response.
+
+use std::{convert::Infallible, net::IpAddr, sync::Arc};
+
+use hyper::{Request, Response, StatusCode, body::Incoming, header};
+use tokio::sync::oneshot;
+
+use super::{
+    request_body::RequestBody,
+    responder::{Answer, ChannelResponder},
+    response_body::{LogEntry, ResponseBody},
+};
+use crate::{
+    telemetry::access::AccessLog,
+    wsgi::{self, App, Call, Head, Origin},
+};
+
+/// What the requests of a connection have in common.
+#[derive(Clone)]
+pub struct Connection {
+    pub app: Arc<dyn App>,
+    pub origin: Arc<Origin>,
+    pub peer: Option<(IpAddr, u16)>,
+    pub access_log: Option<Arc<AccessLog>>,
+}
+
+impl Connection {
+    /// Says why a connection broke, where that was not simply the client's leaving.
+    pub fn ended(&self, error: &hyper::Error) {
+        let address = self.peer.map_or_else(|| "unix".to_owned(), |(address, _)| address.to_string());
+        if error.is_parse() {
+            tracing::warn!("Invalid request from ip={address}: {error}");
+        } else {
+            tracing::debug!("Connection from ip={address} ended: {error}");
+        }
+    }
+}
+
+/// Answers one request.
+pub async fn answer(
+    connection: Arc<Connection>,
+    request: Request<Incoming>,
+) -> Result<Response<ResponseBody>, Infallible> {
+    let (parts, incoming) = request.into_parts();
+    let log = connection.access_log.as_ref().map(|log| LogEntry::new(Arc::clone(log), connection.peer, &parts));
+    let head_request = parts.method == hyper::Method::HEAD;
+    let body = match RequestBody::receive(incoming).await {
+        Ok(body) => body,
+        Err(error) => {
+            // The framing is lost, so the connection cannot be used again.
+            tracing::debug!("{error}");
+            let (head, page) = Head::error_page(StatusCode::BAD_REQUEST);
+            let mut response = respond(Answer::complete(head, page), head_request, log);
+            response.headers_mut().insert(header::CONNECTION, header::HeaderValue::from_static("close"));
+            return Ok(response);
+        }
+    };
+    let (sender, answer) = oneshot::channel();
+    connection.app.call(Call {
+        request: wsgi::Request { parts, peer: connection.peer, origin: Arc::clone(&connection.origin) },
+        body: Box::new(body),
+        responder: Box::new(ChannelResponder::new(sender)),
+    });
+    // The sender is dropped without an answer when the call panics.
+    let answer = answer.await.unwrap_or_else(|_| {
+        let (head, page) = Head::error_page(StatusCode::INTERNAL_SERVER_ERROR);
+        Answer::complete(head, page)
+    });
+    Ok(respond(answer, head_request, log))
+}
+
+fn respond(answer: Answer, head_request: bool, log: Option<LogEntry>) -> Response<ResponseBody> {
+    let Answer { head, body } = answer;
+    let has_body = !head_request && head.status != StatusCode::NO_CONTENT && head.status != StatusCode::NOT_MODIFIED;
+    let body = ResponseBody::new(body, has_body, log.map(|log| log.with_status(head.status)));
+    let mut response = Response::new(body);
+    *response.status_mut() = head.status;
+    if !head.reason.is_empty()
+        && head.status.canonical_reason().is_none_or(|reason| reason.as_bytes() != head.reason)
+        && let Ok(reason) = hyper::ext::ReasonPhrase::try_from(head.reason)
+    {
+        response.extensions_mut().insert(reason);
+    }
+    let headers = response.headers_mut();
+    headers.reserve(head.fields.len() + 2);
+    headers.insert(header::SERVER, header::HeaderValue::from_static("rwsgi"));
+    if let Some(length) = head.content_length {
+        headers.insert(header::CONTENT_LENGTH, header::HeaderValue::from(length));
+    }
+    for (name, value) in head.fields {
+        headers.append(name, value);
+    }
+    response
+}

@@ -1,0 +1,162 @@
+//! Accepting connections, and ending them in order.
+
+use std::{io, sync::Arc, time::Duration};
+
+use hyper::server::conn::http1;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    server::graceful::GracefulShutdown,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, UnixListener},
+    sync::watch,
+    task::JoinSet,
+};
+
+use super::connection::{self, Connection};
+use crate::{
+    net::{Address, Listener, Socket},
+    telemetry::access::AccessLog,
+    wsgi::{App, Origin},
+};
+
+/// A client that does not get the head of a request across in this time is let go.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long to wait when no connection can be accepted, because descriptors have run out say.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// A server that accepts connections. All of its methods need the tokio runtime that the connections live on.
+pub struct Server {
+    accepting: JoinSet<()>,
+    stop: watch::Sender<bool>,
+    connections: Arc<GracefulShutdown>,
+}
+
+impl Server {
+    /// Begins to serve `app` at every listener.
+    ///
+    /// # Errors
+    /// A listener's socket cannot be used on this runtime.
+    pub fn start(
+        listeners: &[Listener],
+        script_name: &str,
+        app: &Arc<dyn App>,
+        access_log: Option<&Arc<AccessLog>>,
+    ) -> io::Result<Self> {
+        let mut server = Self { accepting: JoinSet::new(), stop: watch::channel(false).0, connections: Arc::default() };
+        for listener in listeners {
+            let connection = Connection {
+                app: Arc::clone(app),
+                origin: Arc::new(origin(listener.address(), script_name)),
+                peer: None,
+                access_log: access_log.map(Arc::clone),
+            };
+            let acceptor =
+                Acceptor { connection, connections: Arc::clone(&server.connections), stop: server.stop.subscribe() };
+            match listener.socket() {
+                Socket::Tcp(socket) => {
+                    let socket = TcpListener::from_std(socket.try_clone()?)?;
+                    server.accepting.spawn(acceptor.accept_tcp(socket));
+                }
+                Socket::Unix(socket) => {
+                    let socket = UnixListener::from_std(socket.try_clone()?)?;
+                    server.accepting.spawn(acceptor.accept_unix(socket));
+                }
+            }
+        }
+        Ok(server)
+    }
+
+    /// Stops accepting, after those that the kernel has accepted already, and returns once every request is answered.
+    pub async fn stop(mut self) {
+        // There is no receiver when every acceptor has ended, and then there is none to tell.
+        let _ = self.stop.send(true);
+        while self.accepting.join_next().await.is_some() {}
+        // The acceptors, which are gone, held the others.
+        if let Some(connections) = Arc::into_inner(self.connections) {
+            connections.shutdown().await;
+        }
+    }
+}
+
+fn origin(address: &Address, script_name: &str) -> Origin {
+    let (name, port) = match address {
+        Address::Tcp(address) => (address.ip().to_string(), address.port().to_string()),
+        Address::Unix(path) => (path.display().to_string(), String::new()),
+        Address::Abstract(name) => (format!("@{name}"), String::new()),
+    };
+    Origin { name, port, script_name: script_name.to_owned() }
+}
+
+struct Acceptor {
+    connection: Connection,
+    connections: Arc<GracefulShutdown>,
+    stop: watch::Receiver<bool>,
+}
+
+impl Acceptor {
+    async fn accept_tcp(mut self, listener: TcpListener) {
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                accepted = listener.accept() => accepted,
+                // The queue is empty when accepting has to wait, so nothing that the kernel took on is lost.
+                _ = self.stop.wait_for(|stop| *stop) => return,
+            };
+            match accepted {
+                Ok((stream, peer)) => self.serve(stream, Some((peer.ip(), peer.port()))),
+                Err(error) => pause(&error).await,
+            }
+        }
+    }
+
+    async fn accept_unix(mut self, listener: UnixListener) {
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                accepted = listener.accept() => accepted,
+                _ = self.stop.wait_for(|stop| *stop) => return,
+            };
+            match accepted {
+                Ok((stream, _)) => self.serve(stream, None),
+                Err(error) => pause(&error).await,
+            }
+        }
+    }
+
+    fn serve(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        peer: Option<(std::net::IpAddr, u16)>,
+    ) {
+        let connection = Arc::new(Connection { peer, ..self.connection.clone() });
+        let service = {
+            let connection = Arc::clone(&connection);
+            hyper::service::service_fn(move |request| connection::answer(Arc::clone(&connection), request))
+        };
+        let served = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIMEOUT)
+            // A client may shut its side down after its request and still wait for the answer.
+            .half_close(true)
+            .title_case_headers(true)
+            .serve_connection(TokioIo::new(stream), service);
+        let served = self.connections.watcher().watch(served);
+        tokio::spawn(async move {
+            if let Err(error) = served.await {
+                connection.ended(&error);
+            }
+        });
+    }
+}
+
+async fn pause(error: &io::Error) {
+    // A connection that was reset while it waited is the client's business.
+    if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) {
+        return;
+    }
+    tracing::error!("Cannot accept a connection: {error}.");
+    tokio::time::sleep(ACCEPT_PAUSE).await;
+}
