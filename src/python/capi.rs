@@ -8,7 +8,7 @@ use std::{
     ptr,
 };
 
-use pyo3::ffi;
+use pyo3::{ffi, prelude::*, types::PyString};
 
 /// The version of the library that is loaded, `3.11.7` say.
 pub fn full_version() -> &'static str {
@@ -91,4 +91,15 @@ fn message(status: ffi::PyStatus) -> String {
 /// Arguments of a process hold no null byte, so none is lost here.
 fn c_strings(args: Vec<OsString>) -> Vec<CString> {
     args.into_iter().filter_map(|arg| CString::new(arg.into_vec()).ok()).collect()
+}
+
+/// Bytes as a `str` of the characters with the same numbers.
+pub fn latin1<'py>(py: Python<'py>, bytes: &[u8]) -> Bound<'py, PyString> {
+    let length = isize::try_from(bytes.len()).unwrap_or(isize::MAX);
+    // SAFETY: the pointer is valid for `length` bytes; no error handler is needed, as every byte has a character.
+    let text = unsafe { ffi::PyUnicode_DecodeLatin1(bytes.as_ptr().cast(), length, ptr::null()) };
+    // SAFETY: a new reference to a str, or null when memory is exhausted, which PyO3 turns into a panic.
+    let text = unsafe { Bound::from_owned_ptr(py, text) };
+    // SAFETY: PyUnicode_DecodeLatin1 returns nothing but a str.
+    unsafe { text.cast_into_unchecked() }
 }

@@ -2,12 +2,21 @@
 //!
 //! Knows neither sockets nor HTTP; the worker joins the two.
 
+mod app;
 #[expect(unsafe_code, reason = "starting, running and ending an interpreter have no safe interface in PyO3")]
 mod capi;
 pub mod command;
+mod environ;
 pub mod environment;
+mod file_wrapper;
+mod input;
+mod interpreter;
+mod names;
+mod start_response;
 
 /// The version that rwsgi is built against, `major.minor`.
 pub const VERSION: &str = env!("RWSGI_PYTHON_VERSION");
 
+pub use app::PyApp;
 pub use capi::full_version;
+pub use interpreter::{Interpreter, LoadError};

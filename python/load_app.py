@@ -1,0 +1,89 @@
+"""Finds the WSGI application that a spec names. Embedded into rwsgi; the rules are gunicorn's util.import_app."""
+
+import ast
+import importlib
+import os
+import sys
+import traceback
+
+
+class SpecError(Exception):
+    """The spec names nothing that can serve: exit code 4, and no traceback, since no code of the user's failed."""
+
+
+def load(spec):
+    module_name, _, expression = spec.partition(":")
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError:
+        if module_name.endswith(".py") and os.path.exists(module_name):
+            hint = f"{module_name[:-3]}:{expression or 'application'}"
+            raise SpecError(f"Failed to find application, did you mean {hint!r}?") from None
+        raise
+    application = resolve(module, module_name, expression)
+    if application is None:
+        raise SpecError(f"Failed to find application object: {expression!r}")
+    if not callable(application):
+        raise SpecError("Application object must be callable.")
+    return application
+
+
+def resolve(module, module_name, expression):
+    if not expression:
+        for name in ("application", "app"):
+            if hasattr(module, name):
+                return getattr(module, name)
+        raise SpecError(f"Failed to find attribute 'application' or 'app' in {module_name!r}.")
+    name, args, kwargs = parse(expression)
+    try:
+        application = getattr(module, name)
+    except AttributeError:
+        raise SpecError(f"Failed to find attribute {name!r} in {module_name!r}.") from None
+    if args is None:
+        return application
+    try:
+        return application(*args, **kwargs)
+    except TypeError as error:
+        # A TypeError out of the factory's own body is its author's to see; only a call that does not fit is the spec's.
+        if error.__traceback__.tb_next is None:
+            raise SpecError(f"The call {expression!r} does not fit {name!r}: {error}") from None
+        raise
+
+
+def parse(expression):
+    try:
+        node = ast.parse(expression, mode="eval").body
+    except (SyntaxError, ValueError):
+        raise SpecError(f"Failed to parse {expression!r} as an attribute name or function call.") from None
+    if isinstance(node, ast.Name):
+        return node.id, None, None
+    if not isinstance(node, ast.Call):
+        raise SpecError(f"Failed to parse {expression!r} as an attribute name or function call.")
+    if not isinstance(node.func, ast.Name):
+        raise SpecError(f"Function reference must be a simple name: {expression!r}")
+    if any(keyword.arg is None for keyword in node.keywords):
+        raise SpecError(f"Failed to parse arguments as literal values: {expression!r}")
+    try:
+        args = [ast.literal_eval(argument) for argument in node.args]
+        kwargs = {keyword.arg: ast.literal_eval(keyword.value) for keyword in node.keywords}
+    except ValueError:
+        raise SpecError(f"Failed to parse arguments as literal values: {expression!r}") from None
+    return node.func.id, args, kwargs
+
+
+def describe(error):
+    """The reason in one line, and the traceback from the user's own code on."""
+    reason = traceback.format_exception_only(type(error), error)[-1].strip()
+    frame = error.__traceback__
+    while frame is not None and is_ours(frame.tb_frame.f_code.co_filename):
+        frame = frame.tb_next
+    return reason, "".join(traceback.format_exception(type(error), error, frame)).rstrip()
+
+
+def is_ours(filename):
+    return filename == __file__ or filename.startswith("<frozen importlib") or filename == importlib.__file__
+
+
+def start(directory):
+    """sys.path[0] is the working directory, as in gunicorn."""
+    sys.path.insert(0, directory)

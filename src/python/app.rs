@@ -1,0 +1,134 @@
+//! Calling a WSGI app: one request in, its answer out, and whatever goes wrong in between.
+
+use pyo3::{
+    prelude::*,
+    types::{PyBytes, PyDict, PyList, PyTuple},
+};
+
+use super::{
+    environ::{DictEnviron, template},
+    file_wrapper::FileWrapper,
+    input::Input,
+    names::Names,
+    start_response::{StartResponse, bytes, to_python},
+};
+use crate::wsgi::{self, Call, Exchange, Flow, Request};
+
+/// A WSGI application that is loaded.
+pub struct PyApp {
+    callable: Py<PyAny>,
+    template: Py<PyDict>,
+    names: Names,
+}
+
+impl PyApp {
+    /// Serves `callable`; `multithread` is whether several threads will call it.
+    pub(super) fn new(callable: &Bound<'_, PyAny>, multithread: bool) -> PyResult<Self> {
+        let py = callable.py();
+        let template = template(py, multithread, py.get_type::<FileWrapper>().as_any())?;
+        Ok(Self { callable: callable.clone().unbind(), template: template.unbind(), names: Names::new(py) })
+    }
+
+    /// Serves on this thread whatever `next` hands out, until it hands out nothing more. Python runs elsewhere while
+    /// `next` waits.
+    pub fn serve(&self, next: impl Fn() -> Option<Call> + Sync) {
+        Python::attach(|py| {
+            while let Some(call) = py.detach(&next) {
+                self.answer(py, call);
+            }
+        });
+    }
+
+    fn answer(&self, py: Python<'_>, call: Call) {
+        let Call { request, body, responder } = call;
+        let exchange = Exchange::new(request.parts.method.clone(), responder);
+        let outcome = Bound::new(py, StartResponse::new(exchange)).and_then(|start_response| {
+            let outcome = self.call(py, &request, body, &start_response);
+            finish(py, &request, start_response.get(), outcome);
+            Ok(())
+        });
+        if let Err(error) = outcome {
+            log_failure(py, &request, &error);
+        }
+    }
+
+    fn call(
+        &self,
+        py: Python<'_>,
+        request: &Request,
+        body: Box<dyn wsgi::BodyReader>,
+        start_response: &Bound<'_, StartResponse>,
+    ) -> PyResult<()> {
+        let environ = self.template.bind(py).copy()?;
+        wsgi::fill(request, &mut DictEnviron { dict: &environ, names: &self.names })?;
+        environ.set_item(pyo3::intern!(py, "wsgi.input"), Bound::new(py, Input::new(body))?)?;
+        let result = self.callable.bind(py).call1((environ, start_response))?;
+        let sent = send(py, &result, start_response.get());
+        // PEP 3333: close() is called in any case, once.
+        let closed = match result.getattr_opt(pyo3::intern!(py, "close")) {
+            Ok(Some(close)) => close.call0().map(drop),
+            Ok(None) => Ok(()),
+            Err(error) => Err(error),
+        };
+        match (sent, closed) {
+            (Err(error), closed) => {
+                if let Err(second) = closed {
+                    log_failure(py, request, &second);
+                }
+                Err(error)
+            }
+            (Ok(()), closed) => closed,
+        }
+    }
+}
+
+/// Sends what the app returned.
+fn send(py: Python<'_>, result: &Bound<'_, PyAny>, start_response: &StartResponse) -> PyResult<()> {
+    // The most common answer is a list of one piece: it goes out whole, and its length is known (PEP 3333, "Handling
+    // the Content-Length Header").
+    let only = match (result.cast_exact::<PyList>(), result.cast_exact::<PyTuple>()) {
+        (Ok(list), _) if list.len() == 1 => Some(list.get_item(0)?),
+        (_, Ok(tuple)) if tuple.len() == 1 => Some(tuple.get_item(0)?),
+        _ => None,
+    };
+    if let Some(piece) = only {
+        let piece = bytes(&piece)?;
+        return start_response.detached(py, |exchange| exchange.complete(piece)).map_err(to_python);
+    }
+    for piece in result.try_iter()? {
+        let piece = piece?;
+        if piece.cast_exact::<PyBytes>().is_ok_and(|piece| piece.as_bytes().is_empty()) {
+            continue;
+        }
+        if start_response.send(py, &piece)? == Flow::Enough {
+            break;
+        }
+    }
+    start_response.detached(py, Exchange::finish).map_err(to_python)
+}
+
+/// Ends an answer whose app is done, well or not.
+fn finish(py: Python<'_>, request: &Request, start_response: &StartResponse, outcome: PyResult<()>) {
+    let Err(error) = outcome else { return };
+    if error.is_instance_of::<pyo3::exceptions::PyConnectionError>(py)
+        && error.value(py).to_string() == wsgi::Gone.to_string()
+    {
+        // The client's leaving is no fault of the app's.
+        tracing::debug!("The client left before the answer to {} was sent.", wsgi::raw_uri(&request.parts.uri));
+    } else {
+        log_failure(py, request, &error);
+    }
+    start_response.with(Exchange::fail);
+}
+
+fn log_failure(py: Python<'_>, request: &Request, error: &PyErr) {
+    let traceback = py
+        .import("traceback")
+        .and_then(|module| {
+            module.call_method1("format_exception", (error.get_type(py), error.value(py), error.traceback(py)))
+        })
+        .and_then(|lines| lines.extract::<Vec<String>>())
+        .map_or_else(|_| error.to_string(), |lines| lines.concat());
+    let (method, target) = (&request.parts.method, wsgi::raw_uri(&request.parts.uri));
+    tracing::error!("Error handling request {method} {target}\n{}", traceback.trim_end());
+}

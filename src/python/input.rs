@@ -1,0 +1,77 @@
+//! `wsgi.input` (PEP 3333, "Input and Error Streams").
+
+use std::sync::{Mutex, PoisonError};
+
+use bytes::Bytes;
+use pyo3::{exceptions::PyOSError, prelude::*, types::PyBytes};
+
+use crate::wsgi::{self, BodyError, BodyReader};
+
+/// The body of a request as a file to read.
+#[pyclass(frozen, name = "Input", module = "rwsgi")]
+pub struct Input {
+    input: Mutex<wsgi::Input>,
+}
+
+impl Input {
+    pub fn new(body: Box<dyn BodyReader>) -> Self {
+        Self { input: Mutex::new(wsgi::Input::new(body)) }
+    }
+
+    /// Reads without holding Python back while the client is slow.
+    fn with<'py>(
+        &self,
+        py: Python<'py>,
+        read: impl FnOnce(&mut wsgi::Input) -> Result<Bytes, BodyError> + Send,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        let read = py.detach(|| read(&mut self.input.lock().unwrap_or_else(PoisonError::into_inner)));
+        // OSError is what a broken file raises; werkzeug and Django turn it into their own "client is gone".
+        read.map(|bytes| PyBytes::new(py, &bytes)).map_err(|error| PyOSError::new_err(error.to_string()))
+    }
+}
+
+/// A size as Python's files take it: none and negative mean no limit.
+fn limit(size: Option<i64>) -> Option<usize> {
+    size.and_then(|size| usize::try_from(size).ok())
+}
+
+#[pymethods]
+impl Input {
+    #[pyo3(signature = (size=None, /))]
+    fn read<'py>(&self, py: Python<'py>, size: Option<i64>) -> PyResult<Bound<'py, PyBytes>> {
+        self.with(py, |input| input.read(limit(size)))
+    }
+
+    #[pyo3(signature = (size=None, /))]
+    fn readline<'py>(&self, py: Python<'py>, size: Option<i64>) -> PyResult<Bound<'py, PyBytes>> {
+        self.with(py, |input| input.read_line(limit(size)))
+    }
+
+    /// Lines until their sizes add up to `hint`, or all where there is none.
+    #[pyo3(signature = (hint=None, /))]
+    fn readlines<'py>(&self, py: Python<'py>, hint: Option<i64>) -> PyResult<Vec<Bound<'py, PyBytes>>> {
+        let hint = limit(hint).filter(|hint| *hint > 0);
+        let mut lines = Vec::new();
+        let mut total = 0;
+        loop {
+            let line = self.with(py, |input| input.read_line(None))?;
+            total += line.as_bytes().len();
+            if line.as_bytes().is_empty() {
+                return Ok(lines);
+            }
+            lines.push(line);
+            if hint.is_some_and(|hint| total >= hint) {
+                return Ok(lines);
+            }
+        }
+    }
+
+    fn __iter__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        let line = self.with(py, |input| input.read_line(None))?;
+        Ok(Some(line).filter(|line| !line.as_bytes().is_empty()))
+    }
+}

@@ -1,0 +1,109 @@
+//! The life of the embedded interpreter: its start, the loading of an app, and its end.
+
+use std::{ffi::OsString, path::Path};
+
+use pyo3::{
+    ffi::c_str,
+    prelude::*,
+    sync::PyOnceLock,
+    types::{PyCFunction, PyDict, PyModule, PyTuple},
+};
+
+use super::{PyApp, capi};
+use crate::exit::{Code, Fatal};
+
+/// The interpreter of this process. There is one, started once, on the main thread.
+pub struct Interpreter {
+    loader: Py<PyModule>,
+}
+
+/// An app that could not be loaded.
+#[derive(Debug)]
+pub struct LoadError {
+    /// What happened, and the exit code.
+    pub fatal: Fatal,
+    /// The traceback of the user's own code, where it raised.
+    pub traceback: Option<String>,
+}
+
+impl Interpreter {
+    /// Starts the interpreter as `executable` would start it, `args` being `sys.argv` and the working directory
+    /// `sys.path[0]`. To be called on the main thread.
+    ///
+    /// # Errors
+    /// `CPython` could not start, or its installation lacks what rwsgi needs.
+    pub fn start(executable: &Path, args: Vec<OsString>) -> Result<Self, Fatal> {
+        capi::initialize(executable, args)
+            .map_err(|reason| Fatal::new(format!("Python at {} could not start: {reason}.", executable.display())))?;
+        let directory = std::env::current_dir()
+            .map_err(|error| Fatal::new(format!("The working directory cannot be used: {error}.")))?;
+        Python::attach(|py| {
+            let code = c_str!(include_str!("../../python/load_app.py"));
+            let loader = PyModule::from_code(py, code, c"<rwsgi>", c"_rwsgi_load_app")?;
+            loader.call_method1("start", (directory.into_os_string(),))?;
+            Ok(Self { loader: loader.unbind() })
+        })
+        .map_err(|error: PyErr| Fatal::new(format!("Python at {} is not usable: {error}.", executable.display())))
+    }
+
+    /// Loads the app that `spec` names.
+    ///
+    /// # Errors
+    /// The app's code raised ([`Code::WorkerBoot`]), or the spec names nothing that can serve ([`Code::AppLoad`]).
+    pub fn load(&self, spec: &str, threads: usize) -> Result<PyApp, LoadError> {
+        Python::attach(|py| {
+            let loader = self.loader.bind(py);
+            loader
+                .call_method1("load", (spec,))
+                .and_then(|callable| PyApp::new(&callable, threads > 1))
+                .map_err(|error| load_error(loader, spec, &error))
+        })
+    }
+
+    /// Runs `body` on a thread of Python's own making, which `threading` knows by `name`.
+    ///
+    /// # Errors
+    /// No thread can be started.
+    pub fn spawn(&self, name: &str, body: impl Fn() + Send + Sync + 'static) -> Result<(), Fatal> {
+        Python::attach(|py| {
+            let target = PyCFunction::new_closure(
+                py,
+                None,
+                None,
+                move |args: &Bound<'_, PyTuple>, _: Option<&Bound<'_, PyDict>>| {
+                    args.py().detach(&body);
+                },
+            )?;
+            let options = PyDict::new(py);
+            options.set_item("target", target)?;
+            options.set_item("name", name)?;
+            // Python must not wait for it at its end: the worker does, with a limit.
+            options.set_item("daemon", true)?;
+            py.import("threading")?.getattr("Thread")?.call((), Some(&options))?.call_method0("start")?;
+            Ok(())
+        })
+        .map_err(|error: PyErr| Fatal::new(format!("Cannot start the thread {name}: {error}. Lower --threads.")))
+    }
+
+    /// Ends the interpreter: waits for the app's own threads that are not daemons, then runs `atexit`.
+    pub fn finish(self) {
+        Python::attach(|py| drop(self.loader.into_bound(py)));
+        capi::finalize();
+    }
+}
+
+fn load_error(loader: &Bound<'_, PyModule>, spec: &str, error: &PyErr) -> LoadError {
+    static SPEC_ERROR: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let py = loader.py();
+    let is_spec_error = SPEC_ERROR
+        .get_or_try_init(py, || loader.getattr("SpecError").map(Bound::unbind))
+        .is_ok_and(|class| error.value(py).is_instance(class.bind(py)).unwrap_or(false));
+    if is_spec_error {
+        let fatal = Fatal::with_code(Code::AppLoad, format!("Could not load {spec}: {}", error.value(py)));
+        return LoadError { fatal, traceback: None };
+    }
+    let described = loader.call_method1("describe", (error.value(py),)).and_then(|pair| pair.extract());
+    let (reason, traceback): (String, String) = described.unwrap_or_else(|_| (error.to_string(), String::new()));
+    let fatal = Fatal::with_code(Code::WorkerBoot, format!("Could not load {spec}: {reason}"));
+    LoadError { fatal, traceback: Some(traceback).filter(|text| !text.is_empty()) }
+}
