@@ -1,19 +1,13 @@
 //! The command line: which command was meant, and how its outcome is told to the terminal.
 
 mod dockerize;
+mod serve;
 
 use std::{ffi::OsString, process::ExitCode};
 
-use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use clap::{FromArgMatches as _, Subcommand};
 
 use crate::{exit::Fatal, python};
-
-#[derive(Parser)]
-#[command(name = "rwsgi")]
-struct Arguments {
-    #[command(subcommand)]
-    command: Command,
-}
 
 #[derive(Subcommand)]
 enum Command {
@@ -39,14 +33,19 @@ pub fn run(args: Vec<OsString>) -> ExitCode {
             Err(fatal) => fail(&fatal),
         };
     }
-    let version = format!("{} (CPython {})", env!("CARGO_PKG_VERSION"), python::full_version());
-    let matches = match Arguments::command().version(version).try_get_matches_from(args) {
+    let matches = match serve::command().try_get_matches_from(&args) {
         Ok(matches) => matches,
         Err(error) => error.exit(),
     };
-    let outcome = match Arguments::from_arg_matches(&matches) {
-        Ok(Arguments { command: Command::Dockerize(arguments) }) => dockerize::run(&arguments),
-        Ok(Arguments { command: Command::Python { args } }) => match python::command::run(args.into_iter()) {
+    if matches.subcommand().is_none() {
+        return match serve::run(&matches, args) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => serve::fail(&error),
+        };
+    }
+    let outcome = match Command::from_arg_matches(&matches) {
+        Ok(Command::Dockerize(arguments)) => dockerize::run(&arguments),
+        Ok(Command::Python { args }) => match python::command::run(args.into_iter()) {
             Ok(code) => return ended(code),
             Err(fatal) => Err(fatal),
         },
