@@ -7,7 +7,7 @@
 //! 3  worker       joins http and python        image       joins plan and sinks
 //! 2  http, python                              image sinks
 //! 1  wsgi, telemetry, net                      image project, plan, layers, closure, ignore
-//! 0  settings, exit, sys
+//! 0  settings, and below it exit, sys
 //! ```
 
 pub mod cli;

@@ -1,1 +1,6 @@
+//! Everything that needs the real program: one crate, so that it is linked once.
 
+mod support;
+
+mod layers;
+mod serve;

@@ -187,8 +187,10 @@ mod tests {
     use super::{Record, format};
 
     fn line(record: &Record<'_>) -> String {
-        let time =
-            jiff::civil::date(2026, 11, 3).at(4, 5, 6, 0).to_zoned(jiff::tz::TimeZone::UTC).expect("a valid time");
+        let time = jiff::civil::date(2026, 11, 3)
+            .at(4, 5, 6, 0)
+            .to_zoned_datetime(jiff::tz::TimeZone::UTC)
+            .expect("a valid time");
         format(record, &time)
     }
 

@@ -1,0 +1,50 @@
+//! The virtual environment that the tests' apps see. Made once a run, kept under `target/`, and brought up to date.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    sync::OnceLock,
+};
+
+/// The program under test.
+pub const RWSGI: &str = env!("CARGO_BIN_EXE_rwsgi");
+
+/// The folder of the environment, with everything in `tests/requirements.txt` installed.
+pub fn venv() -> &'static Path {
+    static VENV: OnceLock<PathBuf> = OnceLock::new();
+    VENV.get_or_init(|| {
+        let version = python_version();
+        let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("venv-{version}"));
+        let requirements = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/requirements.txt");
+        let installed = directory.join("installed.txt");
+        let wanted = std::fs::read_to_string(requirements).expect("the list of requirements is there");
+        if std::fs::read_to_string(&installed).ok().as_ref() == Some(&wanted) {
+            return directory;
+        }
+        run(Command::new(RWSGI).env_remove("VIRTUAL_ENV").args(["python", "-m", "venv", "--clear"]).arg(&directory));
+        run(Command::new(directory.join("bin/python")).args(["-m", "pip", "install", "--quiet", "-r", requirements]));
+        std::fs::write(&installed, wanted).expect("the environment can be written to");
+        directory
+    })
+}
+
+/// `major.minor` of the embedded Python.
+pub fn python_version() -> String {
+    let output = Command::new(RWSGI).arg("--version").output().expect("the program starts");
+    let text = String::from_utf8(output.stdout).expect("its version is text");
+    let version = text.split("CPython ").nth(1).expect("it names the version of Python").trim().trim_end_matches(')');
+    version.rsplitn(2, '.').last().expect("a version has parts").to_owned()
+}
+
+/// Runs a command that must succeed.
+#[track_caller]
+pub fn run(command: &mut Command) {
+    let output = command.output().expect("the command starts");
+    assert!(
+        output.status.success(),
+        "{command:?} failed: {}\n{}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+}

@@ -1,0 +1,9 @@
+//! What tests are made of: an environment of Python packages, a running server, and clients.
+
+pub mod client;
+pub mod environment;
+pub mod process;
+pub mod server;
+
+pub use client::Client;
+pub use server::Server;

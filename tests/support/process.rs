@@ -1,0 +1,47 @@
+//! What the system says of a process.
+
+use std::{
+    process::Child,
+    time::{Duration, Instant},
+};
+
+/// Memory that the process has resident, in KiB.
+pub fn resident_kib(pid: u32) -> u64 {
+    field(pid, "VmRSS:").split_whitespace().next().and_then(|number| number.parse().ok()).expect("a number of kB")
+}
+
+/// The number of threads that the process has.
+pub fn threads(pid: u32) -> u64 {
+    field(pid, "Threads:").parse().expect("a number")
+}
+
+fn field(pid: u32, name: &str) -> String {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("the process runs");
+    let line = status.lines().find(|line| line.starts_with(name)).expect("the field is there");
+    line[name.len()..].trim().to_owned()
+}
+
+/// Sends a signal to a process by its own id.
+pub fn signal(pid: u32, signal: &str) {
+    let status = std::process::Command::new("kill").args(["-s", signal, &pid.to_string()]).status();
+    assert!(status.expect("kill is there").success(), "{signal} reaches {pid}");
+}
+
+/// Waits for a process to end, but not for ever. `None` when it still runs then.
+pub fn wait(child: &mut Child, limit: Duration) -> Option<std::process::ExitStatus> {
+    until(limit, || child.try_wait().expect("the child is ours"))
+}
+
+/// Asks again and again until there is an answer or the time is over.
+pub fn until<T>(limit: Duration, mut ask: impl FnMut() -> Option<T>) -> Option<T> {
+    let end = Instant::now() + limit;
+    loop {
+        if let Some(answer) = ask() {
+            return Some(answer);
+        }
+        if Instant::now() > end {
+            return None;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}

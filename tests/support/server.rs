@@ -1,0 +1,253 @@
+//! A running server, ended when it goes out of scope.
+
+use std::{
+    io::{BufRead as _, BufReader, Read},
+    path::Path,
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{Arc, Condvar, Mutex},
+    time::Duration,
+};
+
+use tempfile::TempDir;
+
+use super::{Client, environment, process};
+
+/// Nothing in a test takes longer than this unless it is broken.
+pub const LIMIT: Duration = Duration::from_secs(60);
+
+/// A server to be started.
+pub struct Builder {
+    directory: TempDir,
+    args: Vec<String>,
+    variables: Vec<(String, String)>,
+    bind: bool,
+}
+
+/// A server that runs, with the folder that its app is in.
+pub struct Server {
+    child: Child,
+    directory: TempDir,
+    address: String,
+    stdout: Output,
+    stderr: Output,
+}
+
+/// What a server that ended left behind.
+pub struct Ended {
+    pub status: ExitStatus,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Server {
+    /// A server of the app in `app.py` with this text.
+    pub fn of(app: &str) -> Builder {
+        Self::of_files(&[("app.py", app)])
+    }
+
+    /// A server in a folder with these files.
+    pub fn of_files(files: &[(&str, &str)]) -> Builder {
+        let directory = TempDir::new().expect("a temporary folder");
+        for (name, text) in files {
+            let path = directory.path().join(name);
+            std::fs::create_dir_all(path.parent().expect("it is in the folder")).expect("the folder can be made");
+            std::fs::write(path, text).expect("the file can be written");
+        }
+        Builder { directory, args: Vec::new(), variables: Vec::new(), bind: true }
+    }
+
+    /// A client that connects to the first listener.
+    pub fn connect(&self) -> Client {
+        Client::connect(&self.address)
+    }
+
+    /// `HOST:PORT` of the first listener, or the path of its socket.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// The URL of a path.
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// The server's process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The folder that the app is in.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// What it has written to standard error so far.
+    pub fn stderr(&self) -> String {
+        self.stderr.text()
+    }
+
+    /// What it has written to standard output so far.
+    pub fn stdout(&self) -> String {
+        self.stdout.text()
+    }
+
+    /// Waits until standard error has this text.
+    #[track_caller]
+    pub fn wait_for_log(&self, text: &str) {
+        assert!(self.stderr.wait_for(text), "{text:?} was never logged, but:\n{}", self.stderr());
+    }
+
+    /// Waits until standard output has this text.
+    #[track_caller]
+    pub fn wait_for_output(&self, text: &str) {
+        assert!(self.stdout.wait_for(text), "{text:?} was never written, but:\n{}", self.stdout());
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: &str) {
+        process::signal(self.pid(), signal);
+    }
+
+    /// Waits for it to end.
+    #[track_caller]
+    pub fn wait(&mut self) -> Ended {
+        let status = process::wait(&mut self.child, LIMIT)
+            .unwrap_or_else(|| panic!("the server does not end:\n{}", self.stderr.text()));
+        Ended { status, stdout: self.stdout.all(), stderr: self.stderr.all() }
+    }
+
+    /// Ends it with SIGTERM, which must end well.
+    #[track_caller]
+    pub fn stop(&mut self) -> Ended {
+        self.signal("TERM");
+        let ended = self.wait();
+        assert!(ended.status.success(), "{}\n{}", ended.status, ended.stderr);
+        ended
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(None)) {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+        if std::thread::panicking() {
+            eprintln!("--- the server's standard error ---\n{}", self.stderr.text());
+        }
+    }
+}
+
+impl Builder {
+    /// Adds command line arguments; the app's spec is among them.
+    pub fn args<'a>(mut self, args: impl IntoIterator<Item = &'a str>) -> Self {
+        self.args.extend(args.into_iter().map(str::to_owned));
+        self
+    }
+
+    /// Sets an environment variable.
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Does not name an address: the test does.
+    pub fn without_bind(mut self) -> Self {
+        self.bind = false;
+        self
+    }
+
+    /// The folder that the app is in.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    fn spawn(&self) -> (Child, Output, Output) {
+        let mut command = Command::new(environment::RWSGI);
+        command.current_dir(self.directory.path()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        for name in ["PORT", "WEB_CONCURRENCY", "SCRIPT_NAME", "PYTHONPATH", "FLASK_APP"] {
+            command.env_remove(name);
+        }
+        command.env("VIRTUAL_ENV", environment::venv()).args(&self.args);
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
+        if self.bind {
+            command.args(["--bind", "127.0.0.1:0"]);
+        }
+        let mut child = command.spawn().expect("the program starts");
+        let stdout = Output::read(child.stdout.take().expect("it is piped"));
+        let stderr = Output::read(child.stderr.take().expect("it is piped"));
+        (child, stdout, stderr)
+    }
+
+    /// Starts it, and waits until it listens. Connections wait until the app is loaded.
+    #[track_caller]
+    pub fn start(self) -> Server {
+        let (child, stdout, stderr) = self.spawn();
+        let mut server = Server { child, directory: self.directory, address: String::new(), stdout, stderr };
+        assert!(server.stderr.wait_for("Booting worker"), "the server does not start:\n{}", server.stderr());
+        let log = server.stderr();
+        let first = log.split("Listening at: ").nth(1).and_then(|rest| rest.split([',', ' ']).next());
+        let first = first.expect("the log says where it listens");
+        server.address = first.trim_start_matches("http://").to_owned();
+        server
+    }
+
+    /// Starts what cannot serve, and waits for its end.
+    #[track_caller]
+    pub fn fail(self) -> Ended {
+        let (mut child, stdout, stderr) = self.spawn();
+        let status = process::wait(&mut child, LIMIT).unwrap_or_else(|| {
+            let _ = child.kill();
+            panic!("the server does not end:\n{}", stderr.text())
+        });
+        Ended { status, stdout: stdout.all(), stderr: stderr.all() }
+    }
+}
+
+/// What a process writes, read as it comes.
+#[derive(Clone)]
+struct Output {
+    shared: Arc<(Mutex<(String, bool)>, Condvar)>,
+}
+
+impl Output {
+    fn read(source: impl Read + Send + 'static) -> Self {
+        let output = Self { shared: Arc::default() };
+        let shared = Arc::clone(&output.shared);
+        std::thread::spawn(move || {
+            let mut source = BufReader::new(source);
+            let mut line = Vec::new();
+            while source.read_until(b'\n', &mut line).is_ok_and(|size| size > 0) {
+                shared.0.lock().expect("no reader panics").0.push_str(&String::from_utf8_lossy(&line));
+                shared.1.notify_all();
+                line.clear();
+            }
+            shared.0.lock().expect("no reader panics").1 = true;
+            shared.1.notify_all();
+        });
+        output
+    }
+
+    fn text(&self) -> String {
+        self.shared.0.lock().expect("no reader panics").0.clone()
+    }
+
+    /// Waits for the text, or for the end.
+    fn wait_for(&self, text: &str) -> bool {
+        let state = self.shared.0.lock().expect("no reader panics");
+        let (state, _) = self
+            .shared
+            .1
+            .wait_timeout_while(state, LIMIT, |(read, ended)| !read.contains(text) && !*ended)
+            .expect("no reader panics");
+        state.0.contains(text)
+    }
+
+    /// Everything, once it has ended.
+    fn all(&self) -> String {
+        let state = self.shared.0.lock().expect("no reader panics");
+        let (state, _) =
+            self.shared.1.wait_timeout_while(state, LIMIT, |(_, ended)| !*ended).expect("no reader panics");
+        state.0.clone()
+    }
+}
