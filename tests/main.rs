@@ -3,4 +3,5 @@
 mod support;
 
 mod layers;
+mod readme;
 mod serve;
