@@ -1,4 +1,4 @@
-//! Tells the linker and the program where the `CPython` that it is built against lives.
+//! Tells the linker and the program where the CPython that it is built against lives.
 //!
 //! The binary must start with no `LD_LIBRARY_PATH`, so it carries run paths: `$ORIGIN/../lib` first (an image, or an
 //! interpreter that rwsgi was installed into), then the directory found at build time.

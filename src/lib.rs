@@ -1,4 +1,4 @@
-//! rwsgi serves WSGI apps from an embedded `CPython`, and packages them into slim container images.
+//! rwsgi serves WSGI apps from an embedded CPython, and packages them into slim container images.
 //!
 //! The modules stand in layers; each uses only rows below its own, and a test keeps it so.
 //!

@@ -42,10 +42,9 @@ impl PyApp {
     fn answer(&self, py: Python<'_>, call: Call) {
         let Call { request, body, responder } = call;
         let exchange = Exchange::new(request.parts.method.clone(), responder);
-        let outcome = Bound::new(py, StartResponse::new(exchange)).and_then(|start_response| {
+        let outcome = Bound::new(py, StartResponse::new(exchange)).map(|start_response| {
             let outcome = self.call(py, &request, body, &start_response);
             finish(py, &request, start_response.get(), outcome);
-            Ok(())
         });
         if let Err(error) = outcome {
             log_failure(py, &request, &error);
@@ -93,7 +92,7 @@ fn send(py: Python<'_>, result: &Bound<'_, PyAny>, start_response: &StartRespons
     };
     if let Some(piece) = only {
         let piece = bytes(&piece)?;
-        return start_response.detached(py, |exchange| exchange.complete(piece)).map_err(to_python);
+        return start_response.detached(py, |exchange| exchange.complete(piece)).map_err(|error| to_python(&error));
     }
     for piece in result.try_iter()? {
         let piece = piece?;
@@ -104,7 +103,7 @@ fn send(py: Python<'_>, result: &Bound<'_, PyAny>, start_response: &StartRespons
             break;
         }
     }
-    start_response.detached(py, Exchange::finish).map_err(to_python)
+    start_response.detached(py, Exchange::finish).map_err(|error| to_python(&error))
 }
 
 /// Ends an answer whose app is done, well or not.

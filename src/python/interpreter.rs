@@ -31,7 +31,7 @@ impl Interpreter {
     /// `sys.path[0]`. To be called on the main thread.
     ///
     /// # Errors
-    /// `CPython` could not start, or its installation lacks what rwsgi needs.
+    /// CPython could not start, or its installation lacks what rwsgi needs.
     pub fn start(executable: &Path, args: Vec<OsString>) -> Result<Self, Fatal> {
         capi::initialize(executable, args)
             .map_err(|reason| Fatal::new(format!("Python at {} could not start: {reason}.", executable.display())))?;

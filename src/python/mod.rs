@@ -1,4 +1,4 @@
-//! The embedded `CPython`: which environment it sees, how it starts, and how it calls a WSGI app.
+//! The embedded CPython: which environment it sees, how it starts, and how it calls a WSGI app.
 //!
 //! Knows neither sockets nor HTTP; the worker joins the two.
 

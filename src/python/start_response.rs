@@ -1,4 +1,4 @@
-//! `start_response` and the `write` that it returns (PEP 3333, "The start_response() Callable").
+//! `start_response` and the `write` that it returns (PEP 3333, "The `start_response()` Callable").
 
 use std::sync::{Mutex, PoisonError};
 
@@ -35,7 +35,7 @@ impl StartResponse {
     /// Sends a piece of the body.
     pub fn send(&self, py: Python<'_>, piece: &Bound<'_, PyAny>) -> PyResult<Flow> {
         let piece = bytes(piece)?;
-        self.detached(py, |exchange| exchange.write(piece)).map_err(to_python)
+        self.detached(py, |exchange| exchange.write(piece)).map_err(|error| to_python(&error))
     }
 }
 
@@ -55,7 +55,7 @@ impl StartResponse {
             return Err(reraise(exc_info)?);
         }
         let head = head(status, headers)?;
-        slf.get().with(|exchange| exchange.start(head, exc_info.is_some())).map_err(to_python)?;
+        slf.get().with(|exchange| exchange.start(head, exc_info.is_some())).map_err(|error| to_python(&error))?;
         slf.getattr("write")
     }
 
@@ -114,7 +114,7 @@ pub fn bytes(piece: &Bound<'_, PyAny>) -> PyResult<Bytes> {
 }
 
 /// What an app did wrong, as the exception that it sees.
-pub fn to_python(error: ExchangeError) -> PyErr {
+pub fn to_python(error: &ExchangeError) -> PyErr {
     let text = error.to_string();
     match error {
         ExchangeError::AlreadyStarted | ExchangeError::HeadSent => PyAssertionError::new_err(text),

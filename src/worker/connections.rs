@@ -61,15 +61,15 @@ impl Drop for Connections {
 pub fn start(plan: Plan) -> Result<Connections, Fatal> {
     let failed = |error: &io::Error| Fatal::new(format!("The server cannot start: {error}."));
     let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(|error| failed(&error))?;
-    let (begin, begun) = oneshot::channel();
-    let (end, ended) = oneshot::channel();
+    let (begin, may_begin) = oneshot::channel();
+    let (end, may_end) = oneshot::channel();
     let (report, started) = mpsc::channel();
     let thread = thread::Builder::new().name("rwsgi-io".to_owned()).spawn(move || {
         runtime.block_on(async move {
             match Signals::listen() {
                 Ok(signals) => {
                     let _ = report.send(Ok(()));
-                    live(plan, begun, ended, signals).await;
+                    live(plan, may_begin, may_end, signals).await;
                 }
                 Err(error) => drop(report.send(Err(error))),
             }
@@ -84,10 +84,10 @@ pub fn start(plan: Plan) -> Result<Connections, Fatal> {
     }
 }
 
-async fn live(plan: Plan, begun: oneshot::Receiver<()>, ended: oneshot::Receiver<()>, mut signals: Signals) {
+async fn live(plan: Plan, may_begin: oneshot::Receiver<()>, may_end: oneshot::Receiver<()>, mut signals: Signals) {
     let Plan { listeners, calls, script_name, access_log, graceful_timeout } = plan;
     tokio::select! {
-        begun = begun => if begun.is_err() { return },
+        begin = may_begin => if begin.is_err() { return },
         // Nothing was accepted yet, so nothing is lost; the app that is being loaded cannot be asked to stop.
         name = signals.next() => {
             tracing::info!("Handling signal: {name}");
@@ -118,7 +118,7 @@ async fn live(plan: Plan, begun: oneshot::Receiver<()>, ended: oneshot::Receiver
     if cut.is_none() {
         // Python runs its atexit functions and waits for the app's threads now; that has an end too.
         tokio::select! {
-            _ = ended => return,
+            _ = may_end => return,
             () = sleep_until(deadline) => {}
             _ = signals.next() => {}
         }

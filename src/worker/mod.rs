@@ -104,10 +104,10 @@ fn spawn(
 fn serve(app: &PyApp, queue: &queue::Queue) {
     loop {
         let served = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| app.serve(|| queue.next())));
-        match served {
-            Ok(()) => return,
-            Err(_) => tracing::error!("A request ended in a panic on thread {:?}.", thread::current().id()),
+        if served.is_ok() {
+            return;
         }
+        tracing::error!("A request ended in a panic on thread {:?}.", thread::current().id());
     }
 }
 

@@ -83,16 +83,9 @@ pub fn fill<E: Environ>(request: &Request, environ: &mut E) -> Result<(), E::Err
     let path: Cow<'_, [u8]> = percent_decode(path(&parts.uri).as_bytes()).into();
     let script_name = request.origin.script_name.as_bytes();
     // A request outside of the mount point keeps its whole path, as with no SCRIPT_NAME.
-    match path.strip_prefix(script_name).filter(|rest| rest.is_empty() || rest.starts_with(b"/")) {
-        Some(rest) => {
-            environ.set(Key::ScriptName, script_name)?;
-            environ.set(Key::PathInfo, rest)
-        }
-        None => {
-            environ.set(Key::ScriptName, b"")?;
-            environ.set(Key::PathInfo, &path)
-        }
-    }
+    let below = path.strip_prefix(script_name).filter(|rest| rest.is_empty() || rest.starts_with(b"/"));
+    environ.set(Key::ScriptName, if below.is_some() { script_name } else { b"" })?;
+    environ.set(Key::PathInfo, below.unwrap_or(&path))
 }
 
 /// The request's target as it came (gunicorn's `RAW_URI`).
