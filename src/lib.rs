@@ -10,10 +10,12 @@
 //! 0  settings, and below it exit, sys
 //! ```
 
+pub mod arbiter;
 pub mod cli;
 pub mod exit;
 pub mod http;
 pub mod image;
+pub mod link;
 pub mod net;
 pub mod python;
 pub mod settings;

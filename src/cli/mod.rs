@@ -38,10 +38,7 @@ pub fn run(args: Vec<OsString>) -> ExitCode {
         Err(error) => error.exit(),
     };
     if matches.subcommand().is_none() {
-        return match serve::run(&matches, args) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => serve::fail(&error),
-        };
+        return serve::run(&matches, &args).unwrap_or_else(|fatal| fail(&fatal));
     }
     let outcome = match Command::from_arg_matches(&matches) {
         Ok(Command::Dockerize(arguments)) => dockerize::run(&arguments),

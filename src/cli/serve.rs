@@ -5,9 +5,12 @@ use std::{ffi::OsString, process::ExitCode};
 use clap::{Arg, ArgAction, ArgMatches, Command, Subcommand as _};
 
 use crate::{
+    arbiter::{self, Ended, Limits, Service},
     exit::Fatal,
+    net::{Bind, Listener},
     python::{self, LoadError},
     settings::{Given, Kind, Settings, TABLE},
+    telemetry::error_log,
     worker,
 };
 
@@ -52,19 +55,56 @@ fn argument(setting: &'static crate::settings::Setting) -> Arg {
     argument
 }
 
-/// Serves until a signal ends it.
+/// Serves until a signal ends it, and returns the exit code. Returns in the processes of workers too.
 ///
 /// # Errors
 /// What keeps it from serving.
-pub fn run(matches: &ArgMatches, args: Vec<OsString>) -> Result<(), LoadError> {
+pub fn run(matches: &ArgMatches, args: &[OsString]) -> Result<ExitCode, Fatal> {
     let settings = Settings::resolve(&given(matches), |name| std::env::var(name).ok())?;
     let Some(spec) = matches.get_one::<String>("app") else {
         return Err(Fatal::new(
             "No application module specified. Name the app to serve, as in: rwsgi app:app --bind 0.0.0.0:5000",
-        )
-        .into());
+        ));
     };
-    worker::run(&settings, spec, args)
+    let interpreter = python::environment::interpreter(settings.venv.as_deref())?;
+    if let Some(directory) = &settings.chdir {
+        std::env::set_current_dir(directory).map_err(|error| {
+            Fatal::new(format!("Cannot change to {} (from --chdir): {error}.", directory.display()))
+        })?;
+    }
+    let mut listeners = Vec::new();
+    for bind in &settings.bind {
+        listeners.extend(Listener::open(&bind.parse::<Bind>()?, settings.backlog)?);
+    }
+    error_log::start(settings.loglevel);
+    announce(&settings, &listeners);
+    let ended = arbiter::run(Service {
+        workers: settings.workers,
+        limits: Limits { graceful_timeout: settings.graceful_timeout, timeout: settings.timeout },
+        worker: |link| {
+            let plan = worker::Plan {
+                settings: &settings,
+                interpreter: &interpreter,
+                spec,
+                args: args.to_vec(),
+                listeners: std::mem::take(&mut listeners),
+                link,
+            };
+            worker::run(plan).map_or_else(|error| fail(&error), |()| 0)
+        },
+    })?;
+    let (Ended::Arbiter(code) | Ended::Worker(code)) = ended;
+    Ok(ExitCode::from(code))
+}
+
+fn announce(settings: &Settings, listeners: &[Listener]) {
+    let addresses: Vec<_> = listeners.iter().map(|listener| listener.address().to_string()).collect();
+    tracing::info!("Starting rwsgi {} (CPython {})", env!("CARGO_PKG_VERSION"), python::full_version());
+    tracing::info!("Listening at: {} ({})", addresses.join(","), std::process::id());
+    match settings.threads {
+        1 => tracing::info!("Using worker: threads (1 thread)"),
+        threads => tracing::info!("Using worker: threads ({threads} threads)"),
+    }
 }
 
 /// What stood on the command line. An option that takes one value takes its last (argparse).
@@ -78,12 +118,12 @@ fn given(matches: &ArgMatches) -> Given {
         .collect()
 }
 
-/// Says why the app is not served, with the user's own traceback below.
+/// Says why a worker does not serve, with the user's own traceback below, and gives its exit code.
 #[expect(clippy::print_stderr, reason = "this is where the program speaks to the terminal")]
-pub fn fail(error: &LoadError) -> ExitCode {
-    let code = super::fail(&error.fatal);
+fn fail(error: &LoadError) -> u8 {
+    super::fail(&error.fatal);
     if let Some(traceback) = &error.traceback {
         eprintln!("{traceback}");
     }
-    code
+    error.fatal.code() as u8
 }

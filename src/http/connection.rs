@@ -3,7 +3,7 @@
 use std::{convert::Infallible, net::IpAddr, sync::Arc};
 
 use hyper::{Request, Response, StatusCode, body::Incoming, header};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use super::{
     request_body::RequestBody,
@@ -22,6 +22,8 @@ pub struct Connection {
     pub origin: Arc<Origin>,
     pub peer: Option<(IpAddr, u16)>,
     pub access_log: Option<Arc<AccessLog>>,
+    /// Turns true when the server stops.
+    pub stop: watch::Receiver<bool>,
 }
 
 impl Connection {
@@ -66,7 +68,11 @@ pub async fn answer(
         let (head, page) = Head::error_page(StatusCode::INTERNAL_SERVER_ERROR);
         Answer::complete(head, page)
     });
-    Ok(respond(answer, head_request, log))
+    let mut response = respond(answer, head_request, log);
+    if *connection.stop.borrow() {
+        response.headers_mut().insert(header::CONNECTION, header::HeaderValue::from_static("close"));
+    }
+    Ok(response)
 }
 
 fn respond(answer: Answer, head_request: bool, log: Option<LogEntry>) -> Response<ResponseBody> {

@@ -12,6 +12,7 @@ use tokio::{
     net::{TcpListener, UnixListener},
     sync::watch,
     task::JoinSet,
+    time::{Instant, sleep},
 };
 
 use super::connection::{self, Connection};
@@ -23,6 +24,13 @@ use crate::{
 
 /// A client that does not get the head of a request across in this time is let go.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long a connection that is kept alive may still bring a request once the server stops: a client that has just
+/// sent one must not find the connection closed (gunicorn 27.0.1). The answer says that it is the last.
+const LAST_REQUESTS: Duration = Duration::from_secs(2);
+
+/// How often it is looked whether the last connection is gone.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// How long to wait when no connection can be accepted, because descriptors have run out say.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -52,6 +60,7 @@ impl Server {
                 origin: Arc::new(origin(listener.address(), script_name)),
                 peer: None,
                 access_log: access_log.map(Arc::clone),
+                stop: server.stop.subscribe(),
             };
             let acceptor =
                 Acceptor { connection, connections: Arc::clone(&server.connections), stop: server.stop.subscribe() };
@@ -74,6 +83,10 @@ impl Server {
         // There is no receiver when every acceptor has ended, and then there is none to tell.
         let _ = self.stop.send(true);
         while self.accepting.join_next().await.is_some() {}
+        let limit = Instant::now() + LAST_REQUESTS;
+        while self.connections.count() > 0 && Instant::now() < limit {
+            sleep(LOOK).await;
+        }
         // The acceptors, which are gone, held the others.
         if let Some(connections) = Arc::into_inner(self.connections) {
             connections.shutdown().await;

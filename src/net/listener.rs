@@ -50,14 +50,19 @@ pub struct Listener {
     _file: Option<SocketFile>,
 }
 
-/// The file of a unix socket, removed on drop as gunicorn does at its end.
+/// The file of a unix socket, removed on drop as gunicorn does at its end; not by a worker, which only borrows it.
 #[derive(Debug)]
-struct SocketFile(PathBuf);
+struct SocketFile {
+    path: PathBuf,
+    owner: u32,
+}
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        // It may be gone already, and nothing depends on it.
-        let _ = fs_err::remove_file(&self.0);
+        if self.owner == std::process::id() {
+            // It may be gone already, and nothing depends on it.
+            let _ = fs_err::remove_file(&self.path);
+        }
     }
 }
 
@@ -81,9 +86,10 @@ impl Listener {
                 let listener = remove_stale(path)
                     .and_then(|()| open_unix(&SockAddr::unix(path)?, backlog))
                     .map_err(|error| refuse(bind, &error))?;
-                let file = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+                let path_now = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+                let file = SocketFile { path: path_now, owner: std::process::id() };
                 let address = Address::Unix(path.clone());
-                Ok(vec![Self { address, socket: Socket::Unix(listener), _file: Some(SocketFile(file)) }])
+                Ok(vec![Self { address, socket: Socket::Unix(listener), _file: Some(file) }])
             }
             Bind::Abstract(name) => {
                 let address =

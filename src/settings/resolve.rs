@@ -15,8 +15,12 @@ pub struct Settings {
     pub bind: Vec<String>,
     /// Connections that may wait to be accepted.
     pub backlog: u32,
-    /// Requests that the app handles at a time.
+    /// Worker processes.
+    pub workers: usize,
+    /// Requests that the app handles at a time, in each worker.
     pub threads: usize,
+    /// How long a worker may be silent; `None` for ever.
+    pub timeout: Option<Duration>,
     /// How long running requests may take to finish once the server stops.
     pub graceful_timeout: Duration,
     /// The directory to change to before the app is loaded.
@@ -46,6 +50,11 @@ impl Settings {
     /// # Errors
     /// A value that its setting does not take, named with the setting.
     pub fn resolve(given: &Given, variable: impl Fn(&str) -> Option<String>) -> Result<Self, Fatal> {
+        let mut given = given.clone();
+        if let Some(workers) = variable("WEB_CONCURRENCY").filter(|workers| !workers.is_empty()) {
+            given.entry("workers").or_insert_with(|| vec![workers]);
+        }
+        let given = &given;
         let values = Values { given };
         let mut bind = values.all("bind");
         if !given.contains_key("bind")
@@ -56,7 +65,9 @@ impl Settings {
         Ok(Self {
             bind,
             backlog: u32::try_from(values.at_least_one("backlog")?).unwrap_or(u32::MAX),
+            workers: usize::try_from(values.at_least_one("workers")?).unwrap_or(usize::MAX),
             threads: usize::try_from(values.at_least_one("threads")?).unwrap_or(usize::MAX),
+            timeout: Some(values.number("timeout")?).filter(|seconds| *seconds > 0).map(Duration::from_secs),
             graceful_timeout: Duration::from_secs(values.number("graceful_timeout")?),
             chdir: values.one("chdir").map(PathBuf::from),
             venv: values.one("venv").map(PathBuf::from),

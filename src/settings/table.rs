@@ -57,6 +57,16 @@ pub const TABLE: &[Setting] = &[
                (net.core.somaxconn) holds as well.",
     },
     Setting {
+        name: "workers",
+        short: Some('w'),
+        long: "workers",
+        value_name: "N",
+        variable: Some("WEB_CONCURRENCY"),
+        default: "1",
+        kind: Kind::Number,
+        help: "How many worker processes serve, at least 1. The variable WEB_CONCURRENCY changes the default.",
+    },
+    Setting {
         name: "threads",
         short: None,
         long: "threads",
@@ -66,6 +76,16 @@ pub const TABLE: &[Setting] = &[
         kind: Kind::Number,
         help: "How many requests the app handles at a time, at least 1. With 1 the app is called on the main thread. \
                Waiting clients and idle connections take no thread.",
+    },
+    Setting {
+        name: "timeout",
+        short: Some('t'),
+        long: "timeout",
+        value_name: "SECONDS",
+        variable: None,
+        default: "30",
+        kind: Kind::Number,
+        help: "A worker that is silent for this many seconds is ended and replaced; 0 is never.",
     },
     Setting {
         name: "graceful_timeout",

@@ -1,22 +1,36 @@
 //! The thread of the connections, and what signals do to it.
 
 use std::{
+    convert::Infallible,
     future::pending,
     io,
+    os::fd::{AsRawFd, RawFd},
     sync::{Arc, mpsc},
     thread::{self, JoinHandle},
     time::Duration,
 };
 
 use tokio::{
+    io::{Interest, unix::AsyncFd},
     runtime,
     signal::unix::{Signal, SignalKind, signal},
     sync::oneshot,
-    time::{Instant, sleep_until},
+    time::{Instant, MissedTickBehavior, sleep_until},
 };
 
 use super::queue::Calls;
-use crate::{exit::Fatal, http::Server, net::Listener, sys, telemetry::access::AccessLog, wsgi::App};
+use crate::{
+    exit::Fatal,
+    http::Server,
+    link::{Link, Report},
+    net::Listener,
+    sys,
+    telemetry::access::AccessLog,
+    wsgi::App,
+};
+
+/// How often a worker tells the arbiter that it is alive.
+const ALIVE: Duration = Duration::from_secs(1);
 
 /// What the thread works with.
 pub struct Plan {
@@ -25,6 +39,8 @@ pub struct Plan {
     pub script_name: String,
     pub access_log: Option<Arc<AccessLog>>,
     pub graceful_timeout: Duration,
+    /// The line to the arbiter.
+    pub link: Link,
 }
 
 /// The running thread. Dropped, it ends: at once if no connection was let in yet, and its sockets with it.
@@ -85,52 +101,92 @@ pub fn start(plan: Plan) -> Result<Connections, Fatal> {
 }
 
 async fn live(plan: Plan, may_begin: oneshot::Receiver<()>, may_end: oneshot::Receiver<()>, mut signals: Signals) {
-    let Plan { listeners, calls, script_name, access_log, graceful_timeout } = plan;
+    let Plan { listeners, calls, script_name, access_log, graceful_timeout, link } = plan;
+    let arbiter = Arbiter::watch(&link);
     tokio::select! {
         begin = may_begin => if begin.is_err() { return },
         // Nothing was accepted yet, so nothing is lost; the app that is being loaded cannot be asked to stop.
-        name = signals.next() => {
-            tracing::info!("Handling signal: {name}");
-            drop(listeners);
-            sys::exit_now(0);
-        }
+        _ = signals.next() => sys::exit_now(0),
+        () = arbiter.gone() => sys::exit_now(0),
     }
     let app: Arc<dyn App> = Arc::new(calls);
     let server = match Server::start(&listeners, &script_name, &app, access_log.as_ref()) {
         Ok(server) => server,
         Err(error) => {
-            tracing::error!("The server cannot accept connections: {error}.");
-            drop(listeners);
+            tracing::error!("The worker cannot accept connections: {error}.");
             sys::exit_now(1);
         }
     };
     // The connections hold the app now, and the queue closes with the last of them.
     drop(app);
-    let name = signals.next().await;
-    tracing::info!("Handling signal: {name}");
-    let deadline = Instant::now() + graceful_timeout;
-    let cut = tokio::select! {
-        () = server.stop() => None,
-        () = sleep_until(deadline) => Some("The graceful timeout is over: requests that still run are cut short.".to_owned()),
-        name = signals.next() => Some(format!("Handling signal: {name}. Requests that still run are cut short.")),
+    link.report(Report::Booted);
+    let stop = tokio::select! {
+        stop = signals.next() => stop,
+        () = arbiter.gone() => Stop::InOrder,
+        never = report_alive(&link) => match never {},
     };
-    drop(listeners);
-    if cut.is_none() {
+    let deadline = Instant::now() + graceful_timeout;
+    let cut = stop == Stop::AtOnce
+        || tokio::select! {
+            () = server.stop() => false,
+            () = sleep_until(deadline) => true,
+            () = signals.at_once() => true,
+        };
+    if !cut {
         // Python runs its atexit functions and waits for the app's threads now; that has an end too.
         tokio::select! {
             _ = may_end => return,
             () = sleep_until(deadline) => {}
-            _ = signals.next() => {}
+            () = signals.at_once() => {}
         }
     }
-    tracing::warn!(
-        "{}",
-        cut.unwrap_or_else(|| "The app's own threads did not end in time, and are cut short.".to_owned())
-    );
+    tracing::warn!("Worker (pid: {}) is cut short: what still runs in it is lost.", std::process::id());
     if let Some(log) = access_log {
         log.close();
     }
     sys::exit_now(0);
+}
+
+/// Tells the arbiter again and again that connections are looked after.
+async fn report_alive(link: &Link) -> Infallible {
+    let mut interval = tokio::time::interval(ALIVE);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        interval.tick().await;
+        link.report(Report::Alive);
+    }
+}
+
+/// The arbiter, as far as a worker knows it.
+struct Arbiter(Option<AsyncFd<BorrowedDescriptor>>);
+
+struct BorrowedDescriptor(RawFd);
+
+impl AsRawFd for BorrowedDescriptor {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0
+    }
+}
+
+impl Arbiter {
+    fn watch(link: &Link) -> Self {
+        Self(AsyncFd::with_interest(BorrowedDescriptor(link.arbiter().as_raw_fd()), Interest::READABLE).ok())
+    }
+
+    /// Returns when the arbiter is gone, killed say.
+    async fn gone(&self) {
+        match &self.0 {
+            Some(descriptor) => drop(descriptor.readable().await),
+            None => pending().await,
+        }
+    }
+}
+
+/// How a worker is to end.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Stop {
+    InOrder,
+    AtOnce,
 }
 
 /// The signals that end a worker.
@@ -150,13 +206,21 @@ impl Signals {
         })
     }
 
-    /// Waits for a signal, and gives its name as gunicorn writes it.
-    async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            Some(()) = self.term.recv() => "term",
-            Some(()) = self.int.recv() => "int",
-            Some(()) = self.quit.recv() => "quit",
-            else => pending().await,
+    /// Waits to be told to end.
+    async fn next(&mut self) -> Stop {
+        loop {
+            tokio::select! {
+                Some(()) = self.term.recv() => return Stop::InOrder,
+                Some(()) = self.quit.recv() => return Stop::AtOnce,
+                // A terminal sends INT to all of its processes; the arbiter passes on what it means.
+                Some(()) = self.int.recv() => {}
+                else => pending().await,
+            }
         }
+    }
+
+    /// Waits to be told to end at once.
+    async fn at_once(&mut self) {
+        while self.next().await != Stop::AtOnce {}
     }
 }

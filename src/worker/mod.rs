@@ -5,40 +5,46 @@
 mod connections;
 mod queue;
 
-use std::{ffi::OsString, sync::Arc, thread};
+use std::{ffi::OsString, path::Path, sync::Arc, thread};
 
 use crate::{
     exit::Fatal,
-    net::{Bind, Listener},
-    python::{self, Interpreter, LoadError, PyApp},
+    link::Link,
+    net::Listener,
+    python::{Interpreter, LoadError, PyApp},
     settings::Settings,
-    telemetry::{access::AccessLog, error_log},
+    telemetry::access::AccessLog,
 };
 
-/// Serves the app that `spec` names until a signal ends it. `args` become `sys.argv`.
+/// What a worker works with.
+pub struct Plan<'a> {
+    /// The settings that matter in a worker.
+    pub settings: &'a Settings,
+    /// The `python` that the embedded one stands for.
+    pub interpreter: &'a Path,
+    /// The app's spec.
+    pub spec: &'a str,
+    /// What becomes `sys.argv`.
+    pub args: Vec<OsString>,
+    /// Where to accept connections.
+    pub listeners: Vec<Listener>,
+    /// The line to the arbiter.
+    pub link: Link,
+}
+
+/// Serves an app until a signal ends it, or the arbiter is gone.
 ///
 /// # Errors
-/// What keeps it from serving: an address, the environment, the app.
-pub fn run(settings: &Settings, spec: &str, args: Vec<OsString>) -> Result<(), LoadError> {
-    let executable = python::environment::interpreter(settings.venv.as_deref())?;
-    if let Some(directory) = &settings.chdir {
-        std::env::set_current_dir(directory).map_err(|error| {
-            Fatal::new(format!("Cannot change to {} (from --chdir): {error}.", directory.display()))
-        })?;
-    }
-    let mut listeners = Vec::new();
-    for bind in &settings.bind {
-        listeners.extend(Listener::open(&bind.parse::<Bind>()?, settings.backlog)?);
-    }
+/// What keeps it from serving: the environment, the app.
+pub fn run(plan: Plan<'_>) -> Result<(), LoadError> {
+    let Plan { settings, interpreter, spec, args, listeners, link } = plan;
+    tracing::info!("Booting worker with pid: {}", std::process::id());
     let access_log = match &settings.accesslog {
         None => None,
         Some(target) => Some(Arc::new(AccessLog::open(target).map_err(|error| {
             Fatal::new(format!("Cannot open the access log {target} (from --access-logfile): {error}."))
         })?)),
     };
-    error_log::start(settings.loglevel);
-    announce(settings, &listeners);
-
     let (calls, queue) = queue::channel();
     let mut connections = connections::start(connections::Plan {
         listeners,
@@ -46,8 +52,9 @@ pub fn run(settings: &Settings, spec: &str, args: Vec<OsString>) -> Result<(), L
         script_name: std::env::var("SCRIPT_NAME").unwrap_or_default(),
         access_log: access_log.clone(),
         graceful_timeout: settings.graceful_timeout,
+        link,
     })?;
-    let interpreter = Interpreter::start(&executable, args)?;
+    let interpreter = Interpreter::start(interpreter, args)?;
     let app = Arc::new(interpreter.load(spec, settings.threads)?);
     let extra: Vec<_> =
         (1..settings.threads).map(|number| spawn(&interpreter, number, &app, &queue)).collect::<Result<_, Fatal>>()?;
@@ -65,18 +72,6 @@ pub fn run(settings: &Settings, spec: &str, args: Vec<OsString>) -> Result<(), L
         log.close();
     }
     Ok(())
-}
-
-fn announce(settings: &Settings, listeners: &[Listener]) {
-    let pid = std::process::id();
-    let addresses: Vec<_> = listeners.iter().map(|listener| listener.address().to_string()).collect();
-    tracing::info!("Starting rwsgi {} (CPython {})", env!("CARGO_PKG_VERSION"), python::full_version());
-    tracing::info!("Listening at: {} ({pid})", addresses.join(","));
-    match settings.threads {
-        1 => tracing::info!("Using worker: threads (1 thread)"),
-        threads => tracing::info!("Using worker: threads ({threads} threads)"),
-    }
-    tracing::info!("Booting worker with pid: {pid}");
 }
 
 /// Starts a further app thread. What is returned closes when it ends.

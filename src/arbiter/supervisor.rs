@@ -1,0 +1,425 @@
+//! What the arbiter does next, as plain data: an event goes in, actions come out.
+//!
+//! No process is started and no signal sent here; time is what the caller says it is.
+
+use std::{collections::BTreeMap, time::Duration};
+
+/// A process id.
+pub type Pid = i32;
+
+/// The first pause after a worker died while it booted; it doubles with each further one.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+
+/// The longest pause between two attempts to boot a worker.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// How long a worker that was told to quit at once may take.
+const QUICK: Duration = Duration::from_secs(2);
+
+/// Something that happened.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Event {
+    /// Time passed; also the answer to nothing in particular.
+    Tick,
+    /// A worker that was asked for runs under this id.
+    Spawned(Pid),
+    /// The system would not start a worker.
+    SpawnFailed(String),
+    /// A worker has loaded its app and accepts connections.
+    Booted(Pid),
+    /// A worker has answered as many requests as it may (`max_requests`).
+    Retires(Pid),
+    /// A worker has been alive just now.
+    Alive(Pid),
+    /// A worker ended.
+    Exited(Pid, Outcome),
+    /// The configuration was read again for a reload: this many workers are wanted.
+    Reconfigured(usize),
+    /// One worker more (`TTIN`).
+    Increase,
+    /// One worker less (`TTOU`).
+    Decrease,
+    /// Stop in order (`TERM`).
+    Stop,
+    /// Stop at once (`INT`, `QUIT`).
+    Quit,
+    /// Stop the workers but stay (`WINCH` of a daemon).
+    Dismiss,
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Outcome {
+    /// With an exit code.
+    Code(i32),
+    /// By a signal.
+    Signal(i32),
+}
+
+/// Something to do.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Action {
+    /// Start a worker of this generation, and report [`Event::Spawned`].
+    Spawn(u64),
+    /// Ask a worker to finish what it does and end (`TERM`).
+    Term(Pid),
+    /// Ask a worker to end at once (`QUIT`).
+    Quit(Pid),
+    /// End a worker that does not listen (`KILL`).
+    Kill(Pid),
+    /// Say something in the error log.
+    Log(Level, String),
+    /// A generation serves: what belonged to the one before is not needed any more.
+    Adopted(u64),
+    /// The number of workers is this now; before it was that.
+    Resized(usize, Option<usize>),
+    /// End the arbiter with this exit code.
+    End(u8),
+}
+
+/// How serious a message is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[expect(missing_docs, reason = "the names are the documentation")]
+pub enum Level {
+    Info,
+    Warning,
+    Error,
+    Critical,
+}
+
+/// What is known of the workers, and what is wanted.
+#[derive(Debug)]
+pub struct Supervisor {
+    workers: BTreeMap<Pid, Worker>,
+    size: usize,
+    limits: Limits,
+    /// The generation that serves.
+    generation: u64,
+    /// The generation of a reload that has to prove itself.
+    candidate: Option<u64>,
+    next_generation: u64,
+    /// The generation of a worker that was asked for and has no id yet.
+    spawning: Option<u64>,
+    /// Whether any worker has ever served: before that, a failure to boot ends the arbiter.
+    has_served: bool,
+    failures: u32,
+    not_before: Duration,
+    stopping: Option<Stopping>,
+    age: u64,
+}
+
+/// How long things may take.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Limits {
+    /// How long a worker may take to end in order.
+    pub graceful_timeout: Duration,
+    /// How long a worker may be silent; `None` for ever.
+    pub timeout: Option<Duration>,
+}
+
+#[derive(Debug)]
+struct Worker {
+    generation: u64,
+    age: u64,
+    state: State,
+    seen: Duration,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum State {
+    Booting,
+    Serving,
+    /// Serving, and to be replaced.
+    Retiring,
+    /// Told to end; killed at this time.
+    Ending(Duration),
+    Killed,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct Stopping {
+    /// `None` while the arbiter stays (`WINCH`).
+    code: Option<u8>,
+}
+
+impl Supervisor {
+    /// Wants `size` workers.
+    pub fn new(size: usize, limits: Limits) -> Self {
+        Self {
+            workers: BTreeMap::new(),
+            size,
+            limits,
+            generation: 1,
+            candidate: None,
+            next_generation: 2,
+            spawning: None,
+            has_served: false,
+            failures: 0,
+            not_before: Duration::ZERO,
+            stopping: None,
+            age: 0,
+        }
+    }
+
+    /// The ids of all workers.
+    pub fn pids(&self) -> impl Iterator<Item = Pid> + '_ {
+        self.workers.keys().copied()
+    }
+
+    /// Sets how long things may take from now on.
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
+    /// Takes an event at a time since the start, and says what to do.
+    pub fn handle(&mut self, event: Event, now: Duration) -> Vec<Action> {
+        let mut actions = Vec::new();
+        self.take(event, now, &mut actions);
+        self.settle(now, &mut actions);
+        actions
+    }
+
+    /// When the next thing is due without an event.
+    pub fn next_due(&self, now: Duration) -> Option<Duration> {
+        let ends = self.workers.values().filter_map(|worker| match worker.state {
+            State::Ending(at) => Some(at),
+            State::Booting | State::Serving | State::Retiring => Some(worker.seen + self.limits.timeout?),
+            State::Killed => None,
+        });
+        let pause = (self.not_before > now).then_some(self.not_before);
+        ends.chain(pause).min()
+    }
+
+    fn take(&mut self, event: Event, now: Duration, actions: &mut Vec<Action>) {
+        match event {
+            Event::Tick => {}
+            Event::Spawned(pid) => {
+                let generation = self.spawning.take().unwrap_or(self.generation);
+                self.age += 1;
+                self.workers.insert(pid, Worker { generation, age: self.age, state: State::Booting, seen: now });
+            }
+            Event::SpawnFailed(reason) => {
+                self.spawning = None;
+                self.fail(now, actions, &format!("A worker could not be started: {reason}."));
+            }
+            Event::Booted(pid) => {
+                if let Some(worker) = self.workers.get_mut(&pid)
+                    && worker.state == State::Booting
+                {
+                    worker.state = State::Serving;
+                    worker.seen = now;
+                    self.has_served = true;
+                    self.failures = 0;
+                }
+            }
+            Event::Alive(pid) => {
+                if let Some(worker) = self.workers.get_mut(&pid) {
+                    worker.seen = now;
+                }
+            }
+            Event::Retires(pid) => {
+                if let Some(worker) = self.workers.get_mut(&pid)
+                    && worker.state == State::Serving
+                {
+                    worker.state = State::Retiring;
+                }
+            }
+            Event::Exited(pid, outcome) => self.exited(pid, outcome, now, actions),
+            Event::Reconfigured(size) => {
+                self.resize(size, actions);
+                // A reload that comes while another proves itself takes its place.
+                if let Some(candidate) = self.candidate.take() {
+                    self.end_generation(candidate, now, actions);
+                }
+                self.candidate = Some(self.next_generation);
+                self.next_generation += 1;
+                self.failures = 0;
+                self.not_before = now;
+                if self.stopping.is_some_and(|stopping| stopping.code.is_none()) {
+                    self.stopping = None;
+                }
+            }
+            Event::Increase => self.resize(self.size + 1, actions),
+            Event::Decrease => {
+                if self.size > 1 {
+                    self.resize(self.size - 1, actions);
+                }
+            }
+            Event::Stop => self.stop(Some(0), false, now, actions),
+            Event::Quit => self.stop(Some(0), true, now, actions),
+            Event::Dismiss => self.stop(None, false, now, actions),
+        }
+    }
+
+    fn resize(&mut self, size: usize, actions: &mut Vec<Action>) {
+        if size != self.size {
+            actions.push(Action::Resized(size, Some(self.size)));
+            self.size = size;
+        }
+    }
+
+    fn exited(&mut self, pid: Pid, outcome: Outcome, now: Duration, actions: &mut Vec<Action>) {
+        let Some(worker) = self.workers.remove(&pid) else { return };
+        let expected = matches!(worker.state, State::Ending(_) | State::Killed);
+        match outcome {
+            Outcome::Code(0) => {}
+            Outcome::Code(code) if !expected => {
+                actions.push(Action::Log(Level::Error, format!("Worker (pid:{pid}) exited with code {code}.")));
+            }
+            Outcome::Signal(9) if !expected => actions.push(Action::Log(
+                Level::Error,
+                format!("Worker (pid:{pid}) was sent SIGKILL! Perhaps out of memory?"),
+            )),
+            Outcome::Signal(signal) if !expected => {
+                actions.push(Action::Log(Level::Error, format!("Worker (pid:{pid}) was ended by signal {signal}.")));
+            }
+            Outcome::Code(_) | Outcome::Signal(_) => {}
+        }
+        if expected || worker.state != State::Booting {
+            return;
+        }
+        if self.candidate == Some(worker.generation) {
+            self.candidate = None;
+            self.end_generation(worker.generation, now, actions);
+            actions.push(Action::Log(
+                Level::Error,
+                "The reload failed: a new worker could not boot, so the old ones go on serving. Mend what the log says \
+                 above, and send HUP again."
+                    .to_owned(),
+            ));
+        } else if !self.has_served && matches!(outcome, Outcome::Code(3 | 4)) {
+            let (code, reason) =
+                if outcome == Outcome::Code(3) { (3, "Worker failed to boot.") } else { (4, "App failed to load.") };
+            actions.push(Action::Log(Level::Error, format!("Reason: {reason}")));
+            self.stop(Some(code), true, now, actions);
+        } else {
+            self.fail(now, actions, "A worker died while it booted.");
+        }
+    }
+
+    /// Something kept a worker from serving: the next attempt waits, longer each time.
+    fn fail(&mut self, now: Duration, actions: &mut Vec<Action>, what: &str) {
+        let pause = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(self.failures)).min(LONGEST_PAUSE);
+        self.failures = (self.failures + 1).min(16);
+        self.not_before = now + pause;
+        let seconds = pause.as_secs_f64();
+        actions.push(Action::Log(Level::Warning, format!("{what} The next attempt is in {seconds} s.")));
+    }
+
+    fn stop(&mut self, code: Option<u8>, quick: bool, now: Duration, actions: &mut Vec<Action>) {
+        self.stopping = Some(Stopping { code });
+        self.candidate = None;
+        let limit = now + if quick { QUICK.min(self.limits.graceful_timeout) } else { self.limits.graceful_timeout };
+        for (pid, worker) in &mut self.workers {
+            match worker.state {
+                State::Killed => continue,
+                State::Ending(at) if !quick => worker.state = State::Ending(at.min(limit)),
+                _ => {
+                    worker.state = State::Ending(limit);
+                    actions.push(if quick { Action::Quit(*pid) } else { Action::Term(*pid) });
+                }
+            }
+        }
+    }
+
+    fn end_generation(&mut self, generation: u64, now: Duration, actions: &mut Vec<Action>) {
+        let limit = now + self.limits.graceful_timeout;
+        for (pid, worker) in self.workers.iter_mut().filter(|(_, worker)| worker.generation == generation) {
+            if !matches!(worker.state, State::Ending(_) | State::Killed) {
+                worker.state = State::Ending(limit);
+                actions.push(Action::Term(*pid));
+            }
+        }
+    }
+
+    /// Brings what is towards what is wanted.
+    fn settle(&mut self, now: Duration, actions: &mut Vec<Action>) {
+        self.kill_the_stuck(now, actions);
+        if let Some(Stopping { code }) = self.stopping {
+            // A worker that was asked for just before the stop has no id yet; it is ended as soon as it has one.
+            let limit = now + self.limits.graceful_timeout;
+            for (pid, worker) in &mut self.workers {
+                if matches!(worker.state, State::Booting | State::Serving | State::Retiring) {
+                    worker.state = State::Ending(limit);
+                    actions.push(Action::Term(*pid));
+                }
+            }
+            if self.workers.is_empty()
+                && self.spawning.is_none()
+                && let Some(code) = code
+            {
+                actions.push(Action::End(code));
+            }
+            return;
+        }
+        if let Some(candidate) = self.candidate {
+            if self.count(candidate, |state| state == State::Serving) >= self.size {
+                self.candidate = None;
+                let before = std::mem::replace(&mut self.generation, candidate);
+                actions.push(Action::Adopted(candidate));
+                let old: Vec<u64> =
+                    self.workers.values().map(|worker| worker.generation).filter(|other| *other <= before).collect();
+                for generation in old {
+                    self.end_generation(generation, now, actions);
+                }
+            } else {
+                self.spawn_up_to(candidate, self.size, now, actions);
+                return;
+            }
+        }
+        let generation = self.generation;
+        // One worker that retires is replaced at a time, its successor ready before it goes.
+        let retiring = self.oldest(generation, State::Retiring);
+        let wanted = self.size + usize::from(retiring.is_some());
+        self.spawn_up_to(generation, wanted, now, actions);
+        let serving = self.count(generation, |state| matches!(state, State::Serving | State::Retiring));
+        if serving > self.size
+            && let Some(surplus) = retiring.or_else(|| self.oldest(generation, State::Serving))
+        {
+            let limit = now + self.limits.graceful_timeout;
+            if let Some(worker) = self.workers.get_mut(&surplus) {
+                worker.state = State::Ending(limit);
+                actions.push(Action::Term(surplus));
+            }
+            // There may be more than one too many.
+            self.settle(now, actions);
+        }
+    }
+
+    fn kill_the_stuck(&mut self, now: Duration, actions: &mut Vec<Action>) {
+        for (pid, worker) in &mut self.workers {
+            let (due, silent) = match worker.state {
+                State::Ending(at) => (at <= now, false),
+                State::Killed => (false, false),
+                State::Booting | State::Serving | State::Retiring => {
+                    (self.limits.timeout.is_some_and(|timeout| worker.seen + timeout <= now), true)
+                }
+            };
+            if due {
+                if silent {
+                    actions.push(Action::Log(Level::Critical, format!("WORKER TIMEOUT (pid:{pid})")));
+                }
+                worker.state = State::Killed;
+                actions.push(Action::Kill(*pid));
+            }
+        }
+    }
+
+    fn spawn_up_to(&mut self, generation: u64, wanted: usize, now: Duration, actions: &mut Vec<Action>) {
+        let there = self.count(generation, |state| matches!(state, State::Booting | State::Serving | State::Retiring));
+        if there < wanted && self.spawning.is_none() && self.not_before <= now {
+            self.spawning = Some(generation);
+            actions.push(Action::Spawn(generation));
+        }
+    }
+
+    fn count(&self, generation: u64, is: impl Fn(State) -> bool) -> usize {
+        self.workers.values().filter(|worker| worker.generation == generation && is(worker.state)).count()
+    }
+
+    fn oldest(&self, generation: u64, state: State) -> Option<Pid> {
+        let candidates =
+            self.workers.iter().filter(|(_, worker)| worker.generation == generation && worker.state == state);
+        candidates.min_by_key(|(_, worker)| worker.age).map(|(pid, _)| *pid)
+    }
+}

@@ -1,0 +1,122 @@
+//! The line between a worker and its arbiter: what a worker reports, and how it notices that the arbiter is gone.
+//!
+//! Reports are a few bytes through a pipe that all workers share. Nothing touches a disk.
+
+use std::{
+    io::{self, Read as _, Write as _},
+    os::fd::{AsFd, BorrowedFd},
+};
+
+use crate::sys;
+
+/// What a worker reports of itself.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(u32)]
+pub enum Report {
+    /// It has loaded its app and accepts connections.
+    Booted = 1,
+    /// Its connections are looked after.
+    Alive = 2,
+    /// It has answered as many requests as it may.
+    Retires = 3,
+}
+
+/// A report is its number and the worker's id, both of four bytes. Pipes keep writes of this size in one piece.
+const SIZE: usize = 8;
+
+/// Both ends of the line, as the arbiter makes them.
+#[derive(Debug)]
+pub struct Line {
+    reports: io::PipeReader,
+    report: io::PipeWriter,
+    alive: io::PipeReader,
+    life: io::PipeWriter,
+}
+
+impl Line {
+    /// Makes a line.
+    ///
+    /// # Errors
+    /// There are no descriptors left.
+    pub fn new() -> io::Result<Self> {
+        let (reports, report) = io::pipe()?;
+        let (alive, life) = io::pipe()?;
+        sys::set_nonblocking(reports.as_fd())?;
+        sys::set_nonblocking(report.as_fd())?;
+        Ok(Self { reports, report, alive, life })
+    }
+
+    /// What becomes readable when there are reports.
+    pub fn reports(&self) -> BorrowedFd<'_> {
+        self.reports.as_fd()
+    }
+
+    /// Takes every report that has come, with the id of its worker.
+    pub fn take(&mut self) -> Vec<(i32, Report)> {
+        let mut bytes = [0; SIZE * 512];
+        let mut reports = Vec::new();
+        while let Ok(size) = self.reports.read(&mut bytes) {
+            for message in bytes[..size].chunks_exact(SIZE) {
+                let word = |at: usize| [message[at], message[at + 1], message[at + 2], message[at + 3]];
+                let report = match u32::from_ne_bytes(word(0)) {
+                    1 => Report::Booted,
+                    2 => Report::Alive,
+                    3 => Report::Retires,
+                    _ => continue,
+                };
+                reports.push((i32::from_ne_bytes(word(4)), report));
+            }
+            if size < bytes.len() {
+                break;
+            }
+        }
+        reports
+    }
+
+    /// The worker's end, in the process of a worker.
+    pub fn into_worker(self) -> Link {
+        // The arbiter's ends close here: when the arbiter is gone, nobody holds `life` any more.
+        Link { report: self.report, alive: self.alive }
+    }
+}
+
+/// The worker's end.
+#[derive(Debug)]
+pub struct Link {
+    report: io::PipeWriter,
+    alive: io::PipeReader,
+}
+
+impl Link {
+    /// Tells the arbiter. An arbiter that is gone or far behind misses it; neither needs it.
+    pub fn report(&self, report: Report) {
+        let mut message = [0; SIZE];
+        message[..4].copy_from_slice(&(report as u32).to_ne_bytes());
+        message[4..].copy_from_slice(&std::process::id().to_ne_bytes());
+        let _ = (&self.report).write(&message);
+    }
+
+    /// What becomes readable when the arbiter is gone.
+    pub fn arbiter(&self) -> BorrowedFd<'_> {
+        self.alive.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Line, Link, Report};
+
+    #[test]
+    fn reports_arrive_in_order_with_their_sender() {
+        let mut line = Line::new().expect("descriptors");
+        let link = Link {
+            report: line.report.try_clone().expect("descriptors"),
+            alive: line.alive.try_clone().expect("descriptors"),
+        };
+        assert_eq!(line.take(), []);
+        link.report(Report::Booted);
+        link.report(Report::Retires);
+        let pid = i32::try_from(std::process::id()).expect("ids are small");
+        assert_eq!(line.take(), [(pid, Report::Booted), (pid, Report::Retires)]);
+    }
+}

@@ -1,0 +1,94 @@
+//! Signals as something to read, in order, instead of something that interrupts.
+
+use std::{
+    io,
+    os::fd::{AsFd, BorrowedFd},
+};
+
+use nix::sys::{
+    signal::{SigSet, SigmaskHow, Signal as NixSignal, sigprocmask},
+    signalfd::{SfdFlags, SignalFd},
+};
+
+/// The signals that mean something to rwsgi.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[expect(missing_docs, reason = "the names are the documentation")]
+pub enum Signal {
+    Chld,
+    Hup,
+    Int,
+    Kill,
+    Quit,
+    Term,
+    Ttin,
+    Ttou,
+    Usr1,
+    Usr2,
+    Winch,
+}
+
+const ALL: [(Signal, NixSignal, &str); 11] = [
+    (Signal::Chld, NixSignal::SIGCHLD, "chld"),
+    (Signal::Hup, NixSignal::SIGHUP, "hup"),
+    (Signal::Int, NixSignal::SIGINT, "int"),
+    (Signal::Kill, NixSignal::SIGKILL, "kill"),
+    (Signal::Quit, NixSignal::SIGQUIT, "quit"),
+    (Signal::Term, NixSignal::SIGTERM, "term"),
+    (Signal::Ttin, NixSignal::SIGTTIN, "ttin"),
+    (Signal::Ttou, NixSignal::SIGTTOU, "ttou"),
+    (Signal::Usr1, NixSignal::SIGUSR1, "usr1"),
+    (Signal::Usr2, NixSignal::SIGUSR2, "usr2"),
+    (Signal::Winch, NixSignal::SIGWINCH, "winch"),
+];
+
+impl Signal {
+    /// Its name as gunicorn logs it.
+    pub fn name(self) -> &'static str {
+        ALL.iter().find(|(signal, ..)| *signal == self).map_or("", |(.., name)| name)
+    }
+
+    pub(super) fn into_nix(self) -> NixSignal {
+        ALL.iter().find(|(signal, ..)| *signal == self).map_or(NixSignal::SIGTERM, |(_, signal, _)| *signal)
+    }
+}
+
+/// The signals of this process, held back and read one by one. As process 1 too: the kernel drops a signal that has
+/// only its default action there, but never one that is held back.
+#[derive(Debug)]
+pub struct Pending {
+    descriptor: SignalFd,
+    set: SigSet,
+}
+
+impl Pending {
+    /// Holds the signals back from now on.
+    ///
+    /// # Errors
+    /// There are no descriptors left.
+    pub fn hold() -> io::Result<Self> {
+        let set: SigSet =
+            ALL.iter().map(|(_, signal, _)| *signal).filter(|signal| *signal != NixSignal::SIGKILL).collect();
+        sigprocmask(SigmaskHow::SIG_BLOCK, Some(&set), None)?;
+        let descriptor = SignalFd::with_flags(&set, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
+        Ok(Self { descriptor, set })
+    }
+
+    /// The next signal that has come.
+    pub fn next(&self) -> Option<Signal> {
+        let received = self.descriptor.read_signal().ok()??;
+        let number = i32::try_from(received.ssi_signo).ok()?;
+        ALL.iter().find(|(_, signal, _)| *signal as i32 == number).map(|(signal, ..)| *signal)
+    }
+
+    /// Lets signals act again, in a new process.
+    pub fn release(self) {
+        // It has been set before, so it can be set back.
+        let _ = sigprocmask(SigmaskHow::SIG_UNBLOCK, Some(&self.set), None);
+    }
+}
+
+impl AsFd for Pending {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.descriptor.as_fd()
+    }
+}
