@@ -423,3 +423,6 @@ impl Supervisor {
         candidates.min_by_key(|(_, worker)| worker.age).map(|(pid, _)| *pid)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,253 @@
+//! The supervisor with processes that exist on paper only.
+
+use std::time::Duration;
+
+use super::{Action, Event, Level, Limits, Outcome, Pid, Supervisor};
+
+const GRACE: Duration = Duration::from_secs(30);
+
+/// A supervisor and the processes that it believes in.
+struct World {
+    supervisor: Supervisor,
+    now: Duration,
+    next_pid: Pid,
+    /// What was done, except for spawning and logging.
+    done: Vec<Action>,
+    logged: Vec<String>,
+    spawned: Vec<(Pid, u64)>,
+}
+
+impl World {
+    fn new(size: usize) -> Self {
+        let limits = Limits { graceful_timeout: GRACE, timeout: Some(Duration::from_secs(30)) };
+        let mut world = Self {
+            supervisor: Supervisor::new(size, limits),
+            now: Duration::ZERO,
+            next_pid: 101,
+            done: Vec::new(),
+            logged: Vec::new(),
+            spawned: Vec::new(),
+        };
+        world.send(Event::Tick);
+        world
+    }
+
+    /// With every worker booted.
+    fn serving(size: usize) -> Self {
+        let mut world = Self::new(size);
+        world.boot_all();
+        world.done.clear();
+        world
+    }
+
+    fn send(&mut self, event: Event) {
+        let mut actions = self.supervisor.handle(event, self.now);
+        while !actions.is_empty() {
+            let mut next = Vec::new();
+            for action in actions {
+                match action {
+                    Action::Spawn(generation) => {
+                        let pid = self.next_pid;
+                        self.next_pid += 1;
+                        self.spawned.push((pid, generation));
+                        next.extend(self.supervisor.handle(Event::Spawned(pid), self.now));
+                    }
+                    Action::Log(_, text) => self.logged.push(text),
+                    Action::Resized(..) => {}
+                    action => self.done.push(action),
+                }
+            }
+            actions = next;
+        }
+    }
+
+    fn boot_all(&mut self) {
+        for (pid, _) in self.spawned.clone() {
+            self.send(Event::Booted(pid));
+        }
+    }
+
+    fn exit(&mut self, pid: Pid, code: i32) {
+        self.send(Event::Exited(pid, Outcome::Code(code)));
+    }
+
+    fn pass(&mut self, time: Duration) {
+        self.now += time;
+        self.send(Event::Tick);
+    }
+
+    fn pids(&self) -> Vec<Pid> {
+        self.supervisor.pids().collect()
+    }
+
+    fn take(&mut self) -> Vec<Action> {
+        std::mem::take(&mut self.done)
+    }
+}
+
+#[test]
+fn as_many_workers_are_started_as_are_wanted() {
+    assert_eq!(World::new(3).pids(), [101, 102, 103]);
+}
+
+#[test]
+fn a_worker_that_dies_is_replaced_at_once() {
+    let mut world = World::serving(2);
+    world.send(Event::Exited(101, Outcome::Signal(9)));
+    assert_eq!(world.pids(), [102, 103]);
+    assert_eq!(world.logged, ["Worker (pid:101) was sent SIGKILL! Perhaps out of memory?"]);
+}
+
+#[test]
+fn an_app_that_cannot_be_loaded_at_first_ends_the_arbiter_with_gunicorns_code() {
+    for (code, reason) in [(3, "Reason: Worker failed to boot."), (4, "Reason: App failed to load.")] {
+        let mut world = World::new(2);
+        world.exit(101, code);
+        assert_eq!(world.take(), [Action::Quit(102)]);
+        world.exit(102, code);
+        assert_eq!(world.take(), [Action::End(u8::try_from(code).expect("small"))]);
+        assert!(world.logged.contains(&reason.to_owned()), "{:?}", world.logged);
+    }
+}
+
+#[test]
+fn workers_that_keep_dying_at_boot_are_retried_with_a_growing_pause() {
+    let mut world = World::serving(1);
+    world.exit(101, 1);
+    let mut pauses = Vec::new();
+    for _ in 0..9 {
+        let count = world.spawned.len();
+        world.exit(world.next_pid - 1, 1);
+        assert_eq!(world.spawned.len(), count, "there is a pause first");
+        let due = world.supervisor.next_due(world.now).expect("the next attempt is due some time");
+        pauses.push((due - world.now).as_millis());
+        world.pass(due - world.now);
+        assert_eq!(world.spawned.len(), count + 1, "the attempt is made");
+    }
+    assert_eq!(pauses, [500, 1000, 2000, 4000, 8000, 16000, 30000, 30000, 30000]);
+    world.boot_all();
+    world.exit(world.next_pid - 1, 1);
+    assert_eq!(world.pids().len(), 1, "after a boot that went well there is no pause");
+}
+
+#[test]
+fn a_reload_ends_the_old_workers_when_all_new_ones_serve() {
+    let mut world = World::serving(2);
+    world.send(Event::Reconfigured(2));
+    assert_eq!(world.pids(), [101, 102, 103, 104]);
+    world.send(Event::Booted(103));
+    assert_eq!(world.take(), []);
+    world.send(Event::Booted(104));
+    assert_eq!(world.take(), [Action::Adopted(2), Action::Term(101), Action::Term(102)]);
+    world.exit(101, 0);
+    world.exit(102, 0);
+    assert_eq!(world.pids(), [103, 104]);
+}
+
+#[test]
+fn a_reload_whose_code_cannot_be_loaded_leaves_the_old_workers_serving() {
+    let mut world = World::serving(2);
+    world.send(Event::Reconfigured(2));
+    world.send(Event::Booted(103));
+    world.exit(104, 3);
+    assert_eq!(world.take(), [Action::Term(103)]);
+    world.exit(103, 0);
+    assert_eq!(world.pids(), [101, 102]);
+    assert!(world.logged.iter().any(|text| text.starts_with("The reload failed")), "{:?}", world.logged);
+    world.send(Event::Reconfigured(2));
+    world.boot_all();
+    assert_eq!(world.take(), [Action::Adopted(3), Action::Term(101), Action::Term(102)]);
+}
+
+#[test]
+fn a_worker_that_dies_while_a_reload_proves_itself_is_not_missed() {
+    let mut world = World::serving(2);
+    world.send(Event::Reconfigured(2));
+    world.send(Event::Exited(101, Outcome::Signal(11)));
+    world.boot_all();
+    assert_eq!(world.take(), [Action::Adopted(2), Action::Term(102)]);
+}
+
+#[test]
+fn the_number_of_workers_follows_ttin_and_ttou_but_never_reaches_none() {
+    let mut world = World::serving(1);
+    world.send(Event::Increase);
+    world.boot_all();
+    assert_eq!(world.pids(), [101, 102]);
+    world.send(Event::Decrease);
+    assert_eq!(world.take(), [Action::Term(101)]);
+    world.exit(101, 0);
+    world.send(Event::Decrease);
+    assert_eq!((world.take(), world.pids()), (vec![], vec![102]));
+}
+
+#[test]
+fn a_worker_that_retires_goes_when_its_successor_serves_one_at_a_time() {
+    let mut world = World::serving(2);
+    world.send(Event::Retires(101));
+    world.send(Event::Retires(102));
+    assert_eq!((world.take(), world.pids()), (vec![], vec![101, 102, 103]));
+    world.send(Event::Booted(103));
+    assert_eq!(world.take(), [Action::Term(101)]);
+    assert_eq!(world.pids(), [101, 102, 103, 104], "the next successor is on its way");
+    world.exit(101, 0);
+    world.send(Event::Booted(104));
+    assert_eq!(world.take(), [Action::Term(102)]);
+    world.exit(102, 0);
+    assert_eq!(world.pids(), [103, 104]);
+}
+
+#[test]
+fn a_silent_worker_is_killed_and_replaced() {
+    let mut world = World::serving(2);
+    world.pass(Duration::from_secs(20));
+    world.send(Event::Alive(102));
+    world.pass(Duration::from_secs(10));
+    assert_eq!(world.take(), [Action::Kill(101)]);
+    assert_eq!(world.logged, ["WORKER TIMEOUT (pid:101)"]);
+    world.send(Event::Exited(101, Outcome::Signal(9)));
+    assert_eq!(world.pids(), [102, 103]);
+}
+
+#[test]
+fn stopping_waits_for_the_workers_and_kills_what_does_not_end() {
+    let mut world = World::serving(2);
+    world.send(Event::Stop);
+    assert_eq!(world.take(), [Action::Term(101), Action::Term(102)]);
+    world.exit(101, 0);
+    world.pass(GRACE);
+    assert_eq!(world.take(), [Action::Kill(102)]);
+    world.send(Event::Exited(102, Outcome::Signal(9)));
+    assert_eq!(world.take(), [Action::End(0)]);
+}
+
+#[test]
+fn a_second_request_to_stop_ends_the_workers_at_once() {
+    let mut world = World::serving(1);
+    world.send(Event::Stop);
+    world.send(Event::Quit);
+    assert_eq!(world.take(), [Action::Term(101), Action::Quit(101)]);
+    world.pass(Duration::from_secs(2));
+    assert_eq!(world.take(), [Action::Kill(101)]);
+}
+
+#[test]
+fn a_stop_during_a_reload_ends_both_generations() {
+    let mut world = World::serving(1);
+    world.send(Event::Reconfigured(1));
+    world.send(Event::Stop);
+    assert_eq!(world.take(), [Action::Term(101), Action::Term(102)]);
+    world.exit(102, 0);
+    world.exit(101, 0);
+    assert_eq!(world.take(), [Action::End(0)]);
+}
+
+#[test]
+fn a_system_without_processes_to_give_is_asked_again_later() {
+    let mut supervisor = Supervisor::new(1, Limits { graceful_timeout: GRACE, timeout: None });
+    assert_eq!(supervisor.handle(Event::Tick, Duration::ZERO), [Action::Spawn(1)]);
+    let actions = supervisor.handle(Event::SpawnFailed("out of memory".to_owned()), Duration::ZERO);
+    let text = "A worker could not be started: out of memory. The next attempt is in 0.5 s.".to_owned();
+    assert_eq!(actions, [Action::Log(Level::Warning, text)]);
+    assert_eq!(supervisor.handle(Event::Tick, Duration::from_millis(500)), [Action::Spawn(1)]);
+}
