@@ -1,6 +1,7 @@
 """Finds the WSGI application that a spec names. Embedded into rwsgi; the rules are gunicorn's util.import_app."""
 
 import ast
+import faulthandler
 import importlib
 import os
 import sys
@@ -84,6 +85,8 @@ def is_ours(filename):
     return filename == __file__ or filename.startswith("<frozen importlib") or filename == importlib.__file__
 
 
-def start(directory):
-    """sys.path[0] is the working directory, as in gunicorn."""
+def start(directory, dump_signal):
+    # sys.path[0] is the working directory, as in gunicorn.
     sys.path.insert(0, directory)
+    # Prints where each thread is, even when one of them holds the GIL for ever.
+    faulthandler.register(dump_signal, file=2, all_threads=True)

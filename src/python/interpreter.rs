@@ -10,7 +10,10 @@ use pyo3::{
 };
 
 use super::{PyApp, capi};
-use crate::exit::{Code, Fatal};
+use crate::{
+    exit::{Code, Fatal},
+    sys,
+};
 
 /// The interpreter of this process. There is one, started once, on the main thread.
 pub struct Interpreter {
@@ -40,7 +43,7 @@ impl Interpreter {
         Python::attach(|py| {
             let code = c_str!(include_str!("../../python/load_app.py"));
             let loader = PyModule::from_code(py, code, c"<rwsgi>", c"_rwsgi_load_app")?;
-            loader.call_method1("start", (directory.into_os_string(),))?;
+            loader.call_method1("start", (directory.into_os_string(), sys::dump_signal()))?;
             Ok(Self { loader: loader.unbind() })
         })
         .map_err(|error: PyErr| Fatal::new(format!("Python at {} is not usable: {error}.", executable.display())))
@@ -90,6 +93,11 @@ impl Interpreter {
         Python::attach(|py| drop(self.loader.into_bound(py)));
         capi::finalize();
     }
+}
+
+/// Has every thread's Python stack written to standard error. Needs no cooperation of any thread, and takes a moment.
+pub fn dump_stacks() {
+    sys::send_to_self(sys::dump_signal());
 }
 
 fn load_error(loader: &Bound<'_, PyModule>, spec: &str, error: &PyErr) -> LoadError {

@@ -19,4 +19,4 @@ pub const VERSION: &str = env!("RWSGI_PYTHON_VERSION");
 
 pub use app::PyApp;
 pub use capi::full_version;
-pub use interpreter::{Interpreter, LoadError};
+pub use interpreter::{Interpreter, LoadError, dump_stacks};

@@ -19,6 +19,10 @@ pub struct Settings {
     pub workers: usize,
     /// Requests that the app handles at a time, in each worker.
     pub threads: usize,
+    /// Requests after which a worker is replaced; 0 is never.
+    pub max_requests: u64,
+    /// What is added to it at most.
+    pub max_requests_jitter: u64,
     /// How long a worker may be silent; `None` for ever.
     pub timeout: Option<Duration>,
     /// How long running requests may take to finish once the server stops.
@@ -67,6 +71,8 @@ impl Settings {
             backlog: u32::try_from(values.at_least_one("backlog")?).unwrap_or(u32::MAX),
             workers: usize::try_from(values.at_least_one("workers")?).unwrap_or(usize::MAX),
             threads: usize::try_from(values.at_least_one("threads")?).unwrap_or(usize::MAX),
+            max_requests: values.number("max_requests")?,
+            max_requests_jitter: values.number("max_requests_jitter")?,
             timeout: Some(values.number("timeout")?).filter(|seconds| *seconds > 0).map(Duration::from_secs),
             graceful_timeout: Duration::from_secs(values.number("graceful_timeout")?),
             chdir: values.one("chdir").map(PathBuf::from),

@@ -6,3 +6,4 @@ mod signals;
 
 pub use process::{Fork, exit_now, fork, reap, send, set_nonblocking, set_umask, wait_readable};
 pub use signals::{Pending, Signal};
+pub use signals::{dump_signal, send_to_self};

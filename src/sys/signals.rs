@@ -92,3 +92,16 @@ impl AsFd for Pending {
         self.descriptor.as_fd()
     }
 }
+
+/// A signal that neither apps nor libraries use, for which the interpreter prints its stacks.
+pub fn dump_signal() -> i32 {
+    libc::SIGRTMIN() + 7
+}
+
+/// Sends a signal to this process.
+pub fn send_to_self(signal: i32) {
+    // SAFETY: returns the id of this process, and cannot fail.
+    let this = unsafe { libc::getpid() };
+    // SAFETY: touches no memory of ours; what the signal does was set up before.
+    unsafe { libc::kill(this, signal) };
+}

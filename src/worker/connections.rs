@@ -1,7 +1,6 @@
 //! The thread of the connections, and what signals do to it.
 
 use std::{
-    convert::Infallible,
     future::pending,
     io,
     os::fd::{AsRawFd, RawFd},
@@ -18,19 +17,22 @@ use tokio::{
     time::{Instant, MissedTickBehavior, sleep_until},
 };
 
-use super::queue::Calls;
+use super::{queue::Calls, watch::Watch};
 use crate::{
     exit::Fatal,
     http::Server,
     link::{Link, Report},
     net::Listener,
-    sys,
+    python, sys,
     telemetry::access::AccessLog,
     wsgi::App,
 };
 
 /// How often a worker tells the arbiter that it is alive.
 const ALIVE: Duration = Duration::from_secs(1);
+
+/// How long the other requests of a worker may take to finish when one of them takes too long.
+const STUCK: Duration = Duration::from_secs(5);
 
 /// What the thread works with.
 pub struct Plan {
@@ -39,8 +41,10 @@ pub struct Plan {
     pub script_name: String,
     pub access_log: Option<Arc<AccessLog>>,
     pub graceful_timeout: Duration,
+    pub timeout: Option<Duration>,
+    pub watch: Arc<Watch>,
     /// The line to the arbiter.
-    pub link: Link,
+    pub link: Arc<Link>,
 }
 
 /// The running thread. Dropped, it ends: at once if no connection was let in yet, and its sockets with it.
@@ -101,7 +105,7 @@ pub fn start(plan: Plan) -> Result<Connections, Fatal> {
 }
 
 async fn live(plan: Plan, may_begin: oneshot::Receiver<()>, may_end: oneshot::Receiver<()>, mut signals: Signals) {
-    let Plan { listeners, calls, script_name, access_log, graceful_timeout, link } = plan;
+    let Plan { listeners, calls, script_name, access_log, graceful_timeout, timeout, watch, link } = plan;
     let arbiter = Arbiter::watch(&link);
     tokio::select! {
         begin = may_begin => if begin.is_err() { return },
@@ -123,9 +127,14 @@ async fn live(plan: Plan, may_begin: oneshot::Receiver<()>, may_end: oneshot::Re
     let stop = tokio::select! {
         stop = signals.next() => stop,
         () = arbiter.gone() => Stop::InOrder,
-        never = report_alive(&link) => match never {},
+        () = look_after(&link, &watch, timeout) => Stop::Stuck,
     };
-    let deadline = Instant::now() + graceful_timeout;
+    if stop == Stop::Stuck {
+        tracing::error!("WORKER TIMEOUT (pid:{})", std::process::id());
+        python::dump_stacks();
+        link.report(Report::Retires);
+    }
+    let deadline = Instant::now() + if stop == Stop::Stuck { graceful_timeout.min(STUCK) } else { graceful_timeout };
     let cut = stop == Stop::AtOnce
         || tokio::select! {
             () = server.stop() => false,
@@ -144,16 +153,20 @@ async fn live(plan: Plan, may_begin: oneshot::Receiver<()>, may_end: oneshot::Re
     if let Some(log) = access_log {
         log.close();
     }
-    sys::exit_now(0);
+    sys::exit_now(u8::from(stop == Stop::Stuck));
 }
 
-/// Tells the arbiter again and again that connections are looked after.
-async fn report_alive(link: &Link) -> Infallible {
+/// Tells the arbiter again and again that connections are looked after. Returns when the app has been at a request for
+/// longer than it may.
+async fn look_after(link: &Link, watch: &Watch, timeout: Option<Duration>) {
     let mut interval = tokio::time::interval(ALIVE);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         interval.tick().await;
         link.report(Report::Alive);
+        if timeout.is_some_and(|timeout| watch.longest() > timeout) {
+            return;
+        }
     }
 }
 
@@ -187,6 +200,8 @@ impl Arbiter {
 enum Stop {
     InOrder,
     AtOnce,
+    /// The app has been at a request for too long.
+    Stuck,
 }
 
 /// The signals that end a worker.

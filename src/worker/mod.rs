@@ -4,12 +4,14 @@
 
 mod connections;
 mod queue;
+mod watch;
 
 use std::{ffi::OsString, path::Path, sync::Arc, thread};
 
+use self::watch::Watch;
 use crate::{
     exit::Fatal,
-    link::Link,
+    link::{Link, Report},
     net::Listener,
     python::{Interpreter, LoadError, PyApp},
     settings::Settings,
@@ -45,13 +47,24 @@ pub fn run(plan: Plan<'_>) -> Result<(), LoadError> {
             Fatal::new(format!("Cannot open the access log {target} (from --access-logfile): {error}."))
         })?)),
     };
-    let (calls, queue) = queue::channel();
+    let watch = Arc::new(Watch::new());
+    let link = Arc::new(link);
+    let limit = request_limit(settings);
+    let (calls, queue) = queue::channel(limit, Arc::clone(&watch), {
+        let link = Arc::clone(&link);
+        move || {
+            tracing::info!("Autorestarting worker after current request.");
+            link.report(Report::Retires);
+        }
+    });
     let mut connections = connections::start(connections::Plan {
         listeners,
         calls,
         script_name: std::env::var("SCRIPT_NAME").unwrap_or_default(),
         access_log: access_log.clone(),
         graceful_timeout: settings.graceful_timeout,
+        timeout: settings.timeout,
+        watch,
         link,
     })?;
     let interpreter = Interpreter::start(interpreter, args)?;
@@ -59,7 +72,7 @@ pub fn run(plan: Plan<'_>) -> Result<(), LoadError> {
     let extra: Vec<_> =
         (1..settings.threads).map(|number| spawn(&interpreter, number, &app, &queue)).collect::<Result<_, Fatal>>()?;
     connections.begin();
-    serve(&app, &queue);
+    serve(&app, &queue.join());
     for ended in extra {
         // It closes when the thread has ended, whichever way.
         let _ = ended.recv();
@@ -72,6 +85,15 @@ pub fn run(plan: Plan<'_>) -> Result<(), LoadError> {
         log.close();
     }
     Ok(())
+}
+
+/// How many requests this worker may answer; 0 for no limit.
+fn request_limit(settings: &Settings) -> u64 {
+    match settings.max_requests {
+        0 => 0,
+        // Each worker draws its own, so that they do not all retire at the same time.
+        limit => limit.saturating_add(fastrand::u64(0..=settings.max_requests_jitter)),
+    }
 }
 
 /// Starts a further app thread. What is returned closes when it ends.
@@ -88,7 +110,7 @@ fn spawn(
     interpreter.spawn(&format!("rwsgi-{number}"), move || {
         let work = work.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
         if let Some((app, queue, alive)) = work {
-            serve(&app, &queue);
+            serve(&app, &queue.join());
             drop((app, alive));
         }
     })?;
@@ -96,9 +118,9 @@ fn spawn(
 }
 
 /// Calls the app for every request, until there are no more to come. A panic costs the request it happened in.
-fn serve(app: &PyApp, queue: &queue::Queue) {
+fn serve(app: &PyApp, place: &queue::Place) {
     loop {
-        let served = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| app.serve(|| queue.next())));
+        let served = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| app.serve(|| place.next())));
         if served.is_ok() {
             return;
         }
