@@ -3,19 +3,25 @@
 //! It runs no code of the user's and knows neither HTTP nor Python: a worker is a process that a function it is given
 //! runs in. What to do is decided in [`supervisor`]; here it is done.
 
+mod pidfile;
 mod supervisor;
+pub mod upgrade;
 
 use std::{
+    collections::VecDeque,
     io,
     os::fd::AsFd as _,
+    path::PathBuf,
     time::{Duration, Instant},
 };
 
+pub use pidfile::PidFile;
 pub use supervisor::{Action, Event, Level, Limits, Outcome, Pid, Supervisor};
 
 use crate::{
     exit::Fatal,
     link::{Line, Link, Report},
+    net::{Listener, systemd},
     sys::{self, Fork, Pending, Signal},
 };
 
@@ -25,6 +31,16 @@ pub struct Service<W> {
     pub workers: usize,
     /// How long things may take.
     pub limits: Limits,
+    /// Where the workers accept connections.
+    pub listeners: Vec<Listener>,
+    /// How this program was started.
+    pub command: upgrade::Command,
+    /// The arbiter that this one takes over from.
+    pub predecessor: Option<u32>,
+    /// The file that holds the arbiter's id, and the name that it gets once the predecessor is gone.
+    pub pidfile: Option<(PidFile, PathBuf)>,
+    /// Whether the arbiter has no terminal. Only then `WINCH`, which a terminal sends when it is resized, counts.
+    pub daemon: bool,
     /// What a worker does, in a process of its own. Returns its exit code.
     pub worker: W,
 }
@@ -37,46 +53,47 @@ pub enum Ended {
     Worker(u8),
 }
 
+/// How often it is looked whether the predecessor is gone.
+const LOOK: Duration = Duration::from_millis(200);
+
 /// Keeps the service running until a signal ends it. Returns in the processes of workers too.
 ///
 /// # Errors
 /// The system lacks what an arbiter needs.
-pub fn run<W: FnMut(Link) -> u8>(mut service: Service<W>) -> Result<Ended, Fatal> {
+pub fn run<W: FnMut(Link, Vec<Listener>) -> u8>(service: Service<W>) -> Result<Ended, Fatal> {
     let failed = |error: io::Error| Fatal::new(format!("The server cannot start: {error}."));
     let signals = Pending::hold().map_err(failed)?;
     let line = Line::new().map_err(failed)?;
+    let supervisor = Supervisor::new(service.workers, service.limits);
     let mut arbiter = Arbiter {
-        supervisor: Supervisor::new(service.workers, service.limits),
+        supervisor,
         signals,
         line,
         started: Instant::now(),
         stopping: false,
-        workers: service.workers,
+        ready: false,
+        successor: None,
+        service,
     };
     let mut events = vec![Event::Tick];
     loop {
-        for event in std::mem::take(&mut events) {
-            let mut actions = arbiter.handle(event);
-            while !actions.is_empty() {
-                let mut next = Vec::new();
-                for action in actions {
-                    match action {
-                        Action::Spawn(_) => match sys::fork() {
-                            Ok(Fork::Child) => {
-                                arbiter.signals.release();
-                                return Ok(Ended::Worker((service.worker)(arbiter.line.into_worker())));
-                            }
-                            Ok(Fork::Parent(pid)) => next.extend(arbiter.handle(Event::Spawned(pid))),
-                            Err(error) => next.extend(arbiter.handle(Event::SpawnFailed(error.to_string()))),
-                        },
-                        Action::End(code) => {
-                            tracing::info!("Shutting down: Master");
-                            return Ok(Ended::Arbiter(code));
-                        }
-                        action => act(action),
+        let mut actions: VecDeque<Action> = VecDeque::new();
+        for event in events {
+            actions.extend(arbiter.handle(event));
+            while let Some(action) = actions.pop_front() {
+                match action {
+                    Action::Spawn(_) => match sys::fork() {
+                        Ok(Fork::Child) => return Ok(Ended::Worker(arbiter.become_worker())),
+                        Ok(Fork::Parent(pid)) => actions.extend(arbiter.handle(Event::Spawned(pid))),
+                        Err(error) => actions.extend(arbiter.handle(Event::SpawnFailed(error.to_string()))),
+                    },
+                    Action::End(code) => {
+                        tracing::info!("Shutting down: Master");
+                        arbiter.leave();
+                        return Ok(Ended::Arbiter(code));
                     }
+                    action => act(action),
                 }
-                actions = next;
             }
         }
         events = arbiter.wait();
@@ -100,16 +117,63 @@ fn act(action: Action) {
     }
 }
 
-struct Arbiter {
+struct Arbiter<W> {
     supervisor: Supervisor,
     signals: Pending,
     line: Line,
     started: Instant,
     stopping: bool,
-    workers: usize,
+    ready: bool,
+    /// The arbiter of the new binary, after `USR2`.
+    successor: Option<Pid>,
+    service: Service<W>,
 }
 
-impl Arbiter {
+impl<W: FnMut(Link, Vec<Listener>) -> u8> Arbiter<W> {
+    fn become_worker(mut self) -> u8 {
+        self.signals.release();
+        (self.service.worker)(self.line.into_worker(), self.service.listeners)
+    }
+
+    /// Starts the new binary beside this one.
+    fn upgrade(&mut self) {
+        if let Some(pid) = self.successor {
+            tracing::warn!("An upgrade is under way already (pid: {pid}). End that arbiter or this one first.");
+            return;
+        }
+        let listeners: Vec<_> = self.service.listeners.iter().map(Listener::descriptor).collect();
+        match self.service.command.start(&listeners) {
+            Ok(pid) => self.successor = Some(pid),
+            Err(error) => tracing::error!("The new binary could not be started: {error}. This one goes on serving."),
+        }
+    }
+
+    /// Tells systemd once that the service is up.
+    fn ready(&mut self, events: &[Event]) {
+        if !self.ready && events.iter().any(|event| matches!(event, Event::Booted(_))) {
+            self.ready = true;
+            systemd::notify("READY=1");
+        }
+    }
+
+    /// Looks whether the predecessor is gone: then this is the only arbiter.
+    fn look_for_predecessor(&mut self) {
+        if self.service.predecessor.is_some_and(|pid| pid != std::os::unix::process::parent_id()) {
+            self.service.predecessor = None;
+            tracing::info!("Master has been promoted.");
+            if let Some((file, path)) = &mut self.service.pidfile {
+                file.rename(path);
+            }
+        }
+    }
+
+    /// Leaves to another arbiter what it still needs.
+    fn leave(&mut self) {
+        if self.successor.is_some() || self.service.predecessor.is_some() {
+            self.service.listeners.iter_mut().for_each(Listener::keep_file);
+        }
+    }
+
     fn now(&self) -> Duration {
         self.started.elapsed()
     }
@@ -122,7 +186,8 @@ impl Arbiter {
     /// Waits for something to happen.
     fn wait(&mut self) -> Vec<Event> {
         let now = self.now();
-        let limit = self.supervisor.next_due(now).map(|due| due.saturating_sub(now));
+        let due = self.supervisor.next_due(now).map(|due| due.saturating_sub(now));
+        let limit = if self.service.predecessor.is_some() { Some(due.map_or(LOOK, |due| due.min(LOOK))) } else { due };
         sys::wait_readable(&[self.signals.as_fd(), self.line.reports()], limit);
         let mut events: Vec<_> = self.line.take().into_iter().map(report).collect();
         while let Some(signal) = self.signals.next() {
@@ -131,7 +196,13 @@ impl Arbiter {
         // A signal that is pending already is not queued again, so children are counted by asking and not by signals.
         // What a worker reported before it ended is taken in first.
         events.extend(self.line.take().into_iter().map(report));
+        self.ready(&events);
+        self.look_for_predecessor();
         while let Some((pid, outcome)) = sys::reap() {
+            if self.successor == Some(pid) {
+                self.successor = None;
+                tracing::warn!("The new binary's arbiter (pid: {pid}) has ended. This one goes on serving.");
+            }
             events.push(Event::Exited(pid, outcome.map_or_else(Outcome::Signal, Outcome::Code)));
         }
         events.push(Event::Tick);
@@ -156,10 +227,19 @@ impl Arbiter {
                 self.stopping = true;
                 Event::Quit
             }
-            Signal::Hup => Event::Reconfigured(self.workers),
+            Signal::Hup => Event::Reconfigured(self.service.workers),
             Signal::Ttin => Event::Increase,
             Signal::Ttou => Event::Decrease,
-            Signal::Chld | Signal::Kill | Signal::Usr1 | Signal::Usr2 | Signal::Winch => return None,
+            Signal::Usr2 => {
+                self.upgrade();
+                return None;
+            }
+            Signal::Winch if self.service.daemon => Event::Dismiss,
+            Signal::Winch => {
+                tracing::debug!("SIGWINCH ignored. Not daemonized.");
+                return None;
+            }
+            Signal::Chld | Signal::Kill | Signal::Usr1 => return None,
         })
     }
 }

@@ -5,9 +5,12 @@ use std::{ffi::OsString, process::ExitCode};
 use clap::{Arg, ArgAction, ArgMatches, Command, Subcommand as _};
 
 use crate::{
-    arbiter::{self, Ended, Limits, Service},
+    arbiter::{
+        self, Ended, Limits, Service,
+        upgrade::{self, Inherited},
+    },
     exit::Fatal,
-    net::{Bind, Listener},
+    net::{Bind, Listener, systemd},
     python::{self, LoadError},
     settings::{Given, Kind, Settings, TABLE},
     telemetry::error_log,
@@ -66,28 +69,33 @@ pub fn run(matches: &ArgMatches, args: &[OsString]) -> Result<ExitCode, Fatal> {
             "No application module specified. Name the app to serve, as in: rwsgi app:app --bind 0.0.0.0:5000",
         ));
     };
+    let directory = std::env::current_dir()
+        .map_err(|error| Fatal::new(format!("The working directory cannot be used: {error}.")))?;
     let interpreter = python::environment::interpreter(settings.venv.as_deref())?;
     if let Some(directory) = &settings.chdir {
         std::env::set_current_dir(directory).map_err(|error| {
             Fatal::new(format!("Cannot change to {} (from --chdir): {error}.", directory.display()))
         })?;
     }
-    let mut listeners = Vec::new();
-    for bind in &settings.bind {
-        listeners.extend(Listener::open(&bind.parse::<Bind>()?, settings.backlog)?);
-    }
+    let inherited = upgrade::inherited();
+    let listeners = listeners(&settings, inherited.as_ref())?;
     error_log::start(settings.loglevel);
     announce(&settings, &listeners);
     let ended = arbiter::run(Service {
         workers: settings.workers,
         limits: Limits { graceful_timeout: settings.graceful_timeout, timeout: settings.timeout },
-        worker: |link| {
+        command: upgrade::Command { args: args.to_vec(), directory },
+        predecessor: inherited.map(|inherited| inherited.parent),
+        pidfile: None,
+        daemon: false,
+        listeners,
+        worker: |link, listeners| {
             let plan = worker::Plan {
                 settings: &settings,
                 interpreter: &interpreter,
                 spec,
                 args: args.to_vec(),
-                listeners: std::mem::take(&mut listeners),
+                listeners,
                 link,
             };
             worker::run(plan).map_or_else(|error| fail(&error), |()| 0)
@@ -95,6 +103,21 @@ pub fn run(matches: &ArgMatches, args: &[OsString]) -> Result<ExitCode, Fatal> {
     })?;
     let (Ended::Arbiter(code) | Ended::Worker(code)) = ended;
     Ok(ExitCode::from(code))
+}
+
+/// Takes the listeners from the arbiter before, or from systemd, or opens those that the settings name.
+fn listeners(settings: &Settings, inherited: Option<&Inherited>) -> Result<Vec<Listener>, Fatal> {
+    let descriptors = inherited.map_or_else(systemd::descriptors, |inherited| inherited.listeners.clone());
+    if descriptors.is_empty() {
+        let open = |bind: &String| Listener::open(&bind.parse::<Bind>()?, settings.backlog);
+        return Ok(settings.bind.iter().map(open).collect::<Result<Vec<_>, Fatal>>()?.into_iter().flatten().collect());
+    }
+    let adopt = |number: i32| {
+        Listener::adopt(number, inherited.is_some()).map_err(|error| {
+            Fatal::new(format!("The socket that was passed as descriptor {number} cannot be used: {error}."))
+        })
+    };
+    descriptors.into_iter().map(adopt).collect()
 }
 
 fn announce(settings: &Settings, listeners: &[Listener]) {

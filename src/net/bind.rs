@@ -16,6 +16,8 @@ pub enum Bind {
     Unix(PathBuf),
     /// A unix socket in Linux's abstract namespace, without the leading `@`.
     Abstract(String),
+    /// A socket that is open already, under this number.
+    Descriptor(i32),
 }
 
 impl std::str::FromStr for Bind {
@@ -30,6 +32,10 @@ impl std::str::FromStr for Bind {
                 // unix:///run/app.sock is written as well; both name /run/app.sock.
                 None => Ok(Self::Unix(PathBuf::from(path.strip_prefix("//").unwrap_or(path)))),
             };
+        }
+        if let Some(number) = text.strip_prefix("fd://") {
+            let number = number.parse().ok().filter(|number| *number > 2);
+            return number.map(Self::Descriptor).ok_or_else(|| invalid(text, "fd://N needs a number from 3"));
         }
         let address = text.strip_prefix("tcp://").unwrap_or(text);
         let (host, port) = if let Some(rest) = address.strip_prefix('[') {
@@ -69,6 +75,7 @@ impl fmt::Display for Bind {
             Self::Tcp(host, port) => write!(f, "{host}:{port}"),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
             Self::Abstract(name) => write!(f, "unix:@{name}"),
+            Self::Descriptor(number) => write!(f, "fd://{number}"),
         }
     }
 }
@@ -94,6 +101,7 @@ mod tests {
             ("unix:///run/app.sock", r#"Unix("/run/app.sock")"#),
             ("unix:app.sock", r#"Unix("app.sock")"#),
             ("unix:@app", r#"Abstract("app")"#),
+            ("fd://3", "Descriptor(3)"),
         ] {
             assert_eq!(parse(text).as_deref(), Ok(expected), "{text}");
         }
@@ -109,6 +117,7 @@ mod tests {
             ("[::1]80", "after ] only :PORT may follow"),
             ("unix:", "unix:PATH needs a path"),
             ("unix:@", "unix:@NAME needs a name"),
+            ("fd://2", "fd://N needs a number from 3"),
         ] {
             assert_eq!(parse(text), Err(format!("The address {text:?} of --bind cannot be used: {reason}.")));
         }

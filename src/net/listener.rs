@@ -4,10 +4,11 @@ use std::{
     fmt, io,
     net::{SocketAddr, TcpListener, ToSocketAddrs as _},
     os::{
+        fd::{AsFd as _, BorrowedFd},
         linux::net::SocketAddrExt as _,
         unix::{fs::FileTypeExt as _, net::UnixListener},
     },
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use socket2::{Domain, Protocol, SockAddr, Socket as RawSocket, Type};
@@ -47,7 +48,7 @@ impl fmt::Display for Address {
 pub struct Listener {
     address: Address,
     socket: Socket,
-    _file: Option<SocketFile>,
+    file: Option<SocketFile>,
 }
 
 /// The file of a unix socket, removed on drop as gunicorn does at its end; not by a worker, which only borrows it.
@@ -55,6 +56,13 @@ pub struct Listener {
 struct SocketFile {
     path: PathBuf,
     owner: u32,
+}
+
+impl SocketFile {
+    fn at(path: &Path) -> Self {
+        // Absolute, because the working directory may change.
+        Self { path: std::path::absolute(path).unwrap_or_else(|_| path.to_owned()), owner: std::process::id() }
+    }
 }
 
 impl Drop for SocketFile {
@@ -86,19 +94,66 @@ impl Listener {
                 let listener = remove_stale(path)
                     .and_then(|()| open_unix(&SockAddr::unix(path)?, backlog))
                     .map_err(|error| refuse(bind, &error))?;
-                let path_now = std::path::absolute(path).unwrap_or_else(|_| path.clone());
-                let file = SocketFile { path: path_now, owner: std::process::id() };
                 let address = Address::Unix(path.clone());
-                Ok(vec![Self { address, socket: Socket::Unix(listener), _file: Some(file) }])
+                Ok(vec![Self { address, socket: Socket::Unix(listener), file: Some(SocketFile::at(path)) }])
             }
+            Bind::Descriptor(number) => Ok(vec![Self::adopt(*number, false).map_err(|error| refuse(bind, &error))?]),
             Bind::Abstract(name) => {
                 let address =
                     std::os::unix::net::SocketAddr::from_abstract_name(name).map_err(|error| refuse(bind, &error))?;
                 let listener = UnixListener::bind_addr(&address)
                     .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
                     .map_err(|error| refuse(bind, &error))?;
-                Ok(vec![Self { address: Address::Abstract(name.clone()), socket: Socket::Unix(listener), _file: None }])
+                Ok(vec![Self { address: Address::Abstract(name.clone()), socket: Socket::Unix(listener), file: None }])
             }
+        }
+    }
+
+    /// Takes over a socket that whoever started this program has opened, and perhaps listens at already. The file of a
+    /// unix socket goes with it only where `with_file` says so.
+    ///
+    /// # Errors
+    /// It is not a stream socket.
+    pub fn adopt(number: i32, with_file: bool) -> io::Result<Self> {
+        let socket = RawSocket::from(sys::adopt(number)?);
+        if socket.r#type()? != Type::STREAM {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a stream socket"));
+        }
+        socket.set_nonblocking(true)?;
+        let local = socket.local_addr()?;
+        if !socket.is_listener()? {
+            socket.listen(i32::from(u16::MAX))?;
+        }
+        let address = match (local.as_socket(), local.as_pathname(), local.as_abstract_namespace()) {
+            (Some(address), ..) => Address::Tcp(address),
+            (_, Some(path), _) => Address::Unix(path.to_owned()),
+            (.., Some(name)) => Address::Abstract(String::from_utf8_lossy(name).into_owned()),
+            _ => return Err(io::Error::new(io::ErrorKind::InvalidInput, "it has no address")),
+        };
+        let descriptor = std::os::fd::OwnedFd::from(socket);
+        let socket = match address {
+            Address::Tcp(_) => Socket::Tcp(TcpListener::from(descriptor)),
+            Address::Unix(_) | Address::Abstract(_) => Socket::Unix(UnixListener::from(descriptor)),
+        };
+        let file = match &address {
+            Address::Unix(path) if with_file => Some(SocketFile::at(path)),
+            _ => None,
+        };
+        Ok(Self { address, socket, file })
+    }
+
+    /// Leaves a unix socket's file in place when this is dropped: another arbiter listens there.
+    pub fn keep_file(&mut self) {
+        if let Some(file) = &mut self.file {
+            file.owner = 0;
+        }
+    }
+
+    /// Its descriptor.
+    pub fn descriptor(&self) -> BorrowedFd<'_> {
+        match &self.socket {
+            Socket::Tcp(socket) => socket.as_fd(),
+            Socket::Unix(socket) => socket.as_fd(),
         }
     }
 
@@ -122,7 +177,7 @@ fn open_tcp(address: SocketAddr, backlog: i32) -> io::Result<Listener> {
     socket.bind(&address.into())?;
     socket.listen(backlog)?;
     let listener = TcpListener::from(socket);
-    Ok(Listener { address: Address::Tcp(listener.local_addr()?), socket: Socket::Tcp(listener), _file: None })
+    Ok(Listener { address: Address::Tcp(listener.local_addr()?), socket: Socket::Tcp(listener), file: None })
 }
 
 fn open_unix(address: &SockAddr, backlog: i32) -> io::Result<UnixListener> {
@@ -138,7 +193,7 @@ fn open_unix(address: &SockAddr, backlog: i32) -> io::Result<UnixListener> {
 }
 
 /// Removes the socket file of a server that is gone. A server that still answers there, or another kind of file, stays.
-fn remove_stale(path: &std::path::Path) -> io::Result<()> {
+fn remove_stale(path: &Path) -> io::Result<()> {
     match path.symlink_metadata() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),

@@ -4,6 +4,7 @@
 
 mod bind;
 mod listener;
+pub mod systemd;
 
 pub use bind::Bind;
 pub use listener::{Address, Listener, Socket};

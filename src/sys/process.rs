@@ -1,15 +1,9 @@
 //! Processes: starting, ending and waiting for them.
 
-use std::{
-    io,
-    os::fd::{AsFd as _, BorrowedFd},
-    time::Duration,
-};
+use std::io;
 
 use nix::{
     errno::Errno,
-    fcntl::{FcntlArg, OFlag, fcntl},
-    poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::{
         signal::kill,
         wait::{WaitPidFlag, WaitStatus, waitpid},
@@ -29,16 +23,6 @@ pub fn exit_now(code: u8) -> ! {
 pub fn set_umask(mask: u32) -> u32 {
     // SAFETY: umask cannot fail and touches no memory of ours.
     unsafe { libc::umask(mask) }
-}
-
-/// Makes reads and writes return instead of waiting.
-///
-/// # Errors
-/// As `fcntl`.
-pub fn set_nonblocking(descriptor: BorrowedFd<'_>) -> io::Result<()> {
-    let flags = OFlag::from_bits_retain(fcntl(descriptor, FcntlArg::F_GETFL)?);
-    fcntl(descriptor, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
-    Ok(())
 }
 
 /// Which of the two processes goes on.
@@ -72,6 +56,11 @@ pub fn send(pid: i32, signal: Signal) {
     let _ = kill(Pid::from_raw(pid), signal.into_nix());
 }
 
+/// Whether a process with this id lives, ours or not.
+pub fn is_alive(pid: i32) -> bool {
+    pid > 0 && kill(Pid::from_raw(pid), None) != Err(Errno::ESRCH)
+}
+
 /// Takes one child that has ended, ours or one that we inherited as process 1: its id, and its exit code or the signal
 /// that ended it. `None` when there is none to take.
 pub fn reap() -> Option<(i32, Result<i32, i32>)> {
@@ -83,14 +72,4 @@ pub fn reap() -> Option<(i32, Result<i32, i32>)> {
             Ok(_) | Err(_) => None,
         };
     }
-}
-
-/// Waits until one of these can be read, or the time is over.
-pub fn wait_readable(descriptors: &[BorrowedFd<'_>], limit: Option<Duration>) {
-    let mut polled: Vec<_> = descriptors.iter().map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLIN)).collect();
-    // Rounded up, so that what is due then is due.
-    let timeout = limit
-        .map_or(PollTimeout::NONE, |limit| PollTimeout::try_from(limit.as_millis() + 1).unwrap_or(PollTimeout::MAX));
-    // An interruption is as good as the end of the time: the caller looks at what is there.
-    let _ = poll(&mut polled, timeout);
 }

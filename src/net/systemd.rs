@@ -1,0 +1,34 @@
+//! Socket activation and readiness as systemd has them (sd_listen_fds(3), sd_notify(3)).
+
+use std::{
+    env,
+    os::linux::net::SocketAddrExt as _,
+    os::unix::net::{SocketAddr, UnixDatagram},
+};
+
+/// The first descriptor that systemd passes.
+const FIRST: i32 = 3;
+
+/// The descriptors of sockets that systemd opened for this process.
+pub fn descriptors() -> Vec<i32> {
+    let number = |name| env::var(name).ok()?.parse::<u32>().ok();
+    match (number("LISTEN_PID"), number("LISTEN_FDS")) {
+        (Some(pid), Some(count)) if pid == std::process::id() => {
+            (FIRST..).take(usize::try_from(count).unwrap_or_default()).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Tells systemd something about this service, `READY=1` say. Without systemd nothing happens.
+pub fn notify(state: &str) {
+    let Ok(path) = env::var("NOTIFY_SOCKET") else { return };
+    let Ok(socket) = UnixDatagram::unbound() else { return };
+    // systemd waits for it with a limit of its own, so a message that is lost is seen there.
+    let _ = match path.strip_prefix('@') {
+        Some(name) => {
+            SocketAddr::from_abstract_name(name).and_then(|address| socket.send_to_addr(state.as_bytes(), &address))
+        }
+        None => socket.send_to(state.as_bytes(), &path),
+    };
+}

@@ -1,0 +1,69 @@
+//! Descriptors: waiting for them, and handing them from one program to the next.
+
+use std::{
+    io,
+    os::{
+        fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd},
+        unix::process::CommandExt as _,
+    },
+    process::{Child, Command},
+    time::Duration,
+};
+
+use nix::{
+    fcntl::{FcntlArg, FdFlag, OFlag, fcntl},
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+};
+
+/// Makes reads and writes return instead of waiting.
+///
+/// # Errors
+/// As `fcntl`.
+pub fn set_nonblocking(descriptor: BorrowedFd<'_>) -> io::Result<()> {
+    let flags = OFlag::from_bits_retain(fcntl(descriptor, FcntlArg::F_GETFL)?);
+    fcntl(descriptor, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
+    Ok(())
+}
+
+/// Waits until one of these can be read, or the time is over.
+pub fn wait_readable(descriptors: &[BorrowedFd<'_>], limit: Option<Duration>) {
+    let mut polled: Vec<_> = descriptors.iter().map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLIN)).collect();
+    // Rounded up, so that what is due then is due.
+    let timeout = limit
+        .map_or(PollTimeout::NONE, |limit| PollTimeout::try_from(limit.as_millis() + 1).unwrap_or(PollTimeout::MAX));
+    // An interruption is as good as the end of the time: the caller looks at what is there.
+    let _ = poll(&mut polled, timeout);
+}
+
+/// Takes over a descriptor that this program was started with. Other programs that it starts do not get it.
+///
+/// # Errors
+/// No file is open under this number, or it is one of the three that every program has.
+pub fn adopt(number: RawFd) -> io::Result<OwnedFd> {
+    if number <= 2 {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "descriptors 0 to 2 are standard input and output"));
+    }
+    // SAFETY: only asks for flags; a number that stands for no open file is an error, and is returned.
+    fcntl(unsafe { BorrowedFd::borrow_raw(number) }, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
+    // SAFETY: it is open, and was made for this program by whoever started it, so nothing else here owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+/// Starts a program that keeps these descriptors, under the same numbers.
+///
+/// # Errors
+/// The program cannot be started.
+pub fn spawn_with(mut command: Command, descriptors: &[BorrowedFd<'_>]) -> io::Result<Child> {
+    let numbers: Vec<RawFd> = descriptors.iter().map(|descriptor| descriptor.as_raw_fd()).collect();
+    let keep = move || {
+        for number in &numbers {
+            // SAFETY: the caller holds the descriptor open until the program is started.
+            let descriptor = unsafe { BorrowedFd::borrow_raw(*number) };
+            fcntl(descriptor, FcntlArg::F_SETFD(FdFlag::empty()))?;
+        }
+        Ok(())
+    };
+    // SAFETY: between fork and exec `keep` only calls fcntl, which is safe there, and allocates nothing.
+    unsafe { command.pre_exec(keep) };
+    command.spawn()
+}
