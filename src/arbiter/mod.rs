@@ -89,7 +89,6 @@ pub fn run<W: FnMut(Link, Vec<Listener>) -> u8>(service: Service<W>) -> Result<E
                     },
                     Action::End(code) => {
                         tracing::info!("Shutting down: Master");
-                        arbiter.leave();
                         return Ok(Ended::Arbiter(code));
                     }
                     action => act(action),
@@ -167,11 +166,15 @@ impl<W: FnMut(Link, Vec<Listener>) -> u8> Arbiter<W> {
         }
     }
 
-    /// Leaves to another arbiter what it still needs.
-    fn leave(&mut self) {
+    /// Lets go of the listeners. The workers answer who is connected already; whoever comes later is refused as soon as
+    /// they have, and may try another server.
+    fn close(&mut self) {
+        self.stopping = true;
         if self.successor.is_some() || self.service.predecessor.is_some() {
             self.service.listeners.iter_mut().for_each(Listener::keep_file);
         }
+        self.service.listeners.clear();
+        systemd::notify("STOPPING=1");
     }
 
     fn now(&self) -> Duration {
@@ -220,11 +223,11 @@ impl<W: FnMut(Link, Vec<Listener>) -> u8> Arbiter<W> {
                 Event::Quit
             }
             Signal::Term | Signal::Int => {
-                self.stopping = true;
+                self.close();
                 Event::Stop
             }
             Signal::Quit => {
-                self.stopping = true;
+                self.close();
                 Event::Quit
             }
             Signal::Hup => Event::Reconfigured(self.service.workers),
