@@ -19,6 +19,10 @@ pub enum Report {
     Alive = 2,
     /// It has answered as many requests as it may.
     Retires = 3,
+    /// It runs, though the arbiter did not start it: a template did.
+    Started = 4,
+    /// A template can start workers from now on.
+    Ready = 5,
 }
 
 /// A report is its number and the worker's id, both of four bytes. Pipes keep writes of this size in one piece.
@@ -62,6 +66,8 @@ impl Line {
                     1 => Report::Booted,
                     2 => Report::Alive,
                     3 => Report::Retires,
+                    4 => Report::Started,
+                    5 => Report::Ready,
                     _ => continue,
                 };
                 reports.push((i32::from_ne_bytes(word(4)), report));

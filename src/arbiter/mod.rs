@@ -5,6 +5,7 @@
 
 mod pidfile;
 mod supervisor;
+mod templates;
 pub mod upgrade;
 
 use std::{
@@ -17,7 +18,9 @@ use std::{
 
 pub use pidfile::PidFile;
 pub use supervisor::{Action, Event, Level, Limits, Outcome, Pid, Supervisor};
+pub use templates::{Commands, SPAWN};
 
+use self::templates::Templates;
 use crate::{
     exit::Fatal,
     link::{Line, Link, Report},
@@ -26,7 +29,7 @@ use crate::{
 };
 
 /// What the arbiter keeps running.
-pub struct Service<W> {
+pub struct Service<P> {
     /// How many workers.
     pub workers: usize,
     /// How long things may take.
@@ -41,8 +44,20 @@ pub struct Service<W> {
     pub pidfile: Option<(PidFile, PathBuf)>,
     /// Whether the arbiter has no terminal. Only then `WINCH`, which a terminal sends when it is resized, counts.
     pub daemon: bool,
-    /// What a worker does, in a process of its own. Returns its exit code.
-    pub worker: W,
+    /// What a worker, or a template of workers, does in a process of its own.
+    pub program: P,
+}
+
+/// What processes do that the arbiter starts.
+pub trait Program {
+    /// Whether workers are made from a template.
+    fn has_template(&self) -> bool;
+
+    /// Serves, in a process of its own. Returns its exit code.
+    fn worker(self, listeners: Vec<Listener>, link: Link) -> u8;
+
+    /// Loads what workers share, and makes workers on command: it returns in each of them too, with its exit code.
+    fn template(self, listeners: Vec<Listener>, link: Link, commands: Commands) -> u8;
 }
 
 /// How the arbiter ended.
@@ -60,7 +75,7 @@ const LOOK: Duration = Duration::from_millis(200);
 ///
 /// # Errors
 /// The system lacks what an arbiter needs.
-pub fn run<W: FnMut(Link, Vec<Listener>) -> u8>(service: Service<W>) -> Result<Ended, Fatal> {
+pub fn run<P: Program>(service: Service<P>) -> Result<Ended, Fatal> {
     let failed = |error: io::Error| Fatal::new(format!("The server cannot start: {error}."));
     let signals = Pending::hold().map_err(failed)?;
     let line = Line::new().map_err(failed)?;
@@ -73,6 +88,7 @@ pub fn run<W: FnMut(Link, Vec<Listener>) -> u8>(service: Service<W>) -> Result<E
         stopping: false,
         ready: false,
         successor: None,
+        templates: Templates::default(),
         service,
     };
     let mut events = vec![Event::Tick];
@@ -82,16 +98,19 @@ pub fn run<W: FnMut(Link, Vec<Listener>) -> u8>(service: Service<W>) -> Result<E
             actions.extend(arbiter.handle(event));
             while let Some(action) = actions.pop_front() {
                 match action {
-                    Action::Spawn(_) => match sys::fork() {
-                        Ok(Fork::Child) => return Ok(Ended::Worker(arbiter.become_worker())),
-                        Ok(Fork::Parent(pid)) => actions.extend(arbiter.handle(Event::Spawned(pid))),
+                    Action::Spawn(generation) => match arbiter.spawn(generation) {
+                        Ok(Process::Arbiter(event)) => {
+                            actions.extend(event.map(|event| arbiter.handle(event)).into_iter().flatten())
+                        }
+                        Ok(Process::Worker) => return Ok(Ended::Worker(arbiter.become_worker())),
+                        Ok(Process::Template(commands)) => return Ok(Ended::Worker(arbiter.become_template(commands))),
                         Err(error) => actions.extend(arbiter.handle(Event::SpawnFailed(error.to_string()))),
                     },
                     Action::End(code) => {
                         tracing::info!("Shutting down: Master");
                         return Ok(Ended::Arbiter(code));
                     }
-                    action => act(action),
+                    action => arbiter.act(action),
                 }
             }
         }
@@ -99,24 +118,15 @@ pub fn run<W: FnMut(Link, Vec<Listener>) -> u8>(service: Service<W>) -> Result<E
     }
 }
 
-/// Carries out what needs nothing but the system.
-fn act(action: Action) {
-    match action {
-        Action::Term(pid) => sys::send(pid, Signal::Term),
-        Action::Quit(pid) => sys::send(pid, Signal::Quit),
-        Action::Kill(pid) => sys::send(pid, Signal::Kill),
-        Action::Log(Level::Info, text) => tracing::info!("{text}"),
-        Action::Log(Level::Warning, text) => tracing::warn!("{text}"),
-        Action::Log(Level::Error | Level::Critical, text) => tracing::error!("{text}"),
-        Action::Adopted(generation) => tracing::info!("The reload is done: generation {generation} serves."),
-        Action::Resized(now, before) => {
-            tracing::debug!("{now} workers are wanted; it was {}.", before.unwrap_or_default());
-        }
-        Action::Spawn(_) | Action::End(_) => {}
-    }
+/// Which process goes on after one was started.
+enum Process {
+    /// The arbiter, perhaps with something to take in.
+    Arbiter(Option<Event>),
+    Worker,
+    Template(Commands),
 }
 
-struct Arbiter<W> {
+struct Arbiter<P> {
     supervisor: Supervisor,
     signals: Pending,
     line: Line,
@@ -125,13 +135,65 @@ struct Arbiter<W> {
     ready: bool,
     /// The arbiter of the new binary, after `USR2`.
     successor: Option<Pid>,
-    service: Service<W>,
+    templates: Templates,
+    service: Service<P>,
 }
 
-impl<W: FnMut(Link, Vec<Listener>) -> u8> Arbiter<W> {
-    fn become_worker(mut self) -> u8 {
+impl<P: Program> Arbiter<P> {
+    /// Starts a worker, or has a template start one.
+    fn spawn(&mut self, generation: u64) -> io::Result<Process> {
+        if !self.service.program.has_template() {
+            return Ok(match sys::fork()? {
+                Fork::Child => Process::Worker,
+                Fork::Parent(pid) => Process::Arbiter(Some(Event::Spawned(pid))),
+            });
+        }
+        if !self.templates.spawn(generation) {
+            sys::adopt_orphans()?;
+            let (writer, commands) = Commands::new()?;
+            match sys::fork()? {
+                Fork::Child => return Ok(Process::Template(commands)),
+                Fork::Parent(pid) => self.templates.insert(generation, pid, writer),
+            }
+            self.templates.spawn(generation);
+        }
+        // The worker reports itself.
+        Ok(Process::Arbiter(None))
+    }
+
+    fn become_worker(self) -> u8 {
         self.signals.release();
-        (self.service.worker)(self.line.into_worker(), self.service.listeners)
+        self.service.program.worker(self.service.listeners, self.line.into_worker())
+    }
+
+    fn become_template(mut self, commands: Commands) -> u8 {
+        self.signals.release();
+        // What a terminal sends to all of its processes is the arbiter's to act on.
+        sys::ignore(Signal::Int);
+        // The others' commands must end when the arbiter lets go of them.
+        self.templates.clear();
+        self.service.program.template(self.service.listeners, self.line.into_worker(), commands)
+    }
+
+    /// Carries out what starts no process.
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::Term(pid) => sys::send(pid, Signal::Term),
+            Action::Quit(pid) => sys::send(pid, Signal::Quit),
+            Action::Kill(pid) => sys::send(pid, Signal::Kill),
+            Action::Log(Level::Info, text) => tracing::info!("{text}"),
+            Action::Log(Level::Warning, text) => tracing::warn!("{text}"),
+            Action::Log(Level::Error | Level::Critical, text) => tracing::error!("{text}"),
+            Action::Adopted(generation) => {
+                self.templates.keep_only(generation);
+                tracing::info!("The reload is done: the new workers serve, and the old ones end.");
+            }
+            Action::Abandoned(generation) => self.templates.remove(generation),
+            Action::Resized(now, before) => {
+                tracing::debug!("{now} workers are wanted; it was {}.", before.unwrap_or_default());
+            }
+            Action::Spawn(_) | Action::End(_) => {}
+        }
     }
 
     /// Starts the new binary beside this one.
@@ -174,6 +236,7 @@ impl<W: FnMut(Link, Vec<Listener>) -> u8> Arbiter<W> {
             self.service.listeners.iter_mut().for_each(Listener::keep_file);
         }
         self.service.listeners.clear();
+        self.templates.clear();
         systemd::notify("STOPPING=1");
     }
 
@@ -192,13 +255,13 @@ impl<W: FnMut(Link, Vec<Listener>) -> u8> Arbiter<W> {
         let due = self.supervisor.next_due(now).map(|due| due.saturating_sub(now));
         let limit = if self.service.predecessor.is_some() { Some(due.map_or(LOOK, |due| due.min(LOOK))) } else { due };
         sys::wait_readable(&[self.signals.as_fd(), self.line.reports()], limit);
-        let mut events: Vec<_> = self.line.take().into_iter().map(report).collect();
+        let mut events = self.reports();
         while let Some(signal) = self.signals.next() {
             events.extend(self.signalled(signal));
         }
         // A signal that is pending already is not queued again, so children are counted by asking and not by signals.
         // What a worker reported before it ended is taken in first.
-        events.extend(self.line.take().into_iter().map(report));
+        events.extend(self.reports());
         self.ready(&events);
         self.look_for_predecessor();
         while let Some((pid, outcome)) = sys::reap() {
@@ -206,9 +269,29 @@ impl<W: FnMut(Link, Vec<Listener>) -> u8> Arbiter<W> {
                 self.successor = None;
                 tracing::warn!("The new binary's arbiter (pid: {pid}) has ended. This one goes on serving.");
             }
-            events.push(Event::Exited(pid, outcome.map_or_else(Outcome::Signal, Outcome::Code)));
+            let outcome = outcome.map_or_else(Outcome::Signal, Outcome::Code);
+            match self.templates.exited(pid) {
+                Some(true) => events.push(Event::TemplateFailed(outcome)),
+                Some(false) => {}
+                None => events.push(Event::Exited(pid, outcome)),
+            }
         }
         events.push(Event::Tick);
+        events
+    }
+
+    /// What workers and templates have reported.
+    fn reports(&mut self) -> Vec<Event> {
+        let mut events = Vec::new();
+        for (pid, report) in self.line.take() {
+            match report {
+                Report::Started => events.push(Event::Spawned(pid)),
+                Report::Booted => events.push(Event::Booted(pid)),
+                Report::Alive => events.push(Event::Alive(pid)),
+                Report::Retires => events.push(Event::Retires(pid)),
+                Report::Ready => self.templates.ready(pid),
+            }
+        }
         events
     }
 
@@ -244,13 +327,5 @@ impl<W: FnMut(Link, Vec<Listener>) -> u8> Arbiter<W> {
             }
             Signal::Chld | Signal::Kill | Signal::Usr1 => return None,
         })
-    }
-}
-
-fn report((pid, report): (Pid, Report)) -> Event {
-    match report {
-        Report::Booted => Event::Booted(pid),
-        Report::Alive => Event::Alive(pid),
-        Report::Retires => Event::Retires(pid),
     }
 }

@@ -1,15 +1,16 @@
 //! `rwsgi APP`: serves an app. Its options are made from the table of settings.
 
-use std::{ffi::OsString, process::ExitCode};
+use std::{ffi::OsString, path::Path, process::ExitCode, sync::Arc};
 
 use clap::{Arg, ArgAction, ArgMatches, Command, Subcommand as _};
 
 use crate::{
     arbiter::{
-        self, Ended, Limits, Service,
+        self, Commands, Ended, Limits, Service,
         upgrade::{self, Inherited},
     },
     exit::Fatal,
+    link::Link,
     net::{Bind, Listener, systemd},
     python::{self, LoadError},
     settings::{Given, Kind, Settings, TABLE},
@@ -89,20 +90,40 @@ pub fn run(matches: &ArgMatches, args: &[OsString]) -> Result<ExitCode, Fatal> {
         pidfile: None,
         daemon: false,
         listeners,
-        worker: |link, listeners| {
-            let plan = worker::Plan {
-                settings: &settings,
-                interpreter: &interpreter,
-                spec,
-                args: args.to_vec(),
-                listeners,
-                link,
-            };
-            worker::run(plan).map_or_else(|error| fail(&error), |()| 0)
-        },
+        program: Program { settings: &settings, interpreter: &interpreter, spec, args },
     })?;
     let (Ended::Arbiter(code) | Ended::Worker(code)) = ended;
     Ok(ExitCode::from(code))
+}
+
+/// What the arbiter's processes do.
+struct Program<'a> {
+    settings: &'a Settings,
+    interpreter: &'a Path,
+    spec: &'a str,
+    args: &'a [OsString],
+}
+
+impl<'a> Program<'a> {
+    fn plan(self, listeners: Vec<Listener>, link: Link) -> worker::Plan<'a> {
+        let Self { settings, interpreter, spec, args } = self;
+        worker::Plan { settings, interpreter, spec, args: args.to_vec(), listeners, link: Arc::new(link) }
+    }
+}
+
+impl arbiter::Program for Program<'_> {
+    fn has_template(&self) -> bool {
+        self.settings.preload_app
+    }
+
+    fn worker(self, listeners: Vec<Listener>, link: Link) -> u8 {
+        worker::run(self.plan(listeners, link)).map_or_else(|error| fail(&error), |()| 0)
+    }
+
+    fn template(self, listeners: Vec<Listener>, link: Link, mut commands: Commands) -> u8 {
+        let next_worker = || commands.next() == Some(arbiter::SPAWN);
+        worker::template(self.plan(listeners, link), next_worker).map_or_else(|error| fail(&error), |()| 0)
+    }
 }
 
 /// Takes the listeners from the arbiter before, or from systemd, or opens those that the settings name.

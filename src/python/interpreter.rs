@@ -12,7 +12,7 @@ use pyo3::{
 use super::{PyApp, capi};
 use crate::{
     exit::{Code, Fatal},
-    sys,
+    sys::{self, Fork},
 };
 
 /// The interpreter of this process. There is one, started once, on the main thread.
@@ -86,6 +86,41 @@ impl Interpreter {
             Ok(())
         })
         .map_err(|error: PyErr| Fatal::new(format!("Cannot start the thread {name}: {error}. Lower --threads.")))
+    }
+
+    /// Keeps the garbage collector from what is loaded: it would write to every object, and with that unshare the memory
+    /// that processes made from this one have in common.
+    pub fn freeze(&self) {
+        let frozen = Python::attach(|py| {
+            let gc = py.import("gc")?;
+            gc.call_method0("collect")?;
+            gc.call_method0("freeze").map(drop)
+        });
+        if let Err(error) = frozen {
+            tracing::warn!("The memory of the preloaded app cannot be shared: {error}.");
+        }
+    }
+
+    /// Splits this process in two, with the interpreter in both. The new one is nobody's child: whoever adopts orphans
+    /// becomes its parent. The other threads that the app has started are not in it (os.fork).
+    ///
+    /// # Errors
+    /// The system has no process to give.
+    pub fn fork_orphan(&self) -> Result<Fork, Fatal> {
+        Python::attach(|py| -> PyResult<Fork> {
+            let os = py.import("os")?;
+            let middle: i32 = os.call_method0("fork")?.extract()?;
+            if middle != 0 {
+                os.call_method1("waitpid", (middle, 0))?;
+                return Ok(Fork::Parent(middle));
+            }
+            // In between: an error must not return into what the first process does.
+            match os.call_method0("fork").and_then(|pid| pid.extract::<i32>()) {
+                Ok(0) => Ok(Fork::Child),
+                _ => sys::exit_now(0),
+            }
+        })
+        .map_err(|error| Fatal::new(format!("A worker could not be started: {error}.")))
     }
 
     /// Ends the interpreter: waits for the app's own threads that are not daemons, then runs `atexit`.

@@ -19,6 +19,8 @@ pub struct Settings {
     pub workers: usize,
     /// Requests that the app handles at a time, in each worker.
     pub threads: usize,
+    /// Whether the app is loaded once, before the workers are made.
+    pub preload_app: bool,
     /// Requests after which a worker is replaced; 0 is never.
     pub max_requests: u64,
     /// What is added to it at most.
@@ -71,6 +73,7 @@ impl Settings {
             backlog: u32::try_from(values.at_least_one("backlog")?).unwrap_or(u32::MAX),
             workers: usize::try_from(values.at_least_one("workers")?).unwrap_or(usize::MAX),
             threads: usize::try_from(values.at_least_one("threads")?).unwrap_or(usize::MAX),
+            preload_app: values.one("preload_app").is_some_and(|value| value == "true"),
             max_requests: values.number("max_requests")?,
             max_requests_jitter: values.number("max_requests_jitter")?,
             timeout: Some(values.number("timeout")?).filter(|seconds| *seconds > 0).map(Duration::from_secs),

@@ -73,3 +73,11 @@ pub fn reap() -> Option<(i32, Result<i32, i32>)> {
         };
     }
 }
+
+/// Makes this process the parent of its descendants whose own parent ends (prctl(2), `PR_SET_CHILD_SUBREAPER`).
+///
+/// # Errors
+/// As `prctl`.
+pub fn adopt_orphans() -> io::Result<()> {
+    Ok(nix::sys::prctl::set_child_subreaper(true)?)
+}

@@ -105,3 +105,9 @@ pub fn send_to_self(signal: i32) {
     // SAFETY: touches no memory of ours; what the signal does was set up before.
     unsafe { libc::kill(this, signal) };
 }
+
+/// Lets a signal do nothing in this process.
+pub fn ignore(ignored: Signal) {
+    // SAFETY: SIG_IGN runs no code of ours in a signal handler.
+    let _ = unsafe { nix::sys::signal::signal(ignored.into_nix(), nix::sys::signal::SigHandler::SigIgn) };
+}

@@ -15,6 +15,7 @@ use crate::{
     net::Listener,
     python::{Interpreter, LoadError, PyApp},
     settings::Settings,
+    sys::Fork,
     telemetry::access::AccessLog,
 };
 
@@ -31,7 +32,7 @@ pub struct Plan<'a> {
     /// Where to accept connections.
     pub listeners: Vec<Listener>,
     /// The line to the arbiter.
-    pub link: Link,
+    pub link: Arc<Link>,
 }
 
 /// Serves an app until a signal ends it, or the arbiter is gone.
@@ -39,8 +40,44 @@ pub struct Plan<'a> {
 /// # Errors
 /// What keeps it from serving: the environment, the app.
 pub fn run(plan: Plan<'_>) -> Result<(), LoadError> {
-    let Plan { settings, interpreter, spec, args, listeners, link } = plan;
     tracing::info!("Booting worker with pid: {}", std::process::id());
+    boot(plan, |plan| {
+        let interpreter = Interpreter::start(plan.interpreter, plan.args.clone())?;
+        let app = interpreter.load(plan.spec, plan.settings.threads)?;
+        Ok((interpreter, app))
+    })
+}
+
+/// Loads the app, and serves it in as many processes as are asked for, which share its memory (`preload_app`). Returns
+/// in each of them too.
+///
+/// # Errors
+/// What keeps it, or the worker that this is, from serving.
+pub fn template(plan: Plan<'_>, mut next_worker: impl FnMut() -> bool) -> Result<(), LoadError> {
+    let interpreter = Interpreter::start(plan.interpreter, plan.args.clone())?;
+    let app = interpreter.load(plan.spec, plan.settings.threads)?;
+    interpreter.freeze();
+    plan.link.report(Report::Ready);
+    while next_worker() {
+        match interpreter.fork_orphan() {
+            Ok(Fork::Parent(_)) => {}
+            Ok(Fork::Child) => {
+                plan.link.report(Report::Started);
+                tracing::info!("Booting worker with pid: {}", std::process::id());
+                return boot(plan, |_| Ok((interpreter, app)));
+            }
+            Err(fatal) => return Err(fatal.into()),
+        }
+    }
+    Ok(())
+}
+
+/// Serves what `load` brings.
+fn boot(
+    mut plan: Plan<'_>,
+    load: impl FnOnce(&Plan<'_>) -> Result<(Interpreter, PyApp), LoadError>,
+) -> Result<(), LoadError> {
+    let settings = plan.settings;
     let access_log = match &settings.accesslog {
         None => None,
         Some(target) => Some(Arc::new(AccessLog::open(target).map_err(|error| {
@@ -48,27 +85,25 @@ pub fn run(plan: Plan<'_>) -> Result<(), LoadError> {
         })?)),
     };
     let watch = Arc::new(Watch::new());
-    let link = Arc::new(link);
-    let limit = request_limit(settings);
-    let (calls, queue) = queue::channel(limit, Arc::clone(&watch), {
-        let link = Arc::clone(&link);
+    let (calls, queue) = queue::channel(request_limit(settings), Arc::clone(&watch), {
+        let link = Arc::clone(&plan.link);
         move || {
             tracing::info!("Autorestarting worker after current request.");
             link.report(Report::Retires);
         }
     });
     let mut connections = connections::start(connections::Plan {
-        listeners,
+        listeners: std::mem::take(&mut plan.listeners),
         calls,
         script_name: std::env::var("SCRIPT_NAME").unwrap_or_default(),
         access_log: access_log.clone(),
         graceful_timeout: settings.graceful_timeout,
         timeout: settings.timeout,
         watch,
-        link,
+        link: Arc::clone(&plan.link),
     })?;
-    let interpreter = Interpreter::start(interpreter, args)?;
-    let app = Arc::new(interpreter.load(spec, settings.threads)?);
+    let (interpreter, app) = load(&plan)?;
+    let app = Arc::new(app);
     let extra: Vec<_> =
         (1..settings.threads).map(|number| spawn(&interpreter, number, &app, &queue)).collect::<Result<_, Fatal>>()?;
     connections.begin();

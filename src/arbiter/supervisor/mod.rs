@@ -25,6 +25,8 @@ pub enum Event {
     Spawned(Pid),
     /// The system would not start a worker.
     SpawnFailed(String),
+    /// What workers are made from could not be loaded.
+    TemplateFailed(Outcome),
     /// A worker has loaded its app and accepts connections.
     Booted(Pid),
     /// A worker has answered as many requests as it may (`max_requests`).
@@ -71,6 +73,8 @@ pub enum Action {
     Log(Level, String),
     /// A generation serves: what belonged to the one before is not needed any more.
     Adopted(u64),
+    /// A generation will never serve: what belongs to it is not needed any more.
+    Abandoned(u64),
     /// The number of workers is this now; before it was that.
     Resized(usize, Option<usize>),
     /// End the arbiter with this exit code.
@@ -202,6 +206,10 @@ impl Supervisor {
                 self.spawning = None;
                 self.fail(now, actions, &format!("A worker could not be started: {reason}."));
             }
+            Event::TemplateFailed(outcome) => {
+                let generation = self.spawning.take().unwrap_or(self.generation);
+                self.boot_failed(generation, outcome, now, actions);
+            }
             Event::Booted(pid) => {
                 if let Some(worker) = self.workers.get_mut(&pid)
                     && worker.state == State::Booting
@@ -230,6 +238,7 @@ impl Supervisor {
                 // A reload that comes while another proves itself takes its place.
                 if let Some(candidate) = self.candidate.take() {
                     self.end_generation(candidate, now, actions);
+                    actions.push(Action::Abandoned(candidate));
                 }
                 self.candidate = Some(self.next_generation);
                 self.next_generation += 1;
@@ -275,12 +284,17 @@ impl Supervisor {
             }
             Outcome::Code(_) | Outcome::Signal(_) => {}
         }
-        if expected || worker.state != State::Booting {
-            return;
+        if !expected && worker.state == State::Booting {
+            self.boot_failed(worker.generation, outcome, now, actions);
         }
-        if self.candidate == Some(worker.generation) {
+    }
+
+    /// A worker of this generation ended before it served.
+    fn boot_failed(&mut self, generation: u64, outcome: Outcome, now: Duration, actions: &mut Vec<Action>) {
+        if self.candidate == Some(generation) {
             self.candidate = None;
-            self.end_generation(worker.generation, now, actions);
+            self.end_generation(generation, now, actions);
+            actions.push(Action::Abandoned(generation));
             actions.push(Action::Log(
                 Level::Error,
                 "The reload failed: a new worker could not boot, so the old ones go on serving. Mend what the log says \

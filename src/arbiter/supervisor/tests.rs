@@ -150,7 +150,7 @@ fn a_reload_whose_code_cannot_be_loaded_leaves_the_old_workers_serving() {
     world.send(Event::Reconfigured(2));
     world.send(Event::Booted(103));
     world.exit(104, 3);
-    assert_eq!(world.take(), [Action::Term(103)]);
+    assert_eq!(world.take(), [Action::Term(103), Action::Abandoned(2)]);
     world.exit(103, 0);
     assert_eq!(world.pids(), [101, 102]);
     assert!(world.logged.iter().any(|text| text.starts_with("The reload failed")), "{:?}", world.logged);
