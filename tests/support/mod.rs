@@ -6,4 +6,4 @@ pub mod process;
 pub mod server;
 
 pub use client::Client;
-pub use server::Server;
+pub use server::{Builder, Server};
