@@ -96,11 +96,10 @@ async fn live(plan: Plan, may_begin: oneshot::Receiver<()>, may_end: oneshot::Re
         }
     }
     let app: Arc<dyn App> = Arc::new(calls);
-    let server = match Server::start(&listeners, &script_name, &app, access_log.as_ref()) {
+    let server = match Server::start(listeners, &script_name, &app, access_log.as_ref()) {
         Ok(server) => server,
         Err(error) => {
             tracing::error!("The server cannot accept connections: {error}.");
-            drop(listeners);
             sys::exit_now(1);
         }
     };
@@ -114,7 +113,6 @@ async fn live(plan: Plan, may_begin: oneshot::Receiver<()>, may_end: oneshot::Re
         () = sleep_until(deadline) => Some("The graceful timeout is over: requests that still run are cut short.".to_owned()),
         name = signals.next() => Some(format!("Handling signal: {name}. Requests that still run are cut short.")),
     };
-    drop(listeners);
     if cut.is_none() {
         // Python runs its atexit functions and waits for the app's threads now; that has an end too.
         tokio::select! {

@@ -37,7 +37,7 @@ pub fn run(settings: &Settings, spec: &str, args: Vec<OsString>) -> Result<(), L
         })?)),
     };
     error_log::start(settings.loglevel);
-    announce(settings, &listeners);
+    let addresses: Vec<_> = listeners.iter().map(|listener| listener.address().to_string()).collect();
 
     let (calls, queue) = queue::channel();
     let mut connections = connections::start(connections::Plan {
@@ -47,6 +47,8 @@ pub fn run(settings: &Settings, spec: &str, args: Vec<OsString>) -> Result<(), L
         access_log: access_log.clone(),
         graceful_timeout: settings.graceful_timeout,
     })?;
+    // Only now, when signals are handled: whoever waits for these lines may send one as soon as they are there.
+    announce(settings, &addresses);
     let interpreter = Interpreter::start(&executable, args)?;
     let app = Arc::new(interpreter.load(spec, settings.threads)?);
     let extra: Vec<_> =
@@ -67,9 +69,8 @@ pub fn run(settings: &Settings, spec: &str, args: Vec<OsString>) -> Result<(), L
     Ok(())
 }
 
-fn announce(settings: &Settings, listeners: &[Listener]) {
+fn announce(settings: &Settings, addresses: &[String]) {
     let pid = std::process::id();
-    let addresses: Vec<_> = listeners.iter().map(|listener| listener.address().to_string()).collect();
     tracing::info!("Starting rwsgi {} (CPython {})", env!("CARGO_PKG_VERSION"), python::full_version());
     tracing::info!("Listening at: {} ({pid})", addresses.join(","));
     match settings.threads {
