@@ -49,9 +49,11 @@ impl Input {
         let limit = limit.unwrap_or(usize::MAX);
         let mut line = BytesMut::new();
         while line.len() < limit && self.refill()? {
-            let newline = self.piece.iter().position(|byte| *byte == b'\n');
-            let take = newline.map_or(self.piece.len(), |at| at + 1).min(limit - line.len());
-            let whole = newline.is_some_and(|at| at + 1 == take) || take == limit;
+            // Looks no further than it may take: the same bytes would be searched again by each of many short reads.
+            let reach = self.piece.len().min(limit - line.len());
+            let newline = self.piece[..reach].iter().position(|byte| *byte == b'\n');
+            let take = newline.map_or(reach, |at| at + 1);
+            let whole = newline.is_some() || take == limit;
             if whole && line.is_empty() {
                 return Ok(self.piece.split_to(take));
             }
