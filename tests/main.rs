@@ -3,7 +3,9 @@
 
 mod support;
 
+mod connections;
 mod layers;
 mod readme;
 mod serve;
+mod signals;
 mod wsgi;
