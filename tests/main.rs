@@ -4,8 +4,12 @@
 mod support;
 
 mod connections;
+mod httpbin;
 mod layers;
+mod lint;
+mod logs;
 mod readme;
 mod serve;
 mod signals;
+mod smoke;
 mod wsgi;

@@ -9,6 +9,7 @@ use std::{
 
 /// A connection to a server.
 pub struct Client {
+    address: String,
     stream: Stream,
     read: Vec<u8>,
 }
@@ -66,9 +67,14 @@ impl Client {
                 Stream::Tcp(stream)
             }
         };
-        let client = Self { stream, read: Vec::new() };
+        let client = Self { address: address.to_owned(), stream, read: Vec::new() };
         client.set_timeout(super::server::LIMIT);
         client
+    }
+
+    /// A new connection to the same address.
+    pub fn again(&self) -> Self {
+        Self::connect(&self.address)
     }
 
     /// How long a read waits before the test fails.

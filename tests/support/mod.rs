@@ -2,6 +2,7 @@
 
 pub mod client;
 pub mod environment;
+pub mod httpbin;
 pub mod process;
 pub mod server;
 

@@ -217,6 +217,12 @@ impl Builder {
         server
     }
 
+    /// Starts it, and waits for nothing: its log says nothing yet, or never will.
+    pub fn start_quietly(self) -> Server {
+        let (child, stdout, stderr) = self.spawn();
+        Server { child, directory: self.directory, addresses: Vec::new(), stdout, stderr }
+    }
+
     /// Starts what cannot serve, and waits for its end.
     #[track_caller]
     pub fn fail(self) -> Ended {
