@@ -276,7 +276,8 @@ fn an_app_is_not_ahead_of_a_client_that_does_not_read() {
     assert_eq!(server.stdout(), "");
     drop(client);
     server.wait_for_output("ended after ");
-    let sent: usize = server.stdout().trim().rsplit(' ').next().and_then(|number| number.parse().ok()).expect("a number");
+    let sent: usize =
+        server.stdout().trim().rsplit(' ').next().and_then(|number| number.parse().ok()).expect("a number");
     assert!(sent < 100, "{sent} of 200 MiB went to a client that read nothing");
 }
 

@@ -146,8 +146,9 @@ fn wsgirefs_validator_has_no_complaint() {
 
 #[test]
 fn werkzeugs_lint_middleware_has_no_complaint() {
-    let app =
-        format!("{APP}\nfrom werkzeug.middleware.lint import LintMiddleware\nWERKZEUG = True\napp = LintMiddleware(inner)\n");
+    let app = format!(
+        "{APP}\nfrom werkzeug.middleware.lint import LintMiddleware\nWERKZEUG = True\napp = LintMiddleware(inner)\n"
+    );
     for threads in ["1", "3"] {
         let mut server = Server::of(&app).args(["app:app", "--threads", threads]).start();
         ask_all(&mut server.connect());

@@ -20,7 +20,8 @@ fn the_error_log_has_the_lines_of_a_servers_life() {
     assert_eq!(server.connect().get("/error").status, 500);
     let (pid, address) = (server.pid(), server.address().to_owned());
     let ended = server.stop();
-    let line = Regex::new(r"^\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{4}\] \[(\d+)\] \[([A-Z]+)\] (.*)$").expect("valid");
+    let line =
+        Regex::new(r"^\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{4}\] \[(\d+)\] \[([A-Z]+)\] (.*)$").expect("valid");
     let mut said = Vec::new();
     let mut traceback = Vec::new();
     for text in ended.stderr.lines() {
@@ -45,10 +46,10 @@ fn the_error_log_has_the_lines_of_a_servers_life() {
             format!("INFO Worker exiting (pid: {pid})"),
         ]
     );
-    assert_eq!((traceback.first(), traceback.last()), (
-        Some(&"Traceback (most recent call last):"),
-        Some(&"ValueError: on purpose")
-    ));
+    assert_eq!(
+        (traceback.first(), traceback.last()),
+        (Some(&"Traceback (most recent call last):"), Some(&"ValueError: on purpose"))
+    );
     assert_eq!(ended.stdout, "", "nothing of the server's goes to standard output");
 }
 
@@ -102,7 +103,8 @@ fn nothing_that_a_client_sends_makes_a_line_of_its_own() {
         client.read_all();
     }
     let ended = server.stop();
-    let line = Regex::new(r#"^127\.0\.0\.1 - \S+ \[[^\]]+\] "GET /\S* HTTP/1.1" \d+ \S+ "([^"\\]|\\.)*" "([^"\\]|\\.)*"$"#);
+    let line =
+        Regex::new(r#"^127\.0\.0\.1 - \S+ \[[^\]]+\] "GET /\S* HTTP/1.1" \d+ \S+ "([^"\\]|\\.)*" "([^"\\]|\\.)*"$"#);
     let line = line.expect("valid");
     for text in ended.stdout.lines() {
         assert!(line.is_match(text), "{text:?}");

@@ -114,7 +114,10 @@ fn a_unix_socket_that_someone_listens_at_is_left_alone() {
     let path = builder.directory().join("app.sock");
     let other = UnixListener::bind(&path).expect("the socket can be made");
     let ended = builder.args(["app:app", "--bind", "unix:app.sock"]).fail();
-    assert_eq!(one_sentence(&ended, 1), "Error: Cannot listen at unix:app.sock: the address is in use. Stop the program that listens there, or choose another with --bind.");
+    assert_eq!(
+        one_sentence(&ended, 1),
+        "Error: Cannot listen at unix:app.sock: the address is in use. Stop the program that listens there, or choose another with --bind."
+    );
     drop(other);
 }
 
@@ -139,7 +142,11 @@ fn chdir_is_where_the_app_and_its_files_are() {
 #[test]
 fn a_chdir_that_is_not_there_is_named() {
     let ended = Server::of(HELLO).args(["app:app", "--chdir", "nowhere"]).fail();
-    assert!(one_sentence(&ended, 1).starts_with("Error: Cannot change to nowhere (from --chdir): "), "{}", ended.stderr);
+    assert!(
+        one_sentence(&ended, 1).starts_with("Error: Cannot change to nowhere (from --chdir): "),
+        "{}",
+        ended.stderr
+    );
 }
 
 #[test]
@@ -208,7 +215,8 @@ fn sys_is_what_a_python_program_finds() {
     let argv = evaluate(&server, "sys.argv[1:]");
     assert_eq!(argv, "['app:app', '--threads', '1', '--bind', '127.0.0.1:0']");
     assert_eq!(evaluate(&server, "sys.argv[0]"), format!("'{}'", environment::RWSGI));
-    let same = Command::new(environment::venv().join("bin/python")).args(["-c", "import sys; print(sys.flags)"]).output();
+    let same =
+        Command::new(environment::venv().join("bin/python")).args(["-c", "import sys; print(sys.flags)"]).output();
     let same = String::from_utf8(same.expect("python starts").stdout).expect("text");
     assert_eq!(evaluate(&server, "sys.flags"), same.trim());
     assert_eq!(evaluate(&server, "__import__('multiprocessing').get_context('spawn').Pool(1).map(abs,[-3])"), "[3]");
@@ -230,7 +238,8 @@ fn an_environment_of_another_version_is_refused_by_name() {
     let builder = Server::of(HELLO);
     let directory = builder.directory().join("other");
     std::fs::create_dir_all(directory.join("bin")).expect("the folder can be made");
-    std::fs::write(directory.join("pyvenv.cfg"), "home = /usr/bin\nversion = 3.2.1\n").expect("the file can be written");
+    std::fs::write(directory.join("pyvenv.cfg"), "home = /usr/bin\nversion = 3.2.1\n")
+        .expect("the file can be written");
     std::fs::write(directory.join("bin/python"), "").expect("the file can be written");
     let ended = builder.args(["app:app", "--venv", "other"]).fail();
     let said = one_sentence(&ended, 1);
@@ -255,7 +264,8 @@ fn raised(files: &[(&str, &str)], spec: &str) -> (String, String) {
 
 #[test]
 fn an_app_that_raises_is_told_with_the_traceback_of_its_own_code() {
-    let (reason, traceback) = raised(&[("app.py", "import helper"), ("helper.py", "def f():\n    1/0\nf()\n")], "app:app");
+    let (reason, traceback) =
+        raised(&[("app.py", "import helper"), ("helper.py", "def f():\n    1/0\nf()\n")], "app:app");
     assert_eq!(reason, "Could not load app:app: ZeroDivisionError: division by zero");
     let places: Vec<_> = traceback.lines().filter(|line| line.starts_with("  File ")).collect();
     assert!(traceback.starts_with("Traceback (most recent call last):\n  File \""), "{traceback}");
@@ -331,7 +341,10 @@ def number(): return 5
         ("app:Space.app", "Failed to parse 'Space.app' as an attribute name or function call."),
         ("app:Space.app()", "Function reference must be a simple name: 'Space.app()'"),
         ("app:create_app(value)", "Failed to parse arguments as literal values: 'create_app(value)'"),
-        ("app:create_app(name=open('x'))", "Failed to parse arguments as literal values: \"create_app(name=open('x'))\""),
+        (
+            "app:create_app(name=open('x'))",
+            "Failed to parse arguments as literal values: \"create_app(name=open('x'))\"",
+        ),
         ("app:create_app(*[1])", "Failed to parse arguments as literal values: 'create_app(*[1])'"),
         ("app:create_app(**{})", "Failed to parse arguments as literal values: 'create_app(**{})'"),
         ("app:1+1", "Failed to parse '1+1' as an attribute name or function call."),

@@ -59,7 +59,8 @@ fn ends_promptly(server: &mut Server, signal: &str) {
 
 #[test]
 fn term_and_int_let_what_runs_finish_and_end_with_0() {
-    for (signal, path, body) in [("TERM", "/wait", "done"), ("INT", "/wait", "done"), ("TERM", "/stream", "first second")]
+    for (signal, path, body) in
+        [("TERM", "/wait", "done"), ("INT", "/wait", "done"), ("TERM", "/stream", "first second")]
     {
         let mut server = server();
         let mut client = waiting(&server, path);

@@ -2,7 +2,7 @@
 //!
 //! The text is the same wherever httpbin runs: addresses, ports, dates and random numbers are taken out of it.
 
-use std::process::Command;
+use std::{fmt::Write as _, process::Command};
 
 use regex::Regex;
 
@@ -118,7 +118,7 @@ pub fn transcript(base_url: &str) -> String {
         }
         let output = command.output().expect("curl is there");
         assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
-        transcript.push_str(&format!("\n==> curl {}\n{}\n", request.join(" "), shown(&output.stdout)));
+        let _ = writeln!(transcript, "\n==> curl {}\n{}", request.join(" "), shown(&output.stdout));
     }
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/httpbin/transcript.py");
     let mut command = Command::new(environment::venv().join("bin/python"));
@@ -132,7 +132,9 @@ pub fn transcript(base_url: &str) -> String {
 fn shown(bytes: &[u8]) -> String {
     bytes.utf8_chunks().fold(String::new(), |mut text, chunk| {
         text.push_str(chunk.valid());
-        chunk.invalid().iter().for_each(|byte| text.push_str(&format!("\\x{byte:02x}")));
+        for byte in chunk.invalid() {
+            let _ = write!(text, "\\x{byte:02x}");
+        }
         text
     })
 }

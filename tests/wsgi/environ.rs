@@ -123,7 +123,8 @@ fn values_are_the_characters_of_their_bytes() {
 
 #[test]
 fn names_with_an_underscore_are_dropped() {
-    let environ = environ_of(&server(), "GET / HTTP/1.1\r\nHost: test\r\nX-Real: 1\r\nX_Real: 2\r\nContent_Type: x\r\n\r\n");
+    let environ =
+        environ_of(&server(), "GET / HTTP/1.1\r\nHost: test\r\nX-Real: 1\r\nX_Real: 2\r\nContent_Type: x\r\n\r\n");
     assert_eq!(environ["HTTP_X_REAL"], "1");
     assert!(environ.get("HTTP_CONTENT_TYPE").is_none() && environ.get("CONTENT_TYPE").is_none(), "{environ}");
 }

@@ -23,16 +23,8 @@ def app(environ, start_response):
     return [body]
 ";
 
-const PATHS: [&str; 8] = [
-    "/read",
-    "/read-size",
-    "/readline",
-    "/readline-size",
-    "/readlines",
-    "/readlines-hint",
-    "/iterate",
-    "/one-of-each",
-];
+const PATHS: [&str; 8] =
+    ["/read", "/read-size", "/readline", "/readline-size", "/readlines", "/readlines-hint", "/iterate", "/one-of-each"];
 
 /// Bytes of every value, with lines of many lengths.
 fn body(size: usize) -> Vec<u8> {
@@ -48,8 +40,7 @@ fn with_length(path: &str, body: &[u8]) -> Vec<u8> {
 
 /// The body in chunks of many sizes, with an extension and a trailer, which no app gets to see.
 fn chunked(path: &str, body: &[u8]) -> Vec<u8> {
-    let mut request =
-        format!("POST {path} HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n").into_bytes();
+    let mut request = format!("POST {path} HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n").into_bytes();
     let mut rest = body;
     for size in [1, 2, 100, 5000, 70_000].into_iter().cycle() {
         if rest.is_empty() {
