@@ -18,7 +18,7 @@ def load(spec):
         module = importlib.import_module(module_name)
     except ImportError:
         if module_name.endswith(".py") and os.path.exists(module_name):
-            hint = f"{module_name[:-3]}:{expression or 'application'}"
+            hint = f"{module_name[:-3]}:{expression or name_in(module_name[:-3])}"
             raise SpecError(f"Failed to find application, did you mean {hint!r}?") from None
         raise
     application = resolve(module, module_name, expression)
@@ -27,6 +27,12 @@ def load(spec):
     if not callable(application):
         raise SpecError("Application object must be callable.")
     return application
+
+
+def name_in(module_name):
+    """What an app in this module is called, which Python has imported on its way to `module_name.py`."""
+    module = sys.modules.get(module_name)
+    return next((name for name in ("application", "app") if hasattr(module, name)), "application")
 
 
 def resolve(module, module_name, expression):
@@ -78,7 +84,19 @@ def describe(error):
     frame = error.__traceback__
     while frame is not None and is_ours(frame.tb_frame.f_code.co_filename):
         frame = frame.tb_next
+    if frame is None and not isinstance(error, SyntaxError):
+        # None of the user's code was reached: there is nothing to say but the reason.
+        return reason, ""
     return reason, "".join(traceback.format_exception(type(error), error, frame)).rstrip()
+
+
+def flush():
+    """Writes what the app has printed so far: the process ends without the interpreter's own end."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except Exception:  # None, closed, or a class of the app's own; nobody is left to be told
+            pass
 
 
 def is_ours(filename):

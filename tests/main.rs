@@ -1,7 +1,15 @@
 //! Everything that needs the real program: one crate, so that it is linked once.
+#![allow(clippy::print_stderr, reason = "a test that fails shows what its server said")]
 
 mod support;
 
+mod connections;
+mod httpbin;
 mod layers;
+mod lint;
+mod logs;
 mod readme;
 mod serve;
+mod signals;
+mod smoke;
+mod wsgi;

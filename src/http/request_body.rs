@@ -62,9 +62,12 @@ impl BodyReader for RequestBody {
 impl Drop for RequestBody {
     fn drop(&mut self) {
         if let Some((mut incoming, runtime)) = self.rest.take() {
-            runtime.spawn(tokio::time::timeout(DRAIN_TIME, async move {
-                while let Ok(Some(_)) = next(&mut incoming).await {}
-            }));
+            // An app thread is outside of the runtime, where a timer cannot even be made.
+            runtime.spawn(async move {
+                let drain = async { while let Ok(Some(_)) = next(&mut incoming).await {} };
+                // When the time is over the body is dropped, and its connection with it.
+                let _ = tokio::time::timeout(DRAIN_TIME, drain).await;
+            });
         }
     }
 }

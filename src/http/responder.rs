@@ -75,4 +75,8 @@ impl Responder for ChannelResponder {
             let _ = pieces.blocking_send(Piece::End);
         }
     }
+
+    fn abort(&mut self) {
+        self.pieces = None;
+    }
 }

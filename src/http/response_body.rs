@@ -24,6 +24,8 @@ use crate::{
 /// The body of a response.
 pub struct ResponseBody {
     kind: Kind,
+    /// The app broke off, and hyper has been given a turn to send what came before.
+    broken: bool,
     sent: u64,
     log: Option<LogEntry>,
 }
@@ -47,7 +49,7 @@ impl ResponseBody {
             AnswerBody::Whole(bytes) => Kind::Whole(Some(bytes).filter(|bytes| !bytes.is_empty())),
             AnswerBody::Pieces(pieces) => Kind::Pieces(pieces),
         };
-        Self { kind, sent: 0, log }
+        Self { kind, broken: false, sent: 0, log }
     }
 }
 
@@ -65,6 +67,13 @@ impl Body for ResponseBody {
             Kind::Pieces(pieces) => match ready!(pieces.poll_recv(context)) {
                 Some(Piece::Data(bytes)) => Some(bytes),
                 Some(Piece::End) => None,
+                // An error makes hyper drop what it has not sent yet, the head with it. It sends when there is nothing
+                // to poll for, so it gets one turn of that first.
+                None if !self.broken => {
+                    self.broken = true;
+                    context.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
                 None => return Poll::Ready(Some(Err(BrokenOff))),
             },
         };

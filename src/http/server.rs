@@ -37,6 +37,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// A server that accepts connections. All of its methods need the tokio runtime that the connections live on.
 pub struct Server {
+    listeners: Vec<Listener>,
     accepting: JoinSet<()>,
     stop: watch::Sender<bool>,
     connections: Arc<GracefulShutdown>,
@@ -48,13 +49,14 @@ impl Server {
     /// # Errors
     /// A listener's socket cannot be used on this runtime.
     pub fn start(
-        listeners: &[Listener],
+        listeners: Vec<Listener>,
         script_name: &str,
         app: &Arc<dyn App>,
         access_log: Option<&Arc<AccessLog>>,
     ) -> io::Result<Self> {
-        let mut server = Self { accepting: JoinSet::new(), stop: watch::channel(false).0, connections: Arc::default() };
-        for listener in listeners {
+        let mut server =
+            Self { listeners, accepting: JoinSet::new(), stop: watch::channel(false).0, connections: Arc::default() };
+        for listener in &server.listeners {
             let connection = Connection {
                 app: Arc::clone(app),
                 origin: Arc::new(origin(listener.address(), script_name)),
@@ -83,6 +85,8 @@ impl Server {
         // There is no receiver when every acceptor has ended, and then there is none to tell.
         let _ = self.stop.send(true);
         while self.accepting.join_next().await.is_some() {}
+        // Whoever connects from now on is refused at once, and may try another server, instead of waiting for this one.
+        drop(self.listeners);
         let limit = Instant::now() + LAST_REQUESTS;
         while self.connections.count() > 0 && Instant::now() < limit {
             sleep(LOOK).await;

@@ -42,9 +42,13 @@ impl PyApp {
     fn answer(&self, py: Python<'_>, call: Call) {
         let Call { request, body, responder } = call;
         let exchange = Exchange::new(request.parts.method.clone(), responder);
-        let outcome = Bound::new(py, StartResponse::new(exchange)).map(|start_response| {
-            let outcome = self.call(py, &request, body, &start_response);
+        let outcome = Bound::new(py, StartResponse::new(exchange)).and_then(|start_response| {
+            let input = Bound::new(py, Input::new(body))?;
+            let outcome = self.call(py, &request, &input, &start_response);
             finish(py, &request, start_response.get(), outcome);
+            // An environ is often part of a cycle (`environ["werkzeug.request"]` is), so it may live on for long.
+            input.get().close();
+            Ok(())
         });
         if let Err(error) = outcome {
             log_failure(py, &request, &error);
@@ -55,12 +59,12 @@ impl PyApp {
         &self,
         py: Python<'_>,
         request: &Request,
-        body: Box<dyn wsgi::BodyReader>,
+        input: &Bound<'_, Input>,
         start_response: &Bound<'_, StartResponse>,
     ) -> PyResult<()> {
         let environ = self.template.bind(py).copy()?;
         wsgi::fill(request, &mut DictEnviron { dict: &environ, names: &self.names })?;
-        environ.set_item(pyo3::intern!(py, "wsgi.input"), Bound::new(py, Input::new(body))?)?;
+        environ.set_item(pyo3::intern!(py, "wsgi.input"), input)?;
         let result = self.callable.bind(py).call1((environ, start_response))?;
         let sent = send(py, &result, start_response.get());
         // PEP 3333: close() is called in any case, once.

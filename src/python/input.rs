@@ -18,6 +18,13 @@ impl Input {
         Self { input: Mutex::new(wsgi::Input::new(body)) }
     }
 
+    /// Gives up what was not read. A thread of the app's that reads at this moment keeps it until it is done.
+    pub fn close(&self) {
+        if let Ok(mut input) = self.input.try_lock() {
+            input.close();
+        }
+    }
+
     /// Reads without holding Python back while the client is slow.
     fn with<'py>(
         &self,

@@ -138,6 +138,8 @@ pub fn dump_stacks() {
 fn load_error(loader: &Bound<'_, PyModule>, spec: &str, error: &PyErr) -> LoadError {
     static SPEC_ERROR: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let py = loader.py();
+    // It reports nothing, and an app that cannot be loaded is what there is to say.
+    let _ = loader.call_method0("flush");
     let is_spec_error = SPEC_ERROR
         .get_or_try_init(py, || loader.getattr("SpecError").map(Bound::unbind))
         .is_ok_and(|class| error.value(py).is_instance(class.bind(py)).unwrap_or(false));

@@ -114,7 +114,7 @@ async fn live(plan: Plan, may_begin: oneshot::Receiver<()>, may_end: oneshot::Re
         () = arbiter.gone() => sys::exit_now(0),
     }
     let app: Arc<dyn App> = Arc::new(calls);
-    let server = match Server::start(&listeners, &script_name, &app, access_log.as_ref()) {
+    let server = match Server::start(listeners, &script_name, &app, access_log.as_ref()) {
         Ok(server) => server,
         Err(error) => {
             tracing::error!("The worker cannot accept connections: {error}.");

@@ -40,7 +40,6 @@ pub struct Plan<'a> {
 /// # Errors
 /// What keeps it from serving: the environment, the app.
 pub fn run(plan: Plan<'_>) -> Result<(), LoadError> {
-    tracing::info!("Booting worker with pid: {}", std::process::id());
     boot(plan, |plan| {
         let interpreter = Interpreter::start(plan.interpreter, plan.args.clone())?;
         let app = interpreter.load(plan.spec, plan.settings.threads)?;
@@ -63,7 +62,6 @@ pub fn template(plan: Plan<'_>, mut next_worker: impl FnMut() -> bool) -> Result
             Ok(Fork::Parent(_)) => {}
             Ok(Fork::Child) => {
                 plan.link.report(Report::Started);
-                tracing::info!("Booting worker with pid: {}", std::process::id());
                 return boot(plan, |_| Ok((interpreter, app)));
             }
             Err(fatal) => return Err(fatal.into()),
@@ -102,6 +100,8 @@ fn boot(
         watch,
         link: Arc::clone(&plan.link),
     })?;
+    // Only now, when signals are handled: whoever waits for this line may send one as soon as it is there.
+    tracing::info!("Booting worker with pid: {}", std::process::id());
     let (interpreter, app) = load(&plan)?;
     let app = Arc::new(app);
     let extra: Vec<_> =

@@ -73,8 +73,12 @@ pub trait Responder: Send {
     /// The client is gone.
     fn send(&mut self, piece: Bytes) -> Result<(), Gone>;
 
-    /// Ends the body well. Not called when the body breaks off: the client must not take it for the whole.
+    /// Ends the body well.
     fn finish(&mut self);
+
+    /// Ends a body that did not end well: the client must not take it for the whole. Changes nothing once the answer
+    /// is complete. Dropping the responder does the same, but an app may keep it alive (it holds `start_response`).
+    fn abort(&mut self);
 }
 
 /// The client does not wait for an answer any more.

@@ -135,6 +135,9 @@ impl Exchange {
         match head.content_length {
             Some(declared) if declared > length => {
                 // The client must not take it for the whole: it gets what there is, and then the connection breaks.
+                // The head goes first also where there is no body at all, which `write` would leave to `finish`.
+                self.state = State::Streaming { left: Some(declared), cut: false };
+                self.responder.begin(head);
                 self.write(body)?;
                 self.finish()
             }
@@ -182,6 +185,7 @@ impl Exchange {
             let body = if head.has_body(&self.method) { body } else { Bytes::new() };
             self.responder.complete(head, body);
         }
+        self.responder.abort();
         self.state = State::Ended;
     }
 }
@@ -227,6 +231,10 @@ mod tests {
 
         fn finish(&mut self) {
             self.say("finish".to_owned());
+        }
+
+        fn abort(&mut self) {
+            self.say("abort".to_owned());
         }
     }
 
@@ -288,6 +296,16 @@ mod tests {
     }
 
     #[test]
+    fn an_empty_body_shorter_than_declared_does_not_end_well_either() {
+        for end in [Exchange::finish, |exchange: &mut Exchange| exchange.complete(Bytes::new())] {
+            let (mut exchange, recorder) = exchange(Method::GET);
+            exchange.start(head("200 OK", Some("4")), false).expect("the first call");
+            assert_eq!(end(&mut exchange), Err(ExchangeError::Short(4)));
+            assert_eq!(recorder.said(), ["begin 200"]);
+        }
+    }
+
+    #[test]
     fn answers_without_a_body_send_the_head_alone() {
         for (method, status) in [(Method::HEAD, "200 OK"), (Method::GET, "204 No Content"), (Method::GET, "304 x")] {
             let (mut exchange, recorder) = exchange(method);
@@ -312,12 +330,12 @@ mod tests {
         let (mut early, recorder) = exchange(Method::GET);
         early.start(head("200 OK", None), false).expect("the first call");
         early.fail();
-        assert_eq!(recorder.said(), ["complete 500 141"]);
+        assert_eq!(recorder.said(), ["complete 500 141", "abort"]);
         let (mut late, recorder) = exchange(Method::GET);
         late.start(head("200 OK", None), false).expect("the first call");
         late.write(Bytes::from_static(b"abc")).expect("sent");
         late.fail();
-        assert_eq!(recorder.said(), ["begin 200", "send 3"]);
+        assert_eq!(recorder.said(), ["begin 200", "send 3", "abort"]);
     }
 
     #[test]

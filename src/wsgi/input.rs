@@ -6,15 +6,17 @@ use super::{BodyError, BodyReader};
 
 /// A request's body being read.
 pub struct Input {
-    reader: Box<dyn BodyReader>,
+    /// None at the end.
+    reader: Option<Box<dyn BodyReader>>,
     piece: Bytes,
-    ended: bool,
+    /// Why there is nothing more to read. It stays: a second read must not take a broken body for one that has ended.
+    broken: Option<BodyError>,
 }
 
 impl Input {
     /// Reads what `reader` has.
     pub fn new(reader: Box<dyn BodyReader>) -> Self {
-        Self { reader, piece: Bytes::new(), ended: false }
+        Self { reader: Some(reader), piece: Bytes::new(), broken: None }
     }
 
     /// Reads `size` bytes, or to the end where `size` is `None`. Fewer only at the end.
@@ -47,9 +49,11 @@ impl Input {
         let limit = limit.unwrap_or(usize::MAX);
         let mut line = BytesMut::new();
         while line.len() < limit && self.refill()? {
-            let newline = self.piece.iter().position(|byte| *byte == b'\n');
-            let take = newline.map_or(self.piece.len(), |at| at + 1).min(limit - line.len());
-            let whole = newline.is_some_and(|at| at + 1 == take) || take == limit;
+            // Looks no further than it may take: the same bytes would be searched again by each of many short reads.
+            let reach = self.piece.len().min(limit - line.len());
+            let newline = self.piece[..reach].iter().position(|byte| *byte == b'\n');
+            let take = newline.map_or(reach, |at| at + 1);
+            let whole = newline.is_some() || take == limit;
             if whole && line.is_empty() {
                 return Ok(self.piece.split_to(take));
             }
@@ -64,18 +68,31 @@ impl Input {
 
     /// Whether the next read is served without waiting for the client.
     pub fn is_ready(&self) -> bool {
-        self.ended || self.reader.is_ready()
+        self.reader.as_ref().is_none_or(|reader| reader.is_ready())
+    }
+
+    /// Gives up what was not read, so that the connection can go on. An app may hold its environ for longer.
+    pub fn close(&mut self) {
+        if self.reader.take().is_some() || !self.piece.is_empty() {
+            self.piece = Bytes::new();
+            self.broken.get_or_insert_with(|| BodyError("the request is over".to_owned()));
+        }
     }
 
     /// Makes sure that there is something in `piece`; false at the end.
     fn refill(&mut self) -> Result<bool, BodyError> {
         while self.piece.is_empty() {
-            if self.ended {
-                return Ok(false);
+            if let Some(error) = &self.broken {
+                return Err(error.clone());
             }
-            match self.reader.next()? {
-                Some(piece) => self.piece = piece,
-                None => self.ended = true,
+            let Some(reader) = &mut self.reader else { return Ok(false) };
+            match reader.next() {
+                Ok(Some(piece)) => self.piece = piece,
+                Ok(None) => self.reader = None,
+                Err(error) => {
+                    self.reader = None;
+                    self.broken = Some(error);
+                }
             }
         }
         Ok(true)
@@ -147,5 +164,19 @@ mod tests {
         assert!(broken().read(Some(4)).is_err());
         assert!(broken().read_line(None).is_err());
         assert_eq!(broken().read(Some(3)).expect("these bytes came"), "abc");
+        let mut twice = broken();
+        assert!(twice.read(None).is_err() && twice.read(None).is_err(), "the second read is told as well");
+    }
+
+    #[test]
+    fn a_closed_input_has_let_go_of_the_body() {
+        let mut read = input(&[b"abc"]);
+        assert_eq!(read.read(None).expect("no error"), "abc");
+        read.close();
+        assert_eq!(read.read(None).expect("it had ended"), "");
+        let mut unread = input(&[b"abc", b"def"]);
+        assert_eq!(unread.read(Some(1)).expect("no error"), "a");
+        unread.close();
+        assert!(unread.read(Some(1)).is_err(), "what is left of it is not the body");
     }
 }

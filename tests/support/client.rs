@@ -9,6 +9,7 @@ use std::{
 
 /// A connection to a server.
 pub struct Client {
+    address: String,
     stream: Stream,
     read: Vec<u8>,
 }
@@ -58,17 +59,21 @@ pub const WAYS: [Pieces; 4] = [Pieces::Whole, Pieces::ByteByByte, Pieces::Random
 impl Client {
     /// Connects to `HOST:PORT` or `unix:PATH`.
     pub fn connect(address: &str) -> Self {
-        let stream = match address.strip_prefix("unix:") {
-            Some(path) => Stream::Unix(UnixStream::connect(path).expect("the socket answers")),
-            None => {
-                let stream = TcpStream::connect(address).expect("the server answers");
-                stream.set_nodelay(true).expect("an option of the socket");
-                Stream::Tcp(stream)
-            }
+        let stream = if let Some(path) = address.strip_prefix("unix:") {
+            Stream::Unix(UnixStream::connect(path).expect("the socket answers"))
+        } else {
+            let stream = TcpStream::connect(address).expect("the server answers");
+            stream.set_nodelay(true).expect("an option of the socket");
+            Stream::Tcp(stream)
         };
-        let client = Self { stream, read: Vec::new() };
+        let client = Self { address: address.to_owned(), stream, read: Vec::new() };
         client.set_timeout(super::server::LIMIT);
         client
+    }
+
+    /// A new connection to the same address.
+    pub fn again(&self) -> Self {
+        Self::connect(&self.address)
     }
 
     /// How long a read waits before the test fails.

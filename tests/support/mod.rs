@@ -2,8 +2,9 @@
 
 pub mod client;
 pub mod environment;
+pub mod httpbin;
 pub mod process;
 pub mod server;
 
 pub use client::Client;
-pub use server::Server;
+pub use server::{Builder, Server};

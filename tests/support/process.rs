@@ -21,6 +21,13 @@ fn field(pid: u32, name: &str) -> String {
     line[name.len()..].trim().to_owned()
 }
 
+/// The only child of a process.
+pub fn child(pid: u32) -> u32 {
+    let path = format!("/proc/{pid}/task/{pid}/children");
+    let found = until(super::server::LIMIT, || std::fs::read_to_string(&path).ok()?.trim().parse().ok());
+    found.expect("it has one child")
+}
+
 /// Sends a signal to a process by its own id.
 pub fn signal(pid: u32, signal: &str) {
     let status = std::process::Command::new("kill").args(["-s", signal, &pid.to_string()]).status();

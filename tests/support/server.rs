@@ -18,8 +18,9 @@ pub const LIMIT: Duration = Duration::from_secs(60);
 /// A server to be started.
 pub struct Builder {
     directory: TempDir,
+    wrapper: Vec<String>,
     args: Vec<String>,
-    variables: Vec<(String, String)>,
+    variables: Vec<(String, Option<String>)>,
     bind: bool,
 }
 
@@ -27,7 +28,7 @@ pub struct Builder {
 pub struct Server {
     child: Child,
     directory: TempDir,
-    address: String,
+    addresses: Vec<String>,
     stdout: Output,
     stderr: Output,
 }
@@ -53,22 +54,27 @@ impl Server {
             std::fs::create_dir_all(path.parent().expect("it is in the folder")).expect("the folder can be made");
             std::fs::write(path, text).expect("the file can be written");
         }
-        Builder { directory, args: Vec::new(), variables: Vec::new(), bind: true }
+        Builder { directory, wrapper: Vec::new(), args: Vec::new(), variables: Vec::new(), bind: true }
     }
 
     /// A client that connects to the first listener.
     pub fn connect(&self) -> Client {
-        Client::connect(&self.address)
+        Client::connect(self.address())
     }
 
-    /// `HOST:PORT` of the first listener, or the path of its socket.
+    /// `HOST:PORT` of the first listener, or `unix:PATH`.
     pub fn address(&self) -> &str {
-        &self.address
+        &self.addresses[0]
+    }
+
+    /// Every listener, written as [`Server::address`] does.
+    pub fn addresses(&self) -> &[String] {
+        &self.addresses
     }
 
     /// The URL of a path.
     pub fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.address)
+        format!("http://{}{path}", self.address())
     }
 
     /// The server's process.
@@ -147,7 +153,19 @@ impl Builder {
 
     /// Sets an environment variable.
     pub fn env(mut self, name: &str, value: &str) -> Self {
-        self.variables.push((name.to_owned(), value.to_owned()));
+        self.variables.push((name.to_owned(), Some(value.to_owned())));
+        self
+    }
+
+    /// Takes an environment variable away.
+    pub fn without_env(mut self, name: &str) -> Self {
+        self.variables.push((name.to_owned(), None));
+        self
+    }
+
+    /// Starts it through a program that takes a command behind its own arguments.
+    pub fn under<'a>(mut self, wrapper: impl IntoIterator<Item = &'a str>) -> Self {
+        self.wrapper = wrapper.into_iter().map(str::to_owned).collect();
         self
     }
 
@@ -163,13 +181,20 @@ impl Builder {
     }
 
     fn spawn(&self) -> (Child, Output, Output) {
-        let mut command = Command::new(environment::RWSGI);
+        let mut words = self.wrapper.iter().map(String::as_str).chain([environment::RWSGI]);
+        let mut command = Command::new(words.next().expect("the program at least"));
+        command.args(words);
         command.current_dir(self.directory.path()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        for name in ["PORT", "WEB_CONCURRENCY", "SCRIPT_NAME", "PYTHONPATH", "FLASK_APP"] {
+        for name in ["PORT", "WEB_CONCURRENCY", "SCRIPT_NAME", "PYTHONPATH", "FLASK_APP", "LD_LIBRARY_PATH"] {
             command.env_remove(name);
         }
         command.env("VIRTUAL_ENV", environment::venv()).args(&self.args);
-        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
+        for (name, value) in &self.variables {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
         if self.bind {
             command.args(["--bind", "127.0.0.1:0"]);
         }
@@ -183,13 +208,19 @@ impl Builder {
     #[track_caller]
     pub fn start(self) -> Server {
         let (child, stdout, stderr) = self.spawn();
-        let mut server = Server { child, directory: self.directory, address: String::new(), stdout, stderr };
+        let mut server = Server { child, directory: self.directory, addresses: Vec::new(), stdout, stderr };
         assert!(server.stderr.wait_for("Booting worker"), "the server does not start:\n{}", server.stderr());
         let log = server.stderr();
-        let first = log.split("Listening at: ").nth(1).and_then(|rest| rest.split([',', ' ']).next());
-        let first = first.expect("the log says where it listens");
-        server.address = first.trim_start_matches("http://").to_owned();
+        let listeners = log.split("Listening at: ").nth(1).and_then(|rest| rest.split(' ').next());
+        let listeners = listeners.expect("the log says where it listens").split(',');
+        server.addresses = listeners.map(|address| address.trim_start_matches("http://").to_owned()).collect();
         server
+    }
+
+    /// Starts it, and waits for nothing: its log says nothing yet, or never will.
+    pub fn start_quietly(self) -> Server {
+        let (child, stdout, stderr) = self.spawn();
+        Server { child, directory: self.directory, addresses: Vec::new(), stdout, stderr }
     }
 
     /// Starts what cannot serve, and waits for its end.

@@ -1,0 +1,197 @@
+//! What the server says, in lines that a gunicorn user recognises.
+
+use regex::Regex;
+
+use crate::support::Server;
+
+const APP: &str = "
+def app(environ, start_response):
+    path = environ['PATH_INFO']
+    if path == '/error':
+        raise ValueError('on purpose')
+    status = {'/missing': '404 Not Found', '/none': '204 No Content'}.get(path, '200 OK')
+    start_response(status, [('Content-Type', 'text/plain')])
+    return [b'hello']
+";
+
+#[test]
+fn the_error_log_has_the_lines_of_a_servers_life() {
+    let mut server = Server::of(APP).args(["app:app"]).start();
+    assert_eq!(server.connect().get("/error").status, 500);
+    let (pid, address) = (server.pid(), server.address().to_owned());
+    let ended = server.stop();
+    let line =
+        Regex::new(r"^\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{4}\] \[(\d+)\] \[([A-Z]+)\] (.*)$").expect("valid");
+    let mut said = Vec::new();
+    let mut traceback = Vec::new();
+    for text in ended.stderr.lines() {
+        match line.captures(text) {
+            Some(parts) => {
+                assert_eq!(parts[1], pid.to_string());
+                said.push(format!("{} {}", &parts[2], &parts[3]));
+            }
+            None => traceback.push(text),
+        }
+    }
+    let python = crate::support::environment::python_version();
+    assert!(said[0].starts_with(&format!("INFO Starting rwsgi {} (CPython {python}", env!("CARGO_PKG_VERSION"))));
+    assert_eq!(
+        said[1..],
+        [
+            format!("INFO Listening at: http://{address} ({pid})"),
+            "INFO Using worker: threads (1 thread)".to_owned(),
+            format!("INFO Booting worker with pid: {pid}"),
+            "ERROR Error handling request GET /error".to_owned(),
+            "INFO Handling signal: term".to_owned(),
+            format!("INFO Worker exiting (pid: {pid})"),
+        ]
+    );
+    assert_eq!(
+        (traceback.first(), traceback.last()),
+        (Some(&"Traceback (most recent call last):"), Some(&"ValueError: on purpose"))
+    );
+    assert_eq!(ended.stdout, "", "nothing of the server's goes to standard output");
+}
+
+#[test]
+fn the_access_log_has_gunicorns_default_format() {
+    let mut server = Server::of(APP).args(["app:app", "--access-logfile", "-"]).start();
+    let mut client = server.connect();
+    client.send(
+        "GET /a%20b?c=d HTTP/1.1\r\nHost: test\r\nUser-Agent: browser/1 \"quoted\" \\ \r\nReferer: http://e/\r\n\
+         Authorization: Basic dXNlcjpwYXNz\r\n\r\n",
+    );
+    assert_eq!(client.response("GET").status, 200);
+    client.send("POST /missing HTTP/1.0\r\nContent-Length: 2\r\n\r\nab").response("POST");
+    let mut client = server.connect();
+    client.send("HEAD / HTTP/1.1\r\nHost: test\r\n\r\n").response("HEAD");
+    assert_eq!((client.get("/none").status, client.get("/error").status), (204, 500));
+    let stdout = server.stop().stdout;
+    let time = Regex::new(r"\[\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\]").expect("valid");
+    let mut lines: Vec<_> = stdout.lines().map(|line| time.replace(line, "[TIME]").into_owned()).collect();
+    lines.sort();
+    let mut expected = [
+        r#"127.0.0.1 - user [TIME] "GET /a%20b?c=d HTTP/1.1" 200 5 "http://e/" "browser/1 \"quoted\" \\""#,
+        r#"127.0.0.1 - - [TIME] "POST /missing HTTP/1.0" 404 5 "-" "-""#,
+        r#"127.0.0.1 - - [TIME] "HEAD / HTTP/1.1" 200 - "-" "-""#,
+        r#"127.0.0.1 - - [TIME] "GET /none HTTP/1.1" 204 - "-" "-""#,
+        r#"127.0.0.1 - - [TIME] "GET /error HTTP/1.1" 500 141 "-" "-""#,
+    ];
+    expected.sort_unstable();
+    assert_eq!(lines, expected);
+}
+
+#[test]
+fn nothing_that_a_client_sends_makes_a_line_of_its_own() {
+    let mut server = Server::of(APP).args(["app:app", "--access-logfile", "-", "--log-level", "debug"]).start();
+    for request in [
+        &b"GET / HTTP/1.1\r\nHost: test\r\nUser-Agent: a\x1b[31mb\r\n\r\n"[..],
+        b"GET / HTTP/1.1\r\nHost: test\r\nUser-Agent: a\tb\xff\xc3\xa9\x7f\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: test\r\nUser-Agent: a\rb\r\n\r\n",
+        b"GET /%0d%0a%1b%22 HTTP/1.1\r\nHost: test\r\n\r\n",
+        b"GET /\x1b[31m HTTP/1.1\r\nHost: test\r\n\r\n",
+        b"GET /\"' HTTP/1.1\r\nHost: test\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: test\r\nReferer: \" 200 5 \"-\r\n\r\n",
+        // user:"\r\nforged
+        b"GET / HTTP/1.1\r\nHost: test\r\nAuthorization: Basic dQ0KZm9yZ2VkIhtbMzFtOng=\r\n\r\n",
+        b"GET\x1b / HTTP/1.1\r\nHost: test\r\n\r\n",
+        b"GET /error?%0d%0aforged HTTP/1.1\r\nHost: test\r\n\r\n",
+    ] {
+        let mut client = server.connect();
+        client.send(request).end();
+        assert!([200, 400, 500].contains(&client.response("GET").status));
+        client.read_all();
+    }
+    let ended = server.stop();
+    let line =
+        Regex::new(r#"^127\.0\.0\.1 - \S+ \[[^\]]+\] "GET /\S* HTTP/1.1" \d+ \S+ "([^"\\]|\\.)*" "([^"\\]|\\.)*"$"#);
+    let line = line.expect("valid");
+    for text in ended.stdout.lines() {
+        assert!(line.is_match(text), "{text:?}");
+    }
+    for (text, name) in [(&ended.stdout, "access"), (&ended.stderr, "error")] {
+        let odd = |c: char| c.is_control() && c != '\n';
+        assert!(!text.contains(odd) && !text.lines().any(|line| line.starts_with("forged")), "{name} log: {text:?}");
+    }
+}
+
+#[test]
+fn every_request_that_was_answered_has_its_line_when_the_server_ends() {
+    let mut server = Server::of(APP).args(["app:app", "--threads", "4", "--access-logfile", "access.log"]).start();
+    std::thread::scope(|scope| {
+        for client in 0..5 {
+            let server = &server;
+            scope.spawn(move || {
+                let mut connection = server.connect();
+                for request in 0..100 {
+                    assert_eq!(connection.get(&format!("/{client}/{request}")).status, 200);
+                }
+            });
+        }
+    });
+    server.stop();
+    let log = std::fs::read_to_string(server.directory().join("access.log")).expect("the file is there");
+    assert_eq!(log.lines().count(), 500);
+    for client in 0..5 {
+        for request in 0..100 {
+            assert_eq!(log.matches(&format!("\"GET /{client}/{request} HTTP/1.1\" 200 5 ")).count(), 1);
+        }
+    }
+}
+
+#[test]
+fn an_access_log_is_appended_to() {
+    let builder = Server::of(APP).args(["app:app", "--access-logfile", "access.log"]);
+    let path = builder.directory().join("access.log");
+    std::fs::write(&path, "before\n").expect("the file can be written");
+    let mut server = builder.start();
+    assert_eq!(server.connect().get("/").status, 200);
+    server.stop();
+    let log = std::fs::read_to_string(path).expect("the file is there");
+    assert!(log.starts_with("before\n127.0.0.1 - - ") && log.lines().count() == 2, "{log}");
+}
+
+#[test]
+fn requests_of_a_unix_socket_have_a_line_too() {
+    let args = ["app:app", "--bind", "unix:app.sock", "--access-logfile", "-"];
+    let mut server = Server::of(APP).without_bind().args(args).start();
+    let address = format!("unix:{}/app.sock", server.directory().display());
+    assert_eq!(crate::support::Client::connect(&address).get("/").status, 200);
+    let stdout = server.stop().stdout;
+    assert!(stdout.starts_with("- - - [") && stdout.contains("\"GET / HTTP/1.1\" 200 5"), "{stdout}");
+}
+
+#[test]
+fn without_an_access_log_requests_are_not_logged() {
+    let mut server = Server::of(APP).args(["app:app"]).start();
+    assert_eq!(server.connect().get("/quiet").status, 200);
+    let ended = server.stop();
+    assert!(!ended.stdout.contains("quiet") && !ended.stderr.contains("quiet"), "{}{}", ended.stdout, ended.stderr);
+}
+
+#[test]
+fn the_log_level_is_the_least_that_is_said() {
+    for (level, lines) in [("debug", 7), ("info", 7), ("warning", 2), ("error", 1), ("CRITICAL", 1)] {
+        let args = ["app:app", "--bind", "unix:app.sock", "--log-level", level];
+        let builder = Server::of(APP).without_bind().args(args);
+        let address = format!("unix:{}/app.sock", builder.directory().display());
+        let mut server = builder.start_quietly();
+        let connected = crate::support::process::until(crate::support::server::LIMIT, || {
+            std::os::unix::net::UnixStream::connect(address.trim_start_matches("unix:")).ok()
+        });
+        assert!(connected.is_some(), "it never listens:\n{}", server.stderr());
+        drop(connected);
+        let mut client = crate::support::Client::connect(&address);
+        assert_eq!(client.get("/error").status, 500);
+        assert_eq!(client.send("nonsense\r\n\r\n").response("GET").status, 400);
+        let ended = server.stop();
+        let headed = ended.stderr.lines().filter(|line| line.contains("] [") && line.starts_with("[20")).count();
+        assert!(headed >= lines, "{level}: {}", ended.stderr);
+        for (found, least) in [("[INFO]", "info"), ("[WARNING]", "warning"), ("[ERROR]", "error")] {
+            let order = ["debug", "info", "warning", "error"];
+            let rank = |name: &str| order.iter().position(|known| *known == name).unwrap_or(3);
+            let wanted = rank(least) >= rank(&level.to_lowercase());
+            assert_eq!(ended.stderr.contains(found), wanted, "{level} {found}: {}", ended.stderr);
+        }
+    }
+}

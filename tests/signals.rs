@@ -1,0 +1,300 @@
+//! How a server ends.
+
+use std::{
+    os::unix::process::ExitStatusExt as _,
+    time::{Duration, Instant},
+};
+
+use crate::support::{Client, Server, process};
+
+/// Waits in `/wait` until there is a file `go` beside it, and says so on standard output.
+const WAITS: &str = "
+import atexit, os, time
+atexit.register(lambda: print('atexit ran', flush=True))
+def app(environ, start_response):
+    start_response('200 OK', [])
+    if environ['PATH_INFO'] == '/wait':
+        print('waiting', flush=True)
+        while not os.path.exists('go'):
+            time.sleep(0.005)
+    if environ['PATH_INFO'] == '/stream':
+        return stream()
+    return [b'done']
+def stream():
+    yield b'first '
+    print('waiting', flush=True)
+    while not os.path.exists('go'):
+        time.sleep(0.005)
+    yield b'second'
+";
+
+/// What takes longer than this waits for something that never comes. Far below any timeout of the server's.
+const PROMPT: Duration = Duration::from_secs(10);
+
+fn server() -> Server {
+    let server = Server::of(WAITS).args(["app:app"]).start();
+    assert_eq!(server.connect().get("/").text(), "done");
+    server
+}
+
+fn waiting(server: &Server, path: &str) -> Client {
+    let mut client = server.connect();
+    client.send(format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n"));
+    server.wait_for_output("waiting\n");
+    client
+}
+
+fn let_go(server: &Server) {
+    std::fs::write(server.directory().join("go"), "").expect("the file can be written");
+}
+
+#[track_caller]
+fn ends_promptly(server: &mut Server, signal: &str) {
+    let begin = Instant::now();
+    server.signal(signal);
+    let ended = server.wait();
+    assert!(ended.status.success(), "{}\n{}", ended.status, ended.stderr);
+    assert!(begin.elapsed() < PROMPT, "{:?}\n{}", begin.elapsed(), ended.stderr);
+}
+
+#[test]
+fn term_and_int_let_what_runs_finish_and_end_with_0() {
+    for (signal, path, body) in
+        [("TERM", "/wait", "done"), ("INT", "/wait", "done"), ("TERM", "/stream", "first second")]
+    {
+        let mut server = server();
+        let mut client = waiting(&server, path);
+        server.signal(signal);
+        server.wait_for_log(&format!("Handling signal: {}", signal.to_ascii_lowercase()));
+        let refused = || std::net::TcpStream::connect(server.address()).is_err().then_some(());
+        let_go_after(&server, refused);
+        let response = client.response("GET");
+        assert_eq!((response.text().as_str(), response.whole), (body, true), "{signal}");
+        let ended = server.wait();
+        assert_eq!(ended.status.code(), Some(0), "{signal}: {}\n{}", ended.status, ended.stderr);
+        assert!(ended.stdout.ends_with("atexit ran\n"), "{}", ended.stdout);
+        assert!(ended.stderr.contains("Worker exiting (pid: "), "{}", ended.stderr);
+    }
+}
+
+/// Lets the request go once nobody is accepted any more.
+#[track_caller]
+fn let_go_after(server: &Server, refused: impl FnMut() -> Option<()>) {
+    let stopped = process::until(PROMPT, refused);
+    let_go(server);
+    assert!(stopped.is_some(), "new connections are still accepted:\n{}", server.stderr());
+}
+
+#[test]
+fn the_answer_that_finishes_says_that_the_connection_ends() {
+    let mut server = server();
+    let mut client = waiting(&server, "/wait");
+    server.signal("TERM");
+    server.wait_for_log("Handling signal: term");
+    let_go(&server);
+    assert_eq!(client.response("GET").text(), "done");
+    assert!(client.is_closed());
+    assert!(server.wait().status.success());
+}
+
+#[test]
+fn a_second_signal_cuts_short() {
+    for signal in ["TERM", "INT", "QUIT"] {
+        let mut server = server();
+        let mut client = waiting(&server, "/wait");
+        server.signal("TERM");
+        server.wait_for_log("Handling signal: term");
+        ends_promptly(&mut server, signal);
+        assert!(client.is_closed(), "there is no answer");
+        assert!(server.stderr().contains("cut short"), "{}", server.stderr());
+    }
+}
+
+#[test]
+fn the_graceful_timeout_cuts_short() {
+    let mut server = Server::of(WAITS).args(["app:app", "--graceful-timeout", "1"]).start();
+    let mut client = waiting(&server, "/wait");
+    ends_promptly(&mut server, "TERM");
+    assert!(client.is_closed(), "there is no answer");
+    assert!(server.stderr().contains("The graceful timeout is over"), "{}", server.stderr());
+}
+
+#[test]
+fn idle_and_silent_connections_do_not_delay_the_end() {
+    let mut server = server();
+    let mut idle: Vec<Client> = (0..20).map(|_| server.connect()).collect();
+    for client in &mut idle {
+        assert_eq!(client.get("/").text(), "done");
+    }
+    let mut silent: Vec<Client> = (0..20).map(|_| server.connect()).collect();
+    ends_promptly(&mut server, "TERM");
+    for client in idle.iter_mut().chain(&mut silent) {
+        assert!(client.is_closed());
+    }
+}
+
+#[test]
+fn a_client_that_does_not_read_its_answer_is_let_go_when_the_time_is_over() {
+    let app = "
+def app(environ, start_response):
+    start_response('200 OK', [])
+    return iter(lambda: b'x' * 65536, None)
+";
+    let mut server = Server::of(app).args(["app:app", "--graceful-timeout", "1"]).start();
+    let mut client = server.connect();
+    client.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n").read_some().expect("it begins");
+    ends_promptly(&mut server, "TERM");
+}
+
+#[test]
+fn a_signal_while_the_app_is_loaded_ends_it() {
+    for (signal, app) in [
+        ("TERM", "print('loading', flush=True)\nimport time\nwhile True: time.sleep(0.1)"),
+        ("INT", "print('loading', flush=True)\nwhile True: pass"),
+    ] {
+        let mut server = Server::of(app).args(["app:app"]).start();
+        server.wait_for_output("loading\n");
+        ends_promptly(&mut server, signal);
+    }
+}
+
+#[test]
+fn a_signal_as_soon_as_the_log_has_its_first_line_ends_it_with_0() {
+    for _ in 0..10 {
+        let mut server = Server::of(WAITS).args(["app:app"]).start();
+        server.signal("TERM");
+        let ended = server.wait();
+        assert_eq!((ended.status.code(), ended.status.signal()), (Some(0), None), "{}", ended.stderr);
+    }
+}
+
+#[test]
+fn connections_that_wait_to_be_accepted_are_answered() {
+    let app = "
+import os, time
+print('loading', flush=True)
+while not os.path.exists('load'):
+    time.sleep(0.005)
+print('loaded', flush=True)
+def app(environ, start_response):
+    start_response('200 OK', [])
+    return [b'answered']
+";
+    // They come while the app is loaded, so that they are all in the kernel's queue, and then the signal comes along
+    // with the first of them.
+    let mut server = Server::of(app).args(["app:app"]).start();
+    server.wait_for_output("loading\n");
+    let mut clients: Vec<Client> = (0..50).map(|_| server.connect()).collect();
+    for client in &mut clients {
+        client.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n");
+    }
+    std::fs::write(server.directory().join("load"), "").expect("the file can be written");
+    assert_eq!(clients[0].response("GET").text(), "answered");
+    server.signal("TERM");
+    for client in &mut clients[1..] {
+        assert_eq!(client.response("GET").text(), "answered");
+    }
+    assert!(server.wait().status.success());
+}
+
+#[test]
+fn requests_that_wait_for_a_thread_are_answered() {
+    let mut server = server();
+    let mut first = waiting(&server, "/wait");
+    let mut behind: Vec<Client> = (0..20).map(|_| server.connect()).collect();
+    for client in &mut behind {
+        client.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n");
+    }
+    server.signal("TERM");
+    server.wait_for_log("Handling signal: term");
+    let_go(&server);
+    for client in std::iter::once(&mut first).chain(&mut behind) {
+        assert_eq!(client.response("GET").text(), "done");
+    }
+    assert!(server.wait().status.success());
+}
+
+#[test]
+fn every_thread_ends_and_threads_of_the_apps_own_are_waited_for() {
+    let app = "
+import atexit, threading, time, os
+atexit.register(lambda: print('atexit ran', flush=True))
+def work():
+    while not os.path.exists('go'):
+        time.sleep(0.005)
+    print('work done', flush=True)
+threading.Thread(target=work).start()
+threading.Thread(target=lambda: threading.Event().wait(), daemon=True).start()
+def app(environ, start_response):
+    start_response('200 OK', [])
+    return [b'done']
+";
+    let mut server = Server::of(app).args(["app:app", "--threads", "4"]).start();
+    assert_eq!(server.connect().get("/").text(), "done");
+    server.signal("TERM");
+    server.wait_for_log("Worker exiting");
+    let_go(&server);
+    let ended = server.wait();
+    assert!(ended.status.success(), "{}", ended.stderr);
+    assert_eq!(ended.stdout, "work done\natexit ran\n");
+}
+
+#[test]
+fn an_app_thread_of_its_own_that_never_ends_is_cut_short_by_the_graceful_timeout() {
+    let app = "
+import threading
+threading.Thread(target=lambda: threading.Event().wait()).start()
+def app(environ, start_response):
+    start_response('200 OK', [])
+    return [b'done']
+";
+    let mut server = Server::of(app).args(["app:app", "--graceful-timeout", "1"]).start();
+    assert_eq!(server.connect().get("/").text(), "done");
+    ends_promptly(&mut server, "TERM");
+}
+
+#[test]
+fn what_an_app_printed_is_written_before_the_end() {
+    let app = "
+print('at import')
+def app(environ, start_response):
+    print('in a request')
+    start_response('200 OK', [])
+    return [b'done']
+";
+    let mut server = Server::of(app).args(["app:app"]).without_env("PYTHONUNBUFFERED").start();
+    assert_eq!(server.connect().get("/").text(), "done");
+    assert_eq!(server.stop().stdout, "at import\nin a request\n");
+}
+
+#[test]
+fn a_ctrl_c_is_not_an_exception_in_whatever_runs() {
+    let mut server = server();
+    let mut client = waiting(&server, "/wait");
+    server.signal("INT");
+    server.wait_for_log("Handling signal: int");
+    let_go(&server);
+    assert_eq!(client.response("GET").text(), "done");
+    let ended = server.wait();
+    assert!(!ended.stderr.contains("KeyboardInterrupt"), "{}", ended.stderr);
+}
+
+#[test]
+fn as_process_1_it_ends_on_a_signal_as_well() {
+    for (signal, loaded) in [("TERM", true), ("INT", true), ("TERM", false)] {
+        let app = if loaded { WAITS } else { "print('waiting', flush=True)\nwhile True: pass" };
+        let namespace = ["unshare", "--fork", "--pid", "--mount-proc", "--kill-child"];
+        let mut server = Server::of(app).args(["app:app"]).under(namespace).start();
+        if loaded {
+            assert_eq!(server.connect().get("/").text(), "done");
+        } else {
+            server.wait_for_output("waiting\n");
+        }
+        assert!(server.stderr().contains("Booting worker with pid: 1\n"), "{}", server.stderr());
+        let begin = Instant::now();
+        process::signal(process::child(server.pid()), signal);
+        let ended = server.wait();
+        assert_eq!(ended.status.code(), Some(0), "{signal}\n{}", ended.stderr);
+        assert!(begin.elapsed() < PROMPT, "{:?}", begin.elapsed());
+    }
+}
