@@ -119,7 +119,11 @@ impl Responder for Watched<Box<dyn Responder>> {
     }
 
     fn finish(&mut self) {
-        self.inner.finish();
+        self.activity.wait(|| self.inner.finish());
+    }
+
+    fn abort(&mut self) {
+        self.inner.abort();
     }
 }
 
