@@ -4,9 +4,9 @@
 //!
 //! ```text
 //! 4  cli          one short file a command; the only place that prints to the terminal
-//! 3  worker       joins http and python        image       joins plan and sinks
+//! 3  arbiter      worker (joins http and python)   image (joins plan and sinks)
 //! 2  http, python                              image sinks
-//! 1  wsgi, telemetry, net                      image project, plan, layers, closure, ignore
+//! 1  link, wsgi, telemetry, net                      image project, plan, layers, closure, ignore
 //! 0  settings, and below it exit, sys
 //! ```
 

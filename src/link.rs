@@ -34,7 +34,8 @@ pub struct Line {
     reports: io::PipeReader,
     report: io::PipeWriter,
     alive: io::PipeReader,
-    life: io::PipeWriter,
+    /// Held so that it closes when the arbiter ends, whichever way.
+    _life: io::PipeWriter,
 }
 
 impl Line {
@@ -47,7 +48,7 @@ impl Line {
         let (alive, life) = io::pipe()?;
         sys::set_nonblocking(reports.as_fd())?;
         sys::set_nonblocking(report.as_fd())?;
-        Ok(Self { reports, report, alive, life })
+        Ok(Self { reports, report, alive, _life: life })
     }
 
     /// What becomes readable when there are reports.
@@ -81,7 +82,7 @@ impl Line {
 
     /// The worker's end, in the process of a worker.
     pub fn into_worker(self) -> Link {
-        // The arbiter's ends close here: when the arbiter is gone, nobody holds `life` any more.
+        // The arbiter's ends close here: when the arbiter is gone, nobody holds the other end of `alive` any more.
         Link { report: self.report, alive: self.alive }
     }
 }

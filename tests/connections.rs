@@ -104,7 +104,7 @@ def app(environ, start_response):
     let server = Server::of(app).args(["app:app", "--threads", "1"]).start();
     let mut fast = server.connect();
     assert_eq!(fast.get("/").text(), "hello");
-    let threads = process::threads(server.pid());
+    let threads = process::threads(server.worker());
 
     let mut idle: Vec<Client> = (0..1000).map(|_| server.connect()).collect();
     for client in &mut idle {
@@ -127,7 +127,7 @@ def app(environ, start_response):
         }
         assert_eq!(fast.get("/").text(), "hello");
         assert_eq!(server.connect().get("/").text(), "hello");
-        assert_eq!(process::threads(server.pid()), threads, "no connection has a thread of its own");
+        assert_eq!(process::threads(server.worker()), threads, "no connection has a thread of its own");
     }
     for client in &mut slow_bodies {
         assert_eq!(client.response("POST").text(), "x".repeat(30));
@@ -170,13 +170,13 @@ def generate():
 
 /// Does something while the server's memory is watched, and returns by how much it grew at most, in KiB.
 fn growth(server: &Server, work: impl FnOnce()) -> u64 {
-    let idle = process::resident_kib(server.pid());
+    let idle = process::resident_kib(server.worker());
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let watch = scope.spawn(|| {
             let mut most = idle;
             while !done.load(Ordering::Relaxed) {
-                most = most.max(process::resident_kib(server.pid()));
+                most = most.max(process::resident_kib(server.worker()));
                 std::thread::sleep(std::time::Duration::from_millis(2));
             }
             most
@@ -266,7 +266,7 @@ fn an_app_is_not_ahead_of_a_client_that_does_not_read() {
         // What the sockets hold is the kernel's; the app stands still once they are full.
         let mut before = None;
         let still = process::until(crate::support::server::LIMIT, || {
-            let now = cpu_time(server.pid());
+            let now = cpu_time(server.worker());
             std::thread::sleep(std::time::Duration::from_millis(50));
             (before.replace(now) == Some(now)).then_some(())
         });

@@ -10,6 +10,7 @@ const ROWS: [&[&str]; 6] = [
     &["exit", "sys"],
     &["settings"],
     &[
+        "link",
         "wsgi",
         "telemetry",
         "net",
@@ -23,7 +24,7 @@ const ROWS: [&[&str]; 6] = [
         "image::reference",
     ],
     &["http", "python", "image::sink"],
-    &["worker", "image"],
+    &["arbiter", "worker", "image"],
     &["cli"],
 ];
 

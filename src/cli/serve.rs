@@ -80,6 +80,12 @@ pub fn run(matches: &ArgMatches, args: &[OsString]) -> Result<ExitCode, Fatal> {
     }
     let inherited = upgrade::inherited();
     let listeners = listeners(&settings, inherited.as_ref())?;
+    if let Some(target) = settings.accesslog.as_deref().filter(|target| *target != "-") {
+        // A worker opens it for itself; what cannot be opened is told before anything is started.
+        fs_err::OpenOptions::new().create(true).append(true).open(target).map_err(|error| {
+            Fatal::new(format!("Cannot open the access log {target} (from --access-logfile): {error}."))
+        })?;
+    }
     error_log::start(settings.loglevel);
     announce(&settings, &listeners);
     let ended = arbiter::run(Service {

@@ -3,14 +3,13 @@
 use std::{
     future::pending,
     io,
-    os::fd::{AsRawFd, RawFd},
     sync::{Arc, mpsc},
     thread::{self, JoinHandle},
     time::Duration,
 };
 
 use tokio::{
-    io::{Interest, unix::AsyncFd},
+    net::unix::pipe,
     runtime,
     signal::unix::{Signal, SignalKind, signal},
     sync::oneshot,
@@ -171,19 +170,12 @@ async fn look_after(link: &Link, watch: &Watch, timeout: Option<Duration>) {
 }
 
 /// The arbiter, as far as a worker knows it.
-struct Arbiter(Option<AsyncFd<BorrowedDescriptor>>);
-
-struct BorrowedDescriptor(RawFd);
-
-impl AsRawFd for BorrowedDescriptor {
-    fn as_raw_fd(&self) -> RawFd {
-        self.0
-    }
-}
+struct Arbiter(Option<pipe::Receiver>);
 
 impl Arbiter {
     fn watch(link: &Link) -> Self {
-        Self(AsyncFd::with_interest(BorrowedDescriptor(link.arbiter().as_raw_fd()), Interest::READABLE).ok())
+        let descriptor = link.arbiter().try_clone_to_owned().ok();
+        Self(descriptor.and_then(|descriptor| pipe::Receiver::from_owned_fd(descriptor).ok()))
     }
 
     /// Returns when the arbiter is gone, killed say.

@@ -77,9 +77,14 @@ impl Server {
         format!("http://{}{path}", self.address())
     }
 
-    /// The server's process.
+    /// The arbiter's process.
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// The process of the first worker.
+    pub fn worker(&self) -> u32 {
+        process::child(self.pid())
     }
 
     /// The folder that the app is in.

@@ -13,6 +13,9 @@ const FIRST_PAUSE: Duration = Duration::from_millis(500);
 /// The longest pause between two attempts to boot a worker.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
+/// A worker ends itself when its time is over, and says so; it is killed when it does not within this time.
+const MARGIN: Duration = Duration::from_secs(1);
+
 /// How long a worker that was told to quit at once may take.
 const QUICK: Duration = Duration::from_secs(2);
 
@@ -323,7 +326,7 @@ impl Supervisor {
     fn stop(&mut self, code: Option<u8>, quick: bool, now: Duration, actions: &mut Vec<Action>) {
         self.stopping = Some(Stopping { code });
         self.candidate = None;
-        let limit = now + if quick { QUICK.min(self.limits.graceful_timeout) } else { self.limits.graceful_timeout };
+        let limit = now + if quick { QUICK } else { self.limits.graceful_timeout + MARGIN };
         for (pid, worker) in &mut self.workers {
             match worker.state {
                 State::Killed => continue,
@@ -337,7 +340,7 @@ impl Supervisor {
     }
 
     fn end_generation(&mut self, generation: u64, now: Duration, actions: &mut Vec<Action>) {
-        let limit = now + self.limits.graceful_timeout;
+        let limit = now + self.limits.graceful_timeout + MARGIN;
         for (pid, worker) in self.workers.iter_mut().filter(|(_, worker)| worker.generation == generation) {
             if !matches!(worker.state, State::Ending(_) | State::Killed) {
                 worker.state = State::Ending(limit);
@@ -351,7 +354,7 @@ impl Supervisor {
         self.kill_the_stuck(now, actions);
         if let Some(Stopping { code }) = self.stopping {
             // A worker that was asked for just before the stop has no id yet; it is ended as soon as it has one.
-            let limit = now + self.limits.graceful_timeout;
+            let limit = now + self.limits.graceful_timeout + MARGIN;
             for (pid, worker) in &mut self.workers {
                 if matches!(worker.state, State::Booting | State::Serving | State::Retiring) {
                     worker.state = State::Ending(limit);
@@ -390,7 +393,7 @@ impl Supervisor {
         if serving > self.size
             && let Some(surplus) = retiring.or_else(|| self.oldest(generation, State::Serving))
         {
-            let limit = now + self.limits.graceful_timeout;
+            let limit = now + self.limits.graceful_timeout + MARGIN;
             if let Some(worker) = self.workers.get_mut(&surplus) {
                 worker.state = State::Ending(limit);
                 actions.push(Action::Term(surplus));

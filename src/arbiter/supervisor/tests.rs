@@ -216,6 +216,8 @@ fn stopping_waits_for_the_workers_and_kills_what_does_not_end() {
     assert_eq!(world.take(), [Action::Term(101), Action::Term(102)]);
     world.exit(101, 0);
     world.pass(GRACE);
+    assert_eq!(world.take(), [], "it may say itself that its time is over");
+    world.pass(Duration::from_secs(1));
     assert_eq!(world.take(), [Action::Kill(102)]);
     world.send(Event::Exited(102, Outcome::Signal(9)));
     assert_eq!(world.take(), [Action::End(0)]);
