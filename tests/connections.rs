@@ -11,12 +11,12 @@ use crate::support::{Client, Server, process};
 
 /// Blocks in `/wait` until `/go` is called. No clock is involved.
 const WAITS: &str = "
-import threading
+import os, threading
 go = threading.Event()
 def app(environ, start_response):
     path = environ['PATH_INFO']
     if path == '/wait':
-        print('waiting', flush=True)
+        os.write(1, b'waiting\\n')
         go.wait()
     elif path == '/go':
         go.set()
@@ -54,7 +54,7 @@ fn a_request_that_finds_no_thread_free_is_answered_when_one_is() {
     let app = "
 import os, time
 def app(environ, start_response):
-    print('waiting', flush=True)
+    os.write(1, b'waiting\\n')
     while not os.path.exists('go'):
         time.sleep(0.005)
     start_response('200 OK', [])

@@ -320,7 +320,7 @@ fn a_chain_of_errors_is_told_whole() {
 #[test]
 fn what_the_app_printed_before_it_failed_is_not_lost() {
     let app = "print('connecting')\nraise RuntimeError('no database')";
-    let ended = Server::of(app).without_env("PYTHONUNBUFFERED").args(["app:app"]).fail();
+    let ended = Server::of(app).args(["app:app"]).fail();
     assert_eq!((ended.status.code(), ended.stdout.as_str()), (Some(3), "connecting\n"));
 }
 

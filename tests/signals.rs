@@ -127,8 +127,16 @@ fn idle_and_silent_connections_do_not_delay_the_end() {
         assert_eq!(client.get("/").text(), "done");
     }
     let mut silent: Vec<Client> = (0..20).map(|_| server.connect()).collect();
+    // Nor do clients that never get their request across.
+    let mut slow: Vec<Client> = (0..20).map(|_| server.connect()).collect();
+    for client in &mut slow[..10] {
+        client.send("GET / HT");
+    }
+    for client in &mut slow[10..] {
+        client.send("POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 5\r\n\r\nabc");
+    }
     ends_promptly(&mut server, "TERM");
-    for client in idle.iter_mut().chain(&mut silent) {
+    for client in idle.iter_mut().chain(&mut silent).chain(&mut slow) {
         assert!(client.is_closed());
     }
 }
@@ -262,7 +270,7 @@ def app(environ, start_response):
     start_response('200 OK', [])
     return [b'done']
 ";
-    let mut server = Server::of(app).args(["app:app"]).without_env("PYTHONUNBUFFERED").start();
+    let mut server = Server::of(app).args(["app:app"]).start();
     assert_eq!(server.connect().get("/").text(), "done");
     assert_eq!(server.stop().stdout, "at import\nin a request\n");
 }

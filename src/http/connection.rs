@@ -1,6 +1,14 @@
 //! One connection: each of its requests becomes a call to the app, and the app's answer a response.
 
-use std::{convert::Infallible, net::IpAddr, sync::Arc};
+use std::{
+    convert::Infallible,
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use hyper::{Request, Response, StatusCode, body::Incoming, header};
 use tokio::sync::{oneshot, watch};
@@ -15,6 +23,9 @@ use crate::{
     wsgi::{self, App, Call, Head, Origin},
 };
 
+/// How often it is looked whether a connection has ended what it was at.
+const LOOK: Duration = Duration::from_millis(10);
+
 /// What the requests of a connection have in common.
 #[derive(Clone)]
 pub struct Connection {
@@ -22,11 +33,51 @@ pub struct Connection {
     pub origin: Arc<Origin>,
     pub peer: Option<(IpAddr, u16)>,
     pub access_log: Option<Arc<AccessLog>>,
-    /// Turns true when the server stops.
-    pub stop: watch::Receiver<bool>,
+    /// How far the server is in stopping.
+    pub stop: watch::Receiver<Stop>,
+    /// Requests that the app has, or whose answer is on its way.
+    pub running: Arc<AtomicUsize>,
+}
+
+/// How far a server is in stopping.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, PartialOrd)]
+pub enum Stop {
+    /// It serves.
+    Not,
+    /// It accepts no connection, and answers every request that comes on those that there are.
+    Begun,
+    /// It answers the requests that are complete, and waits for no other.
+    Cut,
+}
+
+/// A request that the app has, or whose answer is on its way, for as long as this lives.
+pub struct Running(Arc<AtomicUsize>);
+
+impl Running {
+    fn new(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(count))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Connection {
+    /// Returns when the server waits for no further request, and this connection has none that is complete. A client
+    /// that never gets its request across must not keep a server from ending.
+    pub async fn cut(&self) {
+        let mut stop = self.stop.clone();
+        // A server that is gone without a word has nothing to wait for either.
+        let _ = stop.wait_for(|stop| *stop == Stop::Cut).await;
+        while self.running.load(Ordering::Relaxed) > 0 {
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
     /// Says why a connection broke, where that was not simply the client's leaving.
     pub fn ended(&self, error: &hyper::Error) {
         let address = self.peer.map_or_else(|| "unix".to_owned(), |(address, _)| address.to_string());
@@ -57,6 +108,7 @@ pub async fn answer(
             return Ok(response);
         }
     };
+    let running = Running::new(&connection.running);
     let (sender, answer) = oneshot::channel();
     connection.app.call(Call {
         request: wsgi::Request { parts, peer: connection.peer, origin: Arc::clone(&connection.origin) },
@@ -69,7 +121,8 @@ pub async fn answer(
         Answer::complete(head, page)
     });
     let mut response = respond(answer, head_request, log);
-    if *connection.stop.borrow() {
+    response.body_mut().running = Some(running);
+    if *connection.stop.borrow() != Stop::Not {
         response.headers_mut().insert(header::CONNECTION, header::HeaderValue::from_static("close"));
     }
     Ok(response)

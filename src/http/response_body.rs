@@ -15,7 +15,10 @@ use hyper::{
 };
 use jiff::ZonedDateTime;
 
-use super::responder::{AnswerBody, Piece};
+use super::{
+    connection::Running,
+    responder::{AnswerBody, Piece},
+};
 use crate::{
     telemetry::access::{self, AccessLog, Record},
     wsgi,
@@ -28,6 +31,8 @@ pub struct ResponseBody {
     broken: bool,
     sent: u64,
     log: Option<LogEntry>,
+    /// The request that this answers, which runs until its answer is sent.
+    pub running: Option<Running>,
 }
 
 enum Kind {
@@ -49,7 +54,7 @@ impl ResponseBody {
             AnswerBody::Whole(bytes) => Kind::Whole(Some(bytes).filter(|bytes| !bytes.is_empty())),
             AnswerBody::Pieces(pieces) => Kind::Pieces(pieces),
         };
-        Self { kind, broken: false, sent: 0, log }
+        Self { kind, broken: false, sent: 0, log, running: None }
     }
 }
 

@@ -15,7 +15,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::connection::{self, Connection};
+use super::connection::{self, Connection, Stop};
 use crate::{
     net::{Address, Listener, Socket},
     telemetry::access::AccessLog,
@@ -39,7 +39,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub struct Server {
     listeners: Vec<Listener>,
     accepting: JoinSet<()>,
-    stop: watch::Sender<bool>,
+    stop: watch::Sender<Stop>,
     connections: Arc<GracefulShutdown>,
 }
 
@@ -54,8 +54,12 @@ impl Server {
         app: &Arc<dyn App>,
         access_log: Option<&Arc<AccessLog>>,
     ) -> io::Result<Self> {
-        let mut server =
-            Self { listeners, accepting: JoinSet::new(), stop: watch::channel(false).0, connections: Arc::default() };
+        let mut server = Self {
+            listeners,
+            accepting: JoinSet::new(),
+            stop: watch::channel(Stop::Not).0,
+            connections: Arc::default(),
+        };
         for listener in &server.listeners {
             let connection = Connection {
                 app: Arc::clone(app),
@@ -63,6 +67,7 @@ impl Server {
                 peer: None,
                 access_log: access_log.map(Arc::clone),
                 stop: server.stop.subscribe(),
+                running: Arc::default(),
             };
             let acceptor =
                 Acceptor { connection, connections: Arc::clone(&server.connections), stop: server.stop.subscribe() };
@@ -83,7 +88,7 @@ impl Server {
     /// Stops accepting, after those that the kernel has accepted already, and returns once every request is answered.
     pub async fn stop(mut self) {
         // There is no receiver when every acceptor has ended, and then there is none to tell.
-        let _ = self.stop.send(true);
+        let _ = self.stop.send(Stop::Begun);
         while self.accepting.join_next().await.is_some() {}
         // Whoever connects from now on is refused at once, and may try another server, instead of waiting for this one.
         drop(self.listeners);
@@ -91,6 +96,7 @@ impl Server {
         while self.connections.count() > 0 && Instant::now() < limit {
             sleep(LOOK).await;
         }
+        let _ = self.stop.send(Stop::Cut);
         // The acceptors, which are gone, held the others.
         if let Some(connections) = Arc::into_inner(self.connections) {
             connections.shutdown().await;
@@ -110,7 +116,7 @@ fn origin(address: &Address, script_name: &str) -> Origin {
 struct Acceptor {
     connection: Connection,
     connections: Arc<GracefulShutdown>,
-    stop: watch::Receiver<bool>,
+    stop: watch::Receiver<Stop>,
 }
 
 impl Acceptor {
@@ -120,7 +126,7 @@ impl Acceptor {
                 biased;
                 accepted = listener.accept() => accepted,
                 // The queue is empty when accepting has to wait, so nothing that the kernel took on is lost.
-                _ = self.stop.wait_for(|stop| *stop) => return,
+                _ = self.stop.wait_for(|stop| *stop != Stop::Not) => return,
             };
             match accepted {
                 Ok((stream, peer)) => self.serve(stream, Some((peer.ip(), peer.port()))),
@@ -134,7 +140,7 @@ impl Acceptor {
             let accepted = tokio::select! {
                 biased;
                 accepted = listener.accept() => accepted,
-                _ = self.stop.wait_for(|stop| *stop) => return,
+                _ = self.stop.wait_for(|stop| *stop != Stop::Not) => return,
             };
             match accepted {
                 Ok((stream, _)) => self.serve(stream, None),
@@ -148,7 +154,7 @@ impl Acceptor {
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
         peer: Option<(std::net::IpAddr, u16)>,
     ) {
-        let connection = Arc::new(Connection { peer, ..self.connection.clone() });
+        let connection = Arc::new(Connection { peer, running: Arc::default(), ..self.connection.clone() });
         let service = {
             let connection = Arc::clone(&connection);
             hyper::service::service_fn(move |request| connection::answer(Arc::clone(&connection), request))
@@ -162,8 +168,11 @@ impl Acceptor {
             .serve_connection(TokioIo::new(stream), service);
         let served = self.connections.watcher().watch(served);
         tokio::spawn(async move {
-            if let Err(error) = served.await {
-                connection.ended(&error);
+            tokio::select! {
+                served = served => if let Err(error) = served {
+                    connection.ended(&error);
+                },
+                () = connection.cut() => {}
             }
         });
     }

@@ -125,8 +125,12 @@ impl Exchange {
             self.write(body)?;
             return self.finish();
         }
-        let head = self.head.clone().ok_or(ExchangeError::NotStarted)?;
+        let mut head = self.head.clone().ok_or(ExchangeError::NotStarted)?;
         if !head.has_body(&self.method) {
+            if head.has_body(&Method::GET) && !body.is_empty() {
+                // What a GET would be told (RFC 9110 section 9.3.2); an app that saw a HEAD may have sent nothing.
+                head.content_length = head.content_length.or(Some(body.len() as u64));
+            }
             self.state = State::Ended;
             self.responder.complete(head, Bytes::new());
             return Ok(());

@@ -190,7 +190,9 @@ impl Builder {
         let mut command = Command::new(words.next().expect("the program at least"));
         command.args(words);
         command.current_dir(self.directory.path()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        for name in ["PORT", "WEB_CONCURRENCY", "SCRIPT_NAME", "PYTHONPATH", "FLASK_APP", "LD_LIBRARY_PATH"] {
+        for name in
+            ["PORT", "WEB_CONCURRENCY", "SCRIPT_NAME", "PYTHONPATH", "PYTHONUNBUFFERED", "FLASK_APP", "LD_LIBRARY_PATH"]
+        {
             command.env_remove(name);
         }
         command.env("VIRTUAL_ENV", environment::venv()).args(&self.args);
