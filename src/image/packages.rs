@@ -1,0 +1,130 @@
+//! What the dependency layer holds: installed packages, their commands, their byte code, and the system libraries that they
+//! need beyond those of the base layer.
+
+use std::path::{Path, PathBuf};
+
+use super::{
+    base::PREFIX,
+    closure::{Closure, is_elf},
+    disk,
+    ignore::Rules,
+    interpreter::{Check, Interpreter},
+    layer::Contents,
+    progress::{Cancel, Progress},
+    tree,
+};
+use crate::exit::Fatal;
+
+/// What of an installation does not go along: byte code is compiled anew, for the paths in the image.
+const IGNORE: &str = "**/__pycache__\n**/*.pyc\n/bin\n";
+const SHEBANG: &[u8] = b"#!/usr/local/bin/python3\n";
+
+/// Gathers the layer from an installation in `target`.
+pub fn gather(
+    interpreter: &Interpreter,
+    target: &Path,
+    work: &Path,
+    base: &Closure,
+    progress: &dyn Progress,
+    cancel: &Cancel,
+) -> Result<Contents, Fatal> {
+    let mut contents = Contents::default();
+    let place = interpreter.facts.packages_place();
+    let rules = Rules::parse("packages", IGNORE).expect("the list above is one");
+    contents.directory(place);
+    tree::add_whole(&mut contents, place, target, &rules)?;
+    progress.detail("compiling");
+    let into = work.join("package-byte-code");
+    fs_err::create_dir_all(&into).map_err(|error| disk::failed("compile the dependencies", &error))?;
+    let compiled = interpreter.compile(contents.files(), Check::Never, &into, cancel)?;
+    progress.detail("following shared libraries");
+    let roots: Vec<PathBuf> = contents
+        .files()
+        .filter(|(path, file)| may_be_elf(path) && is_elf(file))
+        .map(|(_, file)| file.to_owned())
+        .collect();
+    let target = fs_err::canonicalize(target).map_err(|error| disk::failed("find the dependencies", &error))?;
+    let closure = Closure::of(&roots, Some(&target), cancel)?.without(base);
+    for (name, by) in &closure.missing {
+        let by = by.strip_prefix(&target).unwrap_or(by);
+        progress.warning(&format!(
+            "{} needs {name}, which this machine does not have; what uses it will fail in the image as it does here.",
+            by.display()
+        ));
+    }
+    closure.add_to(&mut contents, base);
+    for (path, file) in compiled {
+        contents.file(path, file, false);
+    }
+    add_commands(&mut contents, &target.join("bin"))?;
+    Ok(contents)
+}
+
+fn may_be_elf(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| {
+        let name = name.as_encoded_bytes();
+        !name.contains(&b'.') || name.windows(3).any(|part| part == b".so")
+    })
+}
+
+/// Adds the packages' commands, for the interpreter in the image.
+fn add_commands(contents: &mut Contents, bin: &Path) -> Result<(), Fatal> {
+    let Ok(entries) = fs_err::read_dir(bin) else { return Ok(()) };
+    for entry in entries {
+        let doing = "read the packages' commands";
+        let entry = entry.map_err(|error| disk::failed(doing, &error))?;
+        let place = Path::new(PREFIX).join("bin").join(entry.file_name());
+        if !entry.path().is_file() {
+            continue;
+        }
+        let content = fs_err::read(entry.path()).map_err(|error| disk::failed(doing, &error))?;
+        contents.bytes(place, with_shebang(content), true);
+    }
+    Ok(())
+}
+
+/// A script whose first line names this machine's Python, for the one in the image.
+fn with_shebang(content: Vec<u8>) -> Vec<u8> {
+    let mut lines = content.splitn(4, |byte| *byte == b'\n');
+    let first = lines.next().unwrap_or_default();
+    let second = lines.next().unwrap_or_default();
+    // A path too long for the kernel is wrapped: sh runs the second line, Python takes it for a string.
+    let rest = if first == b"#!/bin/sh" && second.starts_with(b"'''exec'") {
+        lines.nth(1)
+    } else if first.starts_with(b"#!") && first.windows(6).any(|part| part == b"python") {
+        content.get(first.len() + 1..)
+    } else {
+        None
+    };
+    rest.map(|rest| [SHEBANG, rest].concat()).unwrap_or(content)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{may_be_elf, with_shebang};
+
+    #[test]
+    fn commands_are_for_the_python_in_the_image() {
+        for (script, expected) in [
+            ("#!/home/me/venv/bin/python3.11\nimport x\n", "#!/usr/local/bin/python3\nimport x\n"),
+            (
+                "#!/bin/sh\n'''exec' /long/python \"$0\" \"$@\"\n' '''\nimport x\ny\n",
+                "#!/usr/local/bin/python3\nimport x\ny\n",
+            ),
+            ("#!/bin/sh\necho\n", "#!/bin/sh\necho\n"),
+            ("\u{7f}ELF", "\u{7f}ELF"),
+            ("#!/usr/bin/python", "#!/usr/bin/python"),
+        ] {
+            assert_eq!(String::from_utf8(with_shebang(script.into())).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn libraries_are_told_by_their_names() {
+        for (path, expected) in
+            [("a.so", true), ("lib.so.1.2", true), ("a/tool", true), ("a.py", false), ("b.json", false)]
+        {
+            assert_eq!(may_be_elf(path.as_ref()), expected, "{path}");
+        }
+    }
+}
