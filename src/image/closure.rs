@@ -63,8 +63,9 @@ impl Closure {
                 }
             }
         }
-        if let Some(loader) = closure.loader.as_ref().and_then(|(path, _)| path.file_name()?.to_str()) {
-            closure.libraries.remove(loader);
+        // The C library names the loader as something it needs; it is there before any library is looked for.
+        if let Some(loader) = closure.loader_name().map(str::to_owned) {
+            closure.libraries.remove(&loader);
         }
         Ok(closure)
     }
@@ -81,7 +82,8 @@ impl Closure {
 
     /// Leaves out what `base` has.
     pub fn without(mut self, base: &Self) -> Self {
-        self.libraries.retain(|name, _| !base.libraries.contains_key(name));
+        let loader = base.loader_name();
+        self.libraries.retain(|name, _| !base.libraries.contains_key(name) && Some(name.as_str()) != loader);
         self.loader = None;
         self
     }
@@ -101,6 +103,10 @@ impl Closure {
                 contents.symlink(link, format!("usr/{link}"));
             }
         }
+    }
+
+    fn loader_name(&self) -> Option<&str> {
+        self.loader.as_ref()?.0.file_name()?.to_str()
     }
 
     fn c_library(&self) -> Option<&Path> {
