@@ -2,6 +2,6 @@
 
 mod support;
 
+mod dockerize;
 mod layers;
-mod readme;
 mod serve;
