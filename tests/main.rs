@@ -4,4 +4,5 @@ mod support;
 
 mod dockerize;
 mod layers;
+mod readme;
 mod serve;

@@ -29,7 +29,7 @@ pub struct Arguments {
     /// Name of the image, NAME[:TAG].
     #[arg(short, long, value_name = "NAME[:TAG]")]
     tag: String,
-    /// The app, MODULE:NAME or MODULE:FACTORY(), where it is not to be looked for.
+    /// The app, `MODULE:NAME` or `MODULE:FACTORY()`, where it is not to be looked for.
     #[arg(long, value_name = "SPEC")]
     app: Option<String>,
     /// The port that the app listens on in the container.
@@ -53,9 +53,9 @@ pub fn run(arguments: &Arguments) -> Result<(), Fatal> {
     terminal.done();
     let image = image?;
     if arguments.json {
-        print_json(&image)
+        print_json(&image);
     } else {
-        print_summary(&image, begun.elapsed())
+        print_summary(&image, begun.elapsed());
     }
     Ok(())
 }

@@ -6,7 +6,8 @@ use std::{io, path::PathBuf};
 
 use serde_json::json;
 
-use super::{layer, plan::Plan};
+use crate::image::layer;
+use crate::image::plan::Plan;
 
 /// A piece of the archive.
 #[derive(Debug)]

@@ -4,19 +4,16 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{
-    closure::{Closure, is_elf},
-    disk,
-    ignore::Rules,
-    interpreter::{Check, Interpreter},
-    layer::Contents,
-    progress::{Cancel, Progress},
-    strip, tree,
-};
 use crate::exit::Fatal;
+use crate::image::closure::{Closure, is_elf};
+use crate::image::disk;
+use crate::image::ignore::Rules;
+use crate::image::interpreter::{Check, Interpreter, PREFIX};
+use crate::image::layer::Contents;
+use crate::image::progress::{Cancel, Progress};
+use crate::image::strip;
+use crate::image::tree;
 
-/// Where everything of Python's and rwsgi's is.
-pub const PREFIX: &str = "usr/local";
 const STDLIB_IGNORE: &str = include_str!("../../images/stdlib.ignore");
 /// Files of ours.
 const FILES: [(&str, &str); 3] = [

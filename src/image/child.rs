@@ -8,8 +8,8 @@ use std::{
     time::Duration,
 };
 
-use super::progress::Cancel;
 use crate::exit::Fatal;
+use crate::image::progress::Cancel;
 
 /// How often a running program is looked at while it says nothing.
 const PATIENCE: Duration = Duration::from_millis(30);

@@ -11,8 +11,9 @@ use std::{
 
 use lddtree::DependencyAnalyzer;
 
-use super::{layer::Contents, progress::Cancel};
 use crate::exit::Fatal;
+use crate::image::layer::Contents;
+use crate::image::progress::Cancel;
 
 /// What is loaded by name while a program runs, so that no file names it: unwinding for threads that end, and, where the C
 /// library has not taken them in yet, host names from files and DNS.
@@ -81,6 +82,7 @@ impl Closure {
     }
 
     /// Leaves out what `base` has.
+    #[must_use]
     pub fn without(mut self, base: &Self) -> Self {
         let loader = base.loader_name();
         self.libraries.retain(|name, _| !base.libraries.contains_key(name) && Some(name.as_str()) != loader);
@@ -129,11 +131,13 @@ pub fn is_elf(path: &Path) -> bool {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 mod tests {
     use std::path::{Path, PathBuf};
 
     use super::{Closure, merged};
-    use crate::image::{layer::Contents, progress::Cancel};
+    use crate::image::layer::Contents;
+    use crate::image::progress::Cancel;
 
     #[test]
     fn both_layouts_of_a_system_become_one() {

@@ -5,12 +5,11 @@ use std::{
     process::Command,
 };
 
-use super::{
-    child, disk,
-    interpreter::Interpreter,
-    progress::{Cancel, Progress},
-};
 use crate::exit::Fatal;
+use crate::image::child;
+use crate::image::disk;
+use crate::image::interpreter::Interpreter;
+use crate::image::progress::{Cancel, Progress};
 
 /// Where an app says what it needs.
 #[derive(Debug, Eq, PartialEq)]

@@ -7,9 +7,13 @@ use std::{
 
 use serde::Deserialize;
 
-use super::{child, disk, progress::Cancel};
 use crate::exit::Fatal;
+use crate::image::child;
+use crate::image::disk;
+use crate::image::progress::Cancel;
 
+/// Where everything of Python's and rwsgi's is in an image.
+pub const PREFIX: &str = "usr/local";
 const FACTS: &str = include_str!("../../python/interpreter_facts.py");
 const COMPILE: &str = include_str!("../../python/compile_sources.py");
 
@@ -56,7 +60,7 @@ pub struct Facts {
 impl Facts {
     /// Where the standard library is in an image.
     pub fn standard_library(&self) -> PathBuf {
-        Path::new("usr/local").join(&self.platlibdir).join(format!("python{}", self.version))
+        Path::new(PREFIX).join(&self.platlibdir).join(format!("python{}", self.version))
     }
 
     /// Where packages are in an image.

@@ -13,8 +13,9 @@ use std::{
 use fs_err::File;
 use sha2::{Digest as _, Sha256};
 
-use super::{disk, progress::Cancel};
 use crate::exit::Fatal;
+use crate::image::disk;
+use crate::image::progress::Cancel;
 
 /// The time of every entry, unless it follows the content: 2000-01-01. (1970 would break zip files made of them.)
 const TIME: u64 = 946_684_800;

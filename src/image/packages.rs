@@ -3,17 +3,14 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{
-    base::PREFIX,
-    closure::{Closure, is_elf},
-    disk,
-    ignore::Rules,
-    interpreter::{Check, Interpreter},
-    layer::Contents,
-    progress::{Cancel, Progress},
-    tree,
-};
 use crate::exit::Fatal;
+use crate::image::closure::{Closure, is_elf};
+use crate::image::disk;
+use crate::image::ignore::Rules;
+use crate::image::interpreter::{Check, Interpreter, PREFIX};
+use crate::image::layer::Contents;
+use crate::image::progress::{Cancel, Progress};
+use crate::image::tree;
 
 /// What of an installation does not go along: byte code is compiled anew, for the paths in the image.
 const IGNORE: &str = "**/__pycache__\n**/*.pyc\n/bin\n";
@@ -30,9 +27,8 @@ pub fn gather(
 ) -> Result<Contents, Fatal> {
     let mut contents = Contents::default();
     let place = interpreter.facts.packages_place();
-    let rules = Rules::parse("packages", IGNORE).expect("the list above is one");
     contents.directory(place);
-    tree::add_whole(&mut contents, place, target, &rules)?;
+    tree::add_whole(&mut contents, place, target, &rules())?;
     progress.detail("compiling");
     let into = work.join("package-byte-code");
     fs_err::create_dir_all(&into).map_err(|error| disk::failed("compile the dependencies", &error))?;
@@ -58,6 +54,10 @@ pub fn gather(
     }
     add_commands(&mut contents, &target.join("bin"))?;
     Ok(contents)
+}
+
+fn rules() -> Rules {
+    Rules::parse("packages", IGNORE).expect("the list is a constant that a test reads")
 }
 
 fn may_be_elf(path: &Path) -> bool {
@@ -100,8 +100,15 @@ fn with_shebang(content: Vec<u8>) -> Vec<u8> {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 mod tests {
-    use super::{may_be_elf, with_shebang};
+    use super::{may_be_elf, rules, with_shebang};
+
+    #[test]
+    fn the_list_can_be_read() {
+        assert!(rules().excludes("bin/flask"));
+        assert!(!rules().excludes("flask/bin"));
+    }
 
     #[test]
     fn commands_are_for_the_python_in_the_image() {

@@ -2,10 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::{
-    layer::{self, Layer},
-    reference::Reference,
-};
+use crate::image::layer::{self, Layer};
+use crate::image::reference::Reference;
 
 /// Nobody in particular, by number: Kubernetes cannot tell from a name that it is not root's.
 const USER: &str = "65532:65532";

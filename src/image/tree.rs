@@ -10,8 +10,11 @@ use std::{
 
 use walkdir::{DirEntry, WalkDir};
 
-use super::{disk, ignore::Rules, layer::Contents, progress::Progress};
 use crate::exit::Fatal;
+use crate::image::disk;
+use crate::image::ignore::Rules;
+use crate::image::layer::Contents;
+use crate::image::progress::Progress;
 
 /// The names that never belong into an image, in whichever folder.
 const NEVER: [&str; 4] = [".git", ".hg", ".svn", "__pycache__"];
@@ -70,7 +73,7 @@ fn enters(entry: &DirEntry, folder: &Path, rules: &Rules, except: &Path) -> bool
         return false;
     }
     if !entry.file_type().is_dir() {
-        return !entry.path().extension().is_some_and(|extension| extension == "pyc");
+        return entry.path().extension().is_none_or(|extension| extension != "pyc");
     }
     if entry.path().join("pyvenv.cfg").exists() {
         return false;

@@ -108,7 +108,7 @@ fn a_requirement_that_cannot_be_read() {
 fn an_index_that_cannot_be_reached() {
     let folder = hello("rwsgi-no-such-package-anywhere\n");
     let failure = fails(folder.path(), &[], |command| {
-        command.env("PIP_INDEX_URL", "http://127.0.0.1:9/simple").env("PIP_RETRIES", "0").env_remove("PIP_FIND_LINKS");
+        command.env("PIP_INDEX_URL", "http://127.0.0.1:9/simple").env("PIP_RETRIES", "1").env_remove("PIP_FIND_LINKS");
     });
     assert!(failure.message.starts_with("The package index cannot be reached."), "{}", failure.message);
 }

@@ -8,10 +8,10 @@ use std::{
 use serde::Deserialize;
 
 use super::USUAL;
-use crate::{
-    exit::Fatal,
-    image::{disk, interpreter::Interpreter, progress::Cancel},
-};
+use crate::exit::Fatal;
+use crate::image::disk;
+use crate::image::interpreter::Interpreter;
+use crate::image::progress::Cancel;
 
 const FIND: &str = include_str!("../../../python/find_apps.py");
 /// Files beside the usual ones that are never an app.
@@ -71,10 +71,16 @@ pub enum Choice {
 }
 
 impl Sources {
-    /// Looks into the files of `folder`.
-    pub fn read(folder: &Path, interpreter: &Interpreter, cancel: &Cancel) -> Result<Self, Fatal> {
+    /// Looks into the files of `folder`, and into one that was `named`.
+    pub fn read(
+        folder: &Path,
+        named: Option<PathBuf>,
+        interpreter: &Interpreter,
+        cancel: &Cancel,
+    ) -> Result<Self, Fatal> {
         let mut arguments = vec![folder.to_owned()];
         arguments.extend(files(folder)?);
+        arguments.extend(named);
         Self::from_json(&interpreter.script(FIND, &arguments, cancel)?)
     }
 

@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 
 use candidates::{Choice, Sources};
 
-use super::{interpreter::Interpreter, progress::Cancel};
 use crate::exit::Fatal;
+use crate::image::interpreter::Interpreter;
+use crate::image::progress::Cancel;
 
 /// An app and how it was found.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -30,21 +31,28 @@ const USUAL: [&str; 4] = ["wsgi.py", "app.py", "main.py", "application.py"];
 
 /// Finds the app in `folder`, or the one that `asked` names.
 pub fn find(folder: &Path, asked: Option<&str>, interpreter: &Interpreter, cancel: &Cancel) -> Result<App, Fatal> {
-    let sources = Sources::read(folder, interpreter, cancel)?;
+    let flask_app = flask_app(folder)
+        .filter(|_| asked.is_none())
+        .map(|(value, origin)| (Target::of(&value, folder), value, origin));
+    let named = flask_app.as_ref().and_then(|(target, ..)| target.as_ref()?.file.clone());
+    let sources = Sources::read(folder, named, interpreter, cancel)?;
     let imports = sources.imports();
     let app = |spec: String, reason: String| App { spec, folder: None, reason, imports: imports.clone() };
     if let Some(spec) = asked {
         return Ok(app(spec.to_owned(), "from --app".to_owned()));
     }
-    if let Some((value, origin)) = flask_app(folder) {
-        let (spec, below) = from_flask_app(&value, folder, &sources).ok_or_else(|| {
+    if let Some((target, value, origin)) = flask_app {
+        let target = target.ok_or_else(|| {
             Fatal::new(format!(
                 "FLASK_APP is {value:?} ({origin}), but there is no such file in {}. Correct it, or name the app with \
                  --app MODULE:NAME.",
                 folder.display()
             ))
         })?;
-        return Ok(App { folder: below, ..app(spec, format!("FLASK_APP, from {origin}")) });
+        return Ok(App {
+            folder: target.below.clone(),
+            ..app(target.spec(&sources), format!("FLASK_APP, from {origin}"))
+        });
     }
     if let Some(command) = fs_err::read_to_string(folder.join("Procfile")).ok().and_then(|text| procfile::web(&text)) {
         return Ok(App { folder: command.folder, ..app(command.spec, "the web line of Procfile".to_owned()) });
@@ -56,11 +64,14 @@ pub fn find(folder: &Path, asked: Option<&str>, interpreter: &Interpreter, cance
             folder.display(),
             sources.looked_into()
         ))),
-        Choice::Several(found) => Err(Fatal::new(format!(
-            "There is more than one app in {}, and nothing says which is meant. Name one:\n{}",
-            folder.display(),
-            found.iter().map(|(spec, why)| format!("  --app '{spec}'    {why}\n")).collect::<String>().trim_end()
-        ))),
+        Choice::Several(found) => {
+            let list: Vec<_> = found.iter().map(|(spec, why)| format!("\n  --app '{spec}'    {why}")).collect();
+            let list = list.concat();
+            let shown = folder.display();
+            Err(Fatal::new(format!(
+                "There is more than one app in {shown}, and nothing says which is meant. Name one:{list}"
+            )))
+        }
     }
 }
 
@@ -80,25 +91,41 @@ fn flask_app(folder: &Path) -> Option<(String, &'static str)> {
         .filter(|(value, _)| !value.trim().is_empty())
 }
 
-/// What `flask --app VALUE run` would serve, and the folder that it would import from.
-fn from_flask_app(value: &str, folder: &Path, sources: &Sources) -> Option<(String, Option<PathBuf>)> {
-    let value = value.trim();
-    let (name, attribute) = match value.split_once(':') {
-        Some((name, attribute)) => (name, Some(attribute.trim())),
-        None => (value, None),
-    };
-    let name = name.trim();
-    let is_path = name.contains('/') || name.ends_with(".py");
-    let (module, below) = if is_path { module_of_path(name, folder)? } else { (name.to_owned(), None) };
-    let file = candidates::file_of_module(&folder.join(below.as_deref().unwrap_or(Path::new(""))), &module)
-        .and_then(|file| Some(file.strip_prefix(folder).ok()?.to_owned()));
-    let attribute = match attribute {
-        // `flask` calls a factory that is named without parentheses; a server takes the name as it is.
-        Some(name) if file.as_deref().is_some_and(|file| sources.is_function(file, name)) => Some(format!("{name}()")),
-        Some(name) => Some(name.to_owned()),
-        None => file.as_deref().and_then(|file| sources.best(file)),
-    };
-    Some((attribute.map_or_else(|| module.clone(), |attribute| format!("{module}:{attribute}")), below))
+/// What `flask --app VALUE run` would serve.
+#[derive(Debug)]
+struct Target {
+    module: String,
+    attribute: Option<String>,
+    /// The folder that it would import from, where it is not the app's.
+    below: Option<PathBuf>,
+    /// The module's file, if it is in the folder.
+    file: Option<PathBuf>,
+}
+
+impl Target {
+    fn of(value: &str, folder: &Path) -> Option<Self> {
+        let (name, attribute) = match value.split_once(':') {
+            Some((name, attribute)) => (name.trim(), Some(attribute.trim().to_owned())),
+            None => (value.trim(), None),
+        };
+        let is_path = name.contains('/') || Path::new(name).extension().is_some_and(|extension| extension == "py");
+        let (module, below) = if is_path { module_of_path(name, folder)? } else { (name.to_owned(), None) };
+        let from = folder.join(below.as_deref().unwrap_or(Path::new("")));
+        let file = candidates::file_of_module(&from, &module);
+        let file = file.and_then(|file| Some(file.strip_prefix(folder).ok()?.to_owned()));
+        Some(Self { module, attribute, below, file })
+    }
+
+    fn spec(&self, sources: &Sources) -> String {
+        let file = self.file.as_deref();
+        let attribute = match &self.attribute {
+            // `flask` calls a factory that is named without parentheses; a server takes the name as it is.
+            Some(name) if file.is_some_and(|file| sources.is_function(file, name)) => Some(format!("{name}()")),
+            Some(name) => Some(name.clone()),
+            None => file.and_then(|file| sources.best(file)),
+        };
+        attribute.map_or_else(|| self.module.clone(), |attribute| format!("{}:{attribute}", self.module))
+    }
 }
 
 /// The module that a path means, and the folder it is imported from: the first one above it that is not a package.

@@ -62,7 +62,7 @@ fn served(words: &[String]) -> Option<Served> {
         };
         match (name, value) {
             ("chdir", Some(folder)) => {
-                served.folder = Some(PathBuf::from(folder)).filter(|folder| folder.is_relative())
+                served.folder = Some(PathBuf::from(folder)).filter(|folder| folder.is_relative());
             }
             ("w" | "module", Some(module)) if looks_like_spec(&module) => served.spec = module,
             ("wsgi-file", Some(file)) => served.spec = file.trim_end_matches(".py").replace('/', "."),

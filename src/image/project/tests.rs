@@ -1,10 +1,12 @@
 //! Apps told by what their files hold. The script that looks into files has tests of its own, through the whole program.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::path::PathBuf;
 
 use super::{
+    Target,
     candidates::{Choice, Sources},
-    from_flask_app,
 };
 
 fn sources(files: &[(&str, &[(&str, &str)])]) -> Sources {
@@ -83,7 +85,8 @@ fn flask_app_means_what_it_means_to_flask() {
         ("installed.package:app", "installed.package:app", None),
     ] {
         let expected = Some((spec.to_owned(), below.map(PathBuf::from)));
-        assert_eq!(from_flask_app(value, &folder, &sources), expected, "{value}");
+        let target = Target::of(value, &folder).map(|target| (target.spec(&sources), target.below));
+        assert_eq!(target, expected, "{value}");
     }
-    assert_eq!(from_flask_app("missing.py", &folder, &sources), None);
+    assert!(Target::of("missing.py", &folder).is_none());
 }

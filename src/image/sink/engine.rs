@@ -13,13 +13,9 @@ use bollard::{Docker, body_try_stream, errors::Error, query_parameters::ImportIm
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, stream};
 
-use crate::{
-    exit::Fatal,
-    image::{
-        archive::{Archive, Piece},
-        progress::{Cancel, Progress},
-    },
-};
+use crate::exit::Fatal;
+use crate::image::archive::{Archive, Piece};
+use crate::image::progress::{Cancel, Progress};
 
 /// An engine answers a load when it is done, and may have a slow disk.
 const LOAD_TIMEOUT: Duration = Duration::from_secs(3600);
