@@ -41,6 +41,7 @@ pub fn unique(what: &str) -> String {
 }
 
 /// Statics are never dropped, and a test may be killed: a process of its own waits for the end of this one.
+#[expect(clippy::zombie_processes, reason = "it outlives this process on purpose")]
 fn remove_at_the_end(name: &str) {
     const SCRIPT: &str = "names=; while read -r name; do names=\"$names $name\"; done
         for name in $names; do docker rm -f $name; docker network rm $name; docker rmi -f $name:latest; done";

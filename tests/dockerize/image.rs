@@ -186,7 +186,7 @@ fn the_time_of_an_image_can_be_set() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(docker(&["image", "inspect", "-f", "{{.Created}}", &name]), "2023-11-14T22:13:20Z");
     let stdout = String::from_utf8(output.stdout).unwrap();
-    assert!(stdout.contains(&format!("docker run --rm -p 5000:5000 --read-only --tmpfs /tmp")), "{stdout}");
+    assert!(stdout.contains("docker run --rm -p 5000:5000 --read-only --tmpfs /tmp"), "{stdout}");
     for layer in ["base", "app", "in all"] {
         assert!(stdout.lines().any(|line| line.trim_start().starts_with(layer) && line.ends_with(" MB")), "{stdout}");
     }

@@ -1,5 +1,7 @@
 //! What an app may count on in a container, although there is nothing in it but Python and rwsgi.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use super::{
     engine::{Container, HARDENED, Image, docker, unique},
     folder,
@@ -153,7 +155,6 @@ fn certificates(image: &Image) -> tempfile::TempDir {
         folder::write(folder.path(), &name, content.as_str().unwrap());
     }
     // The container's user is not the one who runs the tests.
-    use std::os::unix::fs::PermissionsExt as _;
     std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
     folder
 }

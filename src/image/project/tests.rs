@@ -58,7 +58,7 @@ fn in_doubt_all_are_listed() {
 fn flask_app_means_what_it_means_to_flask() {
     let directory = tempfile::tempdir().unwrap();
     let folder = directory.path().canonicalize().unwrap();
-    for (path, _) in [
+    for (path, ()) in [
         ("app.py", ()),
         ("shop/__init__.py", ()),
         ("src/hello.py", ()),
