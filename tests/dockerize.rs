@@ -6,5 +6,6 @@ mod engine;
 mod failures;
 mod finding;
 mod folder;
+mod ignoring;
 mod image;
 mod inside;
