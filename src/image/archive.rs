@@ -110,3 +110,67 @@ impl Archive {
 fn blob(digest: &str) -> String {
     format!("blobs/sha256/{digest}")
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+mod tests {
+    use std::{collections::BTreeMap, io::Read as _};
+
+    use serde_json::{Value, json};
+
+    use super::{Archive, Piece};
+    use crate::image::layer::{self, Contents};
+    use crate::image::plan::Plan;
+    use crate::image::progress::Cancel;
+
+    #[test]
+    fn an_archive_is_a_layout_and_what_engines_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name, text: &str| {
+            let mut contents = Contents::default();
+            contents.bytes("file", text, false);
+            contents.write(name, folder.path(), &Cancel::default()).unwrap()
+        };
+        let plan = Plan {
+            reference: "shop".parse().unwrap(),
+            layers: vec![write("one", "1"), write("two", "2"), write("three", "2")],
+            command: vec!["rwsgi".to_owned()],
+            port: 80,
+            created: "2026-01-01T00:00:00Z".to_owned(),
+        };
+        let archive = Archive::of(&plan).unwrap();
+        let bytes: Vec<u8> = archive
+            .pieces
+            .iter()
+            .flat_map(|piece| match piece {
+                Piece::Bytes(bytes) => bytes.clone(),
+                Piece::File(path) => std::fs::read(path).unwrap(),
+            })
+            .collect();
+        assert_eq!(bytes.len() as u64, archive.size);
+        let mut files = BTreeMap::new();
+        for entry in tar::Archive::new(bytes.as_slice()).entries().unwrap() {
+            let mut entry = entry.unwrap();
+            let mut content = Vec::new();
+            entry.read_to_end(&mut content).unwrap();
+            files.insert(entry.path().unwrap().to_str().unwrap().to_owned(), content);
+        }
+        for (path, content) in files.iter().filter(|(path, _)| path.starts_with("blobs/")) {
+            assert_eq!(path.strip_prefix("blobs/sha256/").unwrap(), layer::digest(content));
+        }
+        let read = |path: &str| serde_json::from_slice::<Value>(&files[path]).unwrap();
+        let engines = &read("manifest.json")[0];
+        assert_eq!(engines["RepoTags"], json!(["shop:latest"]));
+        let index = read("index.json");
+        let digest = index["manifests"][0]["digest"].as_str().unwrap().replace(':', "/");
+        let manifest = read(&format!("blobs/{digest}"));
+        let config = manifest["config"]["digest"].as_str().unwrap().replace(':', "/");
+        assert_eq!(engines["Config"], format!("blobs/{config}"));
+        let config = read(&format!("blobs/{config}"));
+        assert_eq!(config["rootfs"]["diff_ids"].as_array().unwrap().len(), 3);
+        assert_eq!(config["history"].as_array().unwrap().len(), 3);
+        for (path, layer) in engines["Layers"].as_array().unwrap().iter().zip(&plan.layers) {
+            assert_eq!(files[path.as_str().unwrap()].len() as u64, layer.size);
+        }
+    }
+}

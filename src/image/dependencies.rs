@@ -118,9 +118,25 @@ pub fn install(
         }
     })?;
     if output.status.success() {
-        return Ok(());
+        return refuse_editable(target, declared.file());
     }
     Err(explain(&output.stderr, declared.file(), &interpreter.facts.version))
+}
+
+/// An editable install leaves a package's files where they are: on this machine, not in the image.
+fn refuse_editable(target: &Path, file: &str) -> Result<(), Fatal> {
+    let entries = fs_err::read_dir(target).map_err(|error| disk::failed("look at the dependencies", &error))?;
+    let editable = entries.filter_map(Result::ok).any(|entry| {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        name.starts_with("__editable__") || name.ends_with(".egg-link")
+    });
+    if editable {
+        return Err(Fatal::new(format!(
+            "{file} asks for a package in editable mode (-e), whose files would stay on this machine. Leave out the -e."
+        )));
+    }
+    Ok(())
 }
 
 enum Installer {

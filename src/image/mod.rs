@@ -39,6 +39,9 @@ use sink::engine::Engine;
 
 use crate::exit::Fatal;
 
+/// The folder, among what is made on the way, that dependencies are installed into.
+const PACKAGES: &str = "packages";
+
 /// What is asked for.
 #[derive(Debug)]
 pub struct Request {
@@ -92,7 +95,7 @@ pub fn dockerize(request: &Request, progress: &dyn Progress, cancel: &Cancel) ->
     layers.extend(build.packages(&declared, &app, &closure)?);
 
     progress.step("Adding the app");
-    let (layer, newest) = build.app(&rules)?;
+    let (layer, newest) = build.app(&app, &rules)?;
     layers.push(layer);
 
     let plan = Plan {
@@ -126,7 +129,7 @@ impl Build<'_> {
             return Ok(None);
         }
         self.progress.step(&format!("Installing the dependencies in {}", declared.file()));
-        let target = self.work.join("packages");
+        let target = self.work.join(PACKAGES);
         fs_err::create_dir_all(&target).map_err(|error| disk::failed("install the dependencies", &error))?;
         dependencies::install(declared, self.folder, self.interpreter, &target, self.work, self.progress, self.cancel)?;
         self.warn_of_undeclared(app, Some(&target));
@@ -149,9 +152,26 @@ impl Build<'_> {
         }
     }
 
-    fn app(&self, rules: &Rules) -> Result<(Layer, Option<SystemTime>), Fatal> {
+    /// Whether the module that a container starts with is in the image.
+    fn has_module(&self, app: &App, contents: &Contents) -> bool {
+        let module = app.spec.split([':', '.']).next().unwrap_or_default();
+        let place = Path::new("app").join(app.folder.as_deref().unwrap_or(Path::new("")));
+        let names = [module.to_owned(), format!("{module}.py")];
+        let installed = |name: &String| self.work.join(PACKAGES).join(name).exists();
+        names.iter().any(|name| contents.contains(place.join(name)) || installed(name))
+            || self.interpreter.facts.modules.iter().any(|known| known == module)
+    }
+
+    fn app(&self, app: &App, rules: &Rules) -> Result<(Layer, Option<SystemTime>), Fatal> {
         let mut contents = Contents::new(Times::ByContent);
         let found = tree::add_app(&mut contents, Path::new("app"), self.folder, rules, self.work, self.progress)?;
+        if !self.has_module(app, &contents) {
+            self.progress.warning(&format!(
+                "The module of {} is neither among the app's files nor among its dependencies, so a container will not \
+                 start. See to --app and .dockerignore.",
+                app.spec
+            ));
+        }
         let into = self.work.join("app-byte-code");
         fs_err::create_dir_all(&into).map_err(|error| disk::failed("compile the app", &error))?;
         let compiled = self.interpreter.compile(contents.files(), Check::ByHash, &into, self.cancel)?;

@@ -1,7 +1,13 @@
 //! What the dependency layer holds: installed packages, their commands, their byte code, and the system libraries that they
 //! need beyond those of the base layer.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use sha2::{Digest as _, Sha256};
 
 use crate::exit::Fatal;
 use crate::image::closure::{Closure, is_elf};
@@ -52,7 +58,11 @@ pub fn gather(
     for (path, file) in compiled {
         contents.file(path, file, false);
     }
-    add_commands(&mut contents, &target.join("bin"))?;
+    let commands = commands(&target.join("bin"))?;
+    correct_records(&mut contents, &commands)?;
+    for (name, content) in commands {
+        contents.bytes(Path::new(PREFIX).join("bin").join(name), content, true);
+    }
     Ok(contents)
 }
 
@@ -67,20 +77,55 @@ fn may_be_elf(path: &Path) -> bool {
     })
 }
 
-/// Adds the packages' commands, for the interpreter in the image.
-fn add_commands(contents: &mut Contents, bin: &Path) -> Result<(), Fatal> {
-    let Ok(entries) = fs_err::read_dir(bin) else { return Ok(()) };
+/// The packages' commands, for the interpreter in the image.
+fn commands(bin: &Path) -> Result<BTreeMap<String, Vec<u8>>, Fatal> {
+    let failed = |error: std::io::Error| disk::failed("read the packages' commands", &error);
+    let Ok(entries) = fs_err::read_dir(bin) else { return Ok(BTreeMap::new()) };
+    let mut commands = BTreeMap::new();
     for entry in entries {
-        let doing = "read the packages' commands";
-        let entry = entry.map_err(|error| disk::failed(doing, &error))?;
-        let place = Path::new(PREFIX).join("bin").join(entry.file_name());
-        if !entry.path().is_file() {
-            continue;
+        let entry = entry.map_err(failed)?;
+        if let Some(name) = entry.file_name().to_str()
+            && entry.path().is_file()
+        {
+            commands.insert(name.to_owned(), with_shebang(fs_err::read(entry.path()).map_err(failed)?));
         }
-        let content = fs_err::read(entry.path()).map_err(|error| disk::failed(doing, &error))?;
-        contents.bytes(place, with_shebang(content), true);
+    }
+    Ok(commands)
+}
+
+/// Corrects what packages' records say of commands: their place and their content are not what the installer wrote. Its own
+/// lines would also differ from one machine to the next, as its path does.
+fn correct_records(contents: &mut Contents, commands: &BTreeMap<String, Vec<u8>>) -> Result<(), Fatal> {
+    let is_record = |path: &Path| {
+        path.file_name().is_some_and(|name| name == "RECORD")
+            && path.parent().and_then(Path::extension).is_some_and(|extension| extension == "dist-info")
+    };
+    let records: Vec<_> =
+        contents.files().filter(|(path, _)| is_record(path)).map(|(p, f)| (p.to_owned(), f.to_owned())).collect();
+    for (path, file) in records {
+        let record = fs_err::read_to_string(&file).map_err(|error| disk::failed("read a package's record", &error))?;
+        if let Some(corrected) = correct_record(&record, commands) {
+            contents.bytes(path, corrected, false);
+        }
     }
     Ok(())
+}
+
+/// The record with other lines for commands; nothing if it has none.
+fn correct_record(record: &str, commands: &BTreeMap<String, Vec<u8>>) -> Option<String> {
+    let mut any = false;
+    let lines = record.lines().map(|line| {
+        let command = line
+            .strip_prefix("../../bin/")
+            .and_then(|rest| rest.split(',').next())
+            .and_then(|name| Some((name, commands.get(name)?)));
+        let Some((name, content)) = command else { return line.to_owned() };
+        any = true;
+        let digest = URL_SAFE_NO_PAD.encode(Sha256::digest(content));
+        format!("../../../bin/{name},sha256={digest},{}", content.len())
+    });
+    let corrected = lines.collect::<Vec<_>>().join("\n") + "\n";
+    any.then_some(corrected)
 }
 
 /// A script whose first line names this machine's Python, for the one in the image.
@@ -102,7 +147,7 @@ fn with_shebang(content: Vec<u8>) -> Vec<u8> {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 mod tests {
-    use super::{may_be_elf, rules, with_shebang};
+    use super::{correct_record, may_be_elf, rules, with_shebang};
 
     #[test]
     fn the_list_can_be_read() {
@@ -124,6 +169,18 @@ mod tests {
         ] {
             assert_eq!(String::from_utf8(with_shebang(script.into())).unwrap(), expected);
         }
+    }
+
+    #[test]
+    fn records_name_commands_as_they_are_in_the_image() {
+        let commands = [("flask".to_owned(), b"x".to_vec())].into();
+        assert_eq!(
+            correct_record("../../bin/flask,sha256=old,3\nflask/__init__.py,sha256=y,1\n", &commands).as_deref(),
+            Some(
+                "../../../bin/flask,sha256=LXEWQrcmsEQBYnyp-6wy9chTD7GQPMTbAiWHF5IaSIE,1\nflask/__init__.py,sha256=y,1\n"
+            )
+        );
+        assert_eq!(correct_record("flask/__init__.py,sha256=y,1\n", &commands), None);
     }
 
     #[test]

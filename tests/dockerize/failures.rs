@@ -105,6 +105,15 @@ fn a_requirement_that_cannot_be_read() {
 }
 
 #[test]
+fn an_editable_requirement() {
+    let setup = "[project]\nname = \"shop\"\nversion = \"1\"\n";
+    let folder =
+        folder::with(&[("app.py", folder::HELLO), ("requirements.txt", "-e ./shop\n"), ("shop/pyproject.toml", setup)]);
+    let failure = fails(folder.path(), &[], |_| {});
+    assert!(failure.message.starts_with("requirements.txt asks for a package in editable mode"), "{}", failure.message);
+}
+
+#[test]
 fn an_index_that_cannot_be_reached() {
     let folder = hello("rwsgi-no-such-package-anywhere\n");
     let failure = fails(folder.path(), &[], |command| {

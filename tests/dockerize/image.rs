@@ -97,6 +97,30 @@ fn commands_of_packages_run_in_the_image() {
 }
 
 #[test]
+fn what_is_installed_is_on_record() {
+    let code = "import importlib.metadata as m\n\
+        wrong = []\n\
+        for d in m.distributions():\n\
+        \x20   for f in d.files or []:\n\
+        \x20       p = f.locate()\n\
+        \x20       if not p.exists() or (f.size is not None and f.size != p.stat().st_size): wrong.append(str(f))\n\
+        print(len(list(m.distributions())) > 5, wrong)";
+    assert_eq!(folder::hello().python(code), "True []");
+}
+
+#[test]
+fn an_app_that_is_not_in_the_image_is_warned_of() {
+    let folder = folder::with(&[("app.py", "import flask\napp = print\n"), (".dockerignore", "app.py\n")]);
+    let image = Image::of(folder.path(), &[]);
+    assert!(
+        image.stderr.contains("Warning: The module of app:app is neither among the app's files"),
+        "{}",
+        image.stderr
+    );
+    assert!(image.stderr.contains("Warning: The app imports flask, which is not installed"), "{}", image.stderr);
+}
+
+#[test]
 fn byte_code_is_there_for_everything_that_is_imported() {
     let code = "import sys, flask, app\n\
         import importlib.util, os\n\
