@@ -131,7 +131,6 @@ pub fn is_elf(path: &Path) -> bool {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 mod tests {
     use std::path::{Path, PathBuf};
 

@@ -145,7 +145,6 @@ fn with_shebang(content: Vec<u8>) -> Vec<u8> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 mod tests {
     use super::{correct_record, may_be_elf, rules, with_shebang};
 

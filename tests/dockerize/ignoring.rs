@@ -47,7 +47,7 @@ const FILES: [&str; 34] = [
 ];
 
 /// One `.dockerignore` each. An exception with wildcards below an excluded folder (`**`, then `!**/*.py`) is not among them:
-/// the classic builder asked here never enters such a folder, BuildKit does, and so does rwsgi.
+/// the classic builder asked here never enters such a folder, `BuildKit` does, and so does rwsgi.
 const PATTERNS: [&str; 67] = [
     "a",
     "a/",

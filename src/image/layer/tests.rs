@@ -1,7 +1,5 @@
 //! The tar of a layer, read back.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
 use std::{
     collections::BTreeMap,
     ffi::OsStr,

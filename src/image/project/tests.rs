@@ -1,7 +1,5 @@
 //! Apps told by what their files hold. The script that looks into files has tests of its own, through the whole program.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
 use std::path::PathBuf;
 
 use super::{
