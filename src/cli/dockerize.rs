@@ -138,8 +138,8 @@ impl Progress for Terminal {
                 console::style(seconds(begun.elapsed())).dim()
             ));
         }
-        bar.set_prefix(text.to_owned());
         bar.set_message("");
+        bar.set_prefix(text.to_owned());
     }
 
     fn note(&self, text: &str) {

@@ -104,7 +104,7 @@ pub fn install(
             command.args(["--no-compile", "--no-input", "--progress-bar", "off", "--no-color"]);
             command.args(["--disable-pip-version-check", "--no-warn-script-location"]);
             // A configuration for the user's own installs does not go together with --target.
-            command.env("PIP_USER", "0");
+            command.env("PIP_USER", "0").env("PIP_REQUIRE_VIRTUALENV", "0");
         }
         Installer::Uv => {
             command.args(["--no-progress", "--color", "never", "--python"]).arg(&interpreter.facts.executable);
