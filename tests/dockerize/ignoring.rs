@@ -151,6 +151,8 @@ fn theirs(folder: &Path, image: &str) -> BTreeSet<String> {
     docker(&["create", "--name", &container, image, "none"]);
     let export = try_docker(&["export", &container]);
     docker(&["rm", &container]);
+    // The next one takes its name, which would leave this one behind without any.
+    docker(&["rmi", image]);
     let mut archive = tar::Archive::new(export.stdout.as_slice());
     let mut found = BTreeSet::new();
     for entry in archive.entries().unwrap() {
