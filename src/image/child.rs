@@ -2,6 +2,7 @@
 
 use std::{
     io::{self, BufRead as _, BufReader, Read, Write as _},
+    os::unix::process::CommandExt as _,
     process::{Command, ExitStatus, Stdio},
     sync::mpsc,
     thread,
@@ -10,9 +11,13 @@ use std::{
 
 use crate::exit::Fatal;
 use crate::image::progress::Cancel;
+use crate::sys;
 
 /// How often a running program is looked at while it says nothing.
 const PATIENCE: Duration = Duration::from_millis(30);
+
+/// How long programs that were ended may take to be gone.
+const FAREWELL: Duration = Duration::from_secs(5);
 
 /// What a program left behind.
 #[derive(Debug)]
@@ -37,8 +42,13 @@ pub fn run(
     mut line: impl FnMut(&str),
 ) -> Result<Output, Fatal> {
     let failed = |error: io::Error| Fatal::new(format!("Cannot run {what}: {error}."));
-    let mut child =
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(failed)?;
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .spawn()
+        .map_err(failed)?;
     let (mut stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     // A program that ends before it has read its input says why in its own words.
     thread::spawn(move || stdin.as_mut().map(|stdin| stdin.write_all(&input)));
@@ -64,8 +74,11 @@ pub fn run(
             Err(mpsc::RecvTimeoutError::Timeout) => {}
         }
         if let Err(interrupted) = cancel.check() {
-            // It may have ended by itself just now.
-            let _ = child.kill();
+            // Not the child alone: what it started would go on writing into folders that are about to be removed. When the
+            // last of them is gone, nobody holds the other end of its output any more.
+            sys::kill_group(child.id());
+            while lines.recv_timeout(FAREWELL).is_ok() {}
+            // It is reaped; how it ended is known.
             let _ = child.wait();
             return Err(interrupted);
         }

@@ -110,6 +110,11 @@ pub fn install(
             command.args(["--no-progress", "--color", "never", "--python"]).arg(&interpreter.facts.executable);
         }
     }
+    // Nobody would see a question for a password: a repository that needs one is an error.
+    command.env("GIT_TERMINAL_PROMPT", "0");
+    if std::env::var_os("GIT_SSH_COMMAND").is_none() {
+        command.env("GIT_SSH_COMMAND", "ssh -o BatchMode=yes");
+    }
     // What is unpacked or built on the way disappears together with the rest of the build.
     command.env("TMPDIR", work);
     let output = child::run(&mut command, installer.name(), Vec::new(), cancel, |line| {

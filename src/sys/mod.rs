@@ -12,3 +12,13 @@ pub fn set_umask(mask: u32) -> u32 {
     // SAFETY: umask cannot fail and touches no memory of ours.
     unsafe { libc::umask(mask) }
 }
+
+/// Ends a process group at once, and nothing else. One that is gone already is no error.
+pub fn kill_group(leader: u32) {
+    let Ok(group) = libc::pid_t::try_from(leader) else { return };
+    // 0 and 1 would mean other groups than the one that was asked for.
+    if group > 1 {
+        // SAFETY: killpg takes any number and touches no memory of ours.
+        unsafe { libc::killpg(group, libc::SIGKILL) };
+    }
+}
