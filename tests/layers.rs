@@ -6,7 +6,7 @@ use regex::Regex;
 use walkdir::WalkDir;
 
 /// The rows, from the bottom. A path stands for itself and what is below it; the longest that fits counts.
-const ROWS: [&[&str]; 6] = [
+const ROWS: [&[&str]; 9] = [
     &["exit", "sys"],
     &["settings"],
     &[
@@ -14,15 +14,15 @@ const ROWS: [&[&str]; 6] = [
         "wsgi",
         "telemetry",
         "net",
-        "image::archive",
-        "image::closure",
+        "image::disk",
         "image::ignore",
-        "image::interpreter",
-        "image::layer",
-        "image::plan",
-        "image::project",
+        "image::progress",
         "image::reference",
+        "image::strip",
     ],
+    &["image::child", "image::layer"],
+    &["image::closure", "image::interpreter", "image::plan", "image::tree"],
+    &["image::archive", "image::base", "image::dependencies", "image::packages", "image::project"],
     &["http", "python", "image::sink"],
     &["arbiter", "worker", "image"],
     &["cli"],

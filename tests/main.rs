@@ -4,6 +4,7 @@
 mod support;
 
 mod connections;
+mod dockerize;
 mod httpbin;
 mod layers;
 mod lint;

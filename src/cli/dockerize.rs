@@ -1,21 +1,226 @@
 //! `rwsgi dockerize`: packages an app folder into a container image.
 
-use std::path::PathBuf;
+use std::{
+    io::IsTerminal as _,
+    path::PathBuf,
+    sync::Mutex,
+    time::{Duration, Instant},
+};
 
-use crate::exit::Fatal;
+use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
+use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::{
+    exit::{Code, Fatal},
+    image::{
+        self, Image, Request,
+        progress::{Cancel, Progress},
+        reference::{Invalid, Reference},
+    },
+};
 
 /// Package a Flask (WSGI) app into a slim container image and load it into the Docker Engine.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// The app's folder.
-    #[arg(default_value = ".")]
+    #[arg(default_value = ".", value_name = "DIR")]
     directory: PathBuf,
     /// Name of the image, NAME[:TAG].
-    #[arg(short, long)]
+    #[arg(short, long, value_name = "NAME[:TAG]")]
     tag: String,
+    /// The app, `MODULE:NAME` or `MODULE:FACTORY()`, where it is not to be looked for.
+    #[arg(long, value_name = "SPEC")]
+    app: Option<String>,
+    /// The port that the app listens on in the container.
+    #[arg(long, default_value_t = 5000, value_parser = clap::value_parser!(u16).range(1..))]
+    port: u16,
+    /// Print the result as one JSON object.
+    #[arg(long)]
+    json: bool,
 }
 
 pub fn run(arguments: &Arguments) -> Result<(), Fatal> {
-    let _ = (&arguments.directory, &arguments.tag);
-    Err(Fatal::new("not built yet"))
+    let reference: Reference =
+        arguments.tag.parse().map_err(|error: Invalid| Fatal::with_code(Code::Usage, error.to_string()))?;
+    let request =
+        Request { folder: arguments.directory.clone(), reference, app: arguments.app.clone(), port: arguments.port };
+    let begun = Instant::now();
+    let cancel = Cancel::default();
+    cancel_on_signal(cancel.clone())?;
+    let terminal = Terminal::new();
+    let image = image::dockerize(&request, &terminal, &cancel);
+    terminal.done();
+    let image = image?;
+    if arguments.json {
+        print_json(&image);
+    } else {
+        print_summary(&image, begun.elapsed());
+    }
+    Ok(())
+}
+
+/// SIGINT and SIGTERM ask the build to stop and clean up behind itself; a second one does not wait for that.
+fn cancel_on_signal(cancel: Cancel) -> Result<(), Fatal> {
+    let failed = |error: std::io::Error| Fatal::new(format!("Cannot listen for signals: {error}."));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().map_err(failed)?;
+    let (mut interrupt, mut terminate) = {
+        let _guard = runtime.enter();
+        (signal(SignalKind::interrupt()).map_err(failed)?, signal(SignalKind::terminate()).map_err(failed)?)
+    };
+    std::thread::spawn(move || {
+        runtime.block_on(async {
+            loop {
+                let (one, other) = (std::pin::pin!(interrupt.recv()), std::pin::pin!(terminate.recv()));
+                futures_util::future::select(one, other).await;
+                if cancel.is_cancelled() {
+                    std::process::exit(Code::Interrupted as i32);
+                }
+                cancel.cancel();
+            }
+        });
+    });
+    Ok(())
+}
+
+/// Tells progress on standard error: a moving line on a terminal, a plain line a step elsewhere.
+struct Terminal {
+    bar: Option<ProgressBar>,
+    step: Mutex<Option<(String, Instant)>>,
+}
+
+impl Terminal {
+    fn new() -> Self {
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let style = ProgressStyle::with_template("{spinner} {prefix} {wide_msg:.dim}");
+            let bar = ProgressBar::new_spinner().with_style(style.expect("the template is a constant that works"));
+            bar.enable_steady_tick(Duration::from_millis(100));
+            bar
+        });
+        Self { bar, step: Mutex::new(None) }
+    }
+
+    #[expect(clippy::print_stderr, reason = "this is where the program speaks to the terminal")]
+    fn line(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| eprintln!("{text}")),
+            None => eprintln!("{text}"),
+        }
+    }
+
+    /// On a terminal, leaves a line for the step that ended, with the time that it took.
+    fn done(&self) {
+        let Some(bar) = &self.bar else { return };
+        if let Some((text, begun)) = self.step.lock().ok().and_then(|mut step| step.take()) {
+            self.line(&format!(
+                "{} {text} {}",
+                console::style("✓").green(),
+                console::style(seconds(begun.elapsed())).dim()
+            ));
+        }
+        bar.set_message("");
+        bar.set_prefix("");
+        bar.finish_and_clear();
+    }
+}
+
+impl Progress for Terminal {
+    fn step(&self, text: &str) {
+        let Some(bar) = &self.bar else {
+            self.line(text);
+            return;
+        };
+        let ended = self.step.lock().ok().and_then(|mut step| step.replace((text.to_owned(), Instant::now())));
+        if let Some((text, begun)) = ended {
+            self.line(&format!(
+                "{} {text} {}",
+                console::style("✓").green(),
+                console::style(seconds(begun.elapsed())).dim()
+            ));
+        }
+        bar.set_message("");
+        bar.set_prefix(text.to_owned());
+    }
+
+    fn note(&self, text: &str) {
+        self.line(&format!("  {text}"));
+    }
+
+    fn warning(&self, text: &str) {
+        self.line(&format!("{} {text}", console::style("Warning:").for_stderr().yellow()));
+    }
+
+    fn detail(&self, text: &str) {
+        if let Some(bar) = &self.bar {
+            bar.set_message(text.to_owned());
+        }
+    }
+
+    fn bytes(&self, done: u64, total: u64) {
+        self.detail(&format!("{} of {}", megabytes(done), megabytes(total)));
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "this is where the program speaks to the terminal")]
+fn print_summary(image: &Image, time: Duration) {
+    let plan = &image.plan;
+    println!();
+    for layer in &plan.layers {
+        println!("  {:<14}{:>10}", layer.name, megabytes(layer.unpacked));
+    }
+    let total = plan.layers.iter().map(|layer| layer.unpacked).sum();
+    println!("  {:<14}{:>10}", "in all", megabytes(total));
+    println!();
+    println!("{} is ready after {} ({}). Run it:", plan.reference, seconds(time), image.id);
+    println!();
+    println!("  {}", run_line(image));
+}
+
+/// The command to paste: as little in the container as the app needs.
+fn run_line(image: &Image) -> String {
+    let port = image.plan.port;
+    format!(
+        "docker run --rm -p {port}:{port} --read-only --tmpfs /tmp --cap-drop ALL --security-opt no-new-privileges {}",
+        image.plan.reference
+    )
+}
+
+#[expect(clippy::print_stdout, reason = "this is where the program speaks to the terminal")]
+fn print_json(image: &Image) {
+    let layers: Vec<_> = image
+        .plan
+        .layers
+        .iter()
+        .map(|layer| {
+            json!({
+                "name": layer.name,
+                "digest": format!("sha256:{}", layer.digest),
+                "size": layer.size,
+                "unpacked": layer.unpacked,
+            })
+        })
+        .collect();
+    let result = json!({
+        "name": image.plan.reference.to_string(),
+        "id": image.id,
+        "layers": layers,
+        "command": image.plan.command,
+        "run": run_line(image),
+    });
+    println!("{result}");
+}
+
+fn seconds(time: Duration) -> String {
+    if time >= Duration::from_secs(100) {
+        HumanDuration(time).to_string()
+    } else {
+        format!("{:.1} s", time.as_secs_f64())
+    }
+}
+
+fn megabytes(bytes: u64) -> String {
+    // Exact far beyond any image's size.
+    #[expect(clippy::cast_precision_loss)]
+    let bytes = bytes as f64;
+    format!("{:.1} MB", bytes / 1e6)
 }

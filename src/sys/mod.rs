@@ -8,6 +8,5 @@ mod signals;
 
 pub use daemon::{User, become_daemon, become_user};
 pub use descriptors::{adopt, set_nonblocking, spawn_with, wait_readable};
-pub use process::{Fork, adopt_orphans, exit_now, fork, is_alive, reap, send, set_umask};
-pub use signals::{Pending, Signal};
-pub use signals::{dump_signal, ignore, send_to_self};
+pub use process::{Fork, adopt_orphans, exit_now, fork, is_alive, kill_group, reap, send, set_umask};
+pub use signals::{Pending, Signal, dump_signal, ignore, send_to_self};

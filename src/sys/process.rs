@@ -5,7 +5,7 @@ use std::io;
 use nix::{
     errno::Errno,
     sys::{
-        signal::kill,
+        signal::{kill, killpg},
         wait::{WaitPidFlag, WaitStatus, waitpid},
     },
     unistd::{ForkResult, Pid},
@@ -54,6 +54,14 @@ pub fn fork() -> io::Result<Fork> {
 /// Sends a signal to a process. One that is gone needs none.
 pub fn send(pid: i32, signal: Signal) {
     let _ = kill(Pid::from_raw(pid), signal.into_nix());
+}
+
+/// Ends a process group at once, and nothing else. One that is gone already is no error.
+pub fn kill_group(leader: u32) {
+    // 0 and 1 would mean other groups than the one that was asked for.
+    if let Some(group) = i32::try_from(leader).ok().filter(|group| *group > 1) {
+        let _ = killpg(Pid::from_raw(group), nix::sys::signal::Signal::SIGKILL);
+    }
 }
 
 /// Whether a process with this id lives, ours or not.

@@ -1,0 +1,186 @@
+//! What the base layer holds: rwsgi, the interpreter, the standard library, the system's libraries and files that they need.
+//!
+//! It depends on the interpreter and on rwsgi alone, so that all images that one rwsgi makes share it.
+
+use std::path::{Path, PathBuf};
+
+use crate::exit::Fatal;
+use crate::image::closure::{Closure, is_elf};
+use crate::image::disk;
+use crate::image::ignore::Rules;
+use crate::image::interpreter::{Check, Interpreter, PREFIX};
+use crate::image::layer::Contents;
+use crate::image::progress::{Cancel, Progress};
+use crate::image::strip;
+use crate::image::tree;
+
+const STDLIB_IGNORE: &str = include_str!("../../images/stdlib.ignore");
+/// Files of ours.
+const FILES: [(&str, &str); 3] = [
+    ("etc/passwd", include_str!("../../images/passwd")),
+    ("etc/group", include_str!("../../images/group")),
+    ("etc/nsswitch.conf", include_str!("../../images/nsswitch.conf")),
+];
+/// Files of the system's that calls of the standard library read, taken along where they exist.
+const SYSTEM_FILES: [&str; 2] = ["etc/protocols", "etc/services"];
+/// The certificate authorities of common systems, best first.
+const AUTHORITIES: [&str; 4] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
+/// Where they are in the image, whatever the system: what is not the interpreter's OpenSSL (wheels bring their own) looks there.
+const AUTHORITIES_PLACE: &str = "etc/ssl/certs/ca-certificates.crt";
+const ZONES_PLACE: &str = "usr/share/zoneinfo";
+/// The same zones a second time, and a third with leap seconds.
+const ZONES_IGNORE: &str = "posix\nright\nposixrules\nlocaltime\n";
+const LOCALE: &str = "usr/lib/locale/C.utf8";
+
+/// Gathers the base layer; what is made on the way is put into `work`.
+pub fn gather(
+    interpreter: &Interpreter,
+    work: &Path,
+    progress: &dyn Progress,
+    cancel: &Cancel,
+) -> Result<(Contents, Closure), Fatal> {
+    let mut contents = Contents::default();
+    let mut roots = Vec::new();
+    let facts = &interpreter.facts;
+    let bin = Path::new(PREFIX).join("bin");
+    add_stripped(&mut contents, bin.join("rwsgi"), interpreter.program(), true)?;
+    roots.push(interpreter.program().to_owned());
+    for name in ["python", "python3", &format!("python{}", facts.version)] {
+        contents.symlink(bin.join(name), "rwsgi");
+    }
+    if let Some(libpython) = &facts.libpython
+        && let Some(name) = libpython.file_name()
+    {
+        add_stripped(&mut contents, Path::new(PREFIX).join("lib").join(name), libpython, false)?;
+        roots.push(libpython.clone());
+    }
+    let extensions = add_standard_library(&mut contents, interpreter, work, cancel)?;
+    roots.extend(extensions);
+    let mut closure = Closure::of(&roots, None, cancel)?;
+    closure.add_loaded_by_name();
+    for (name, by) in &closure.missing {
+        progress.warning(&format!("{} needs {name}, which this machine does not have.", by.display()));
+    }
+    closure.add_to(&mut contents, &closure);
+    add_system_files(&mut contents, interpreter, progress)?;
+    Ok((contents, closure))
+}
+
+/// Adds the standard library and returns its extension modules, as files on this machine.
+fn add_standard_library(
+    contents: &mut Contents,
+    interpreter: &Interpreter,
+    work: &Path,
+    cancel: &Cancel,
+) -> Result<Vec<PathBuf>, Fatal> {
+    let facts = &interpreter.facts;
+    let place = facts.standard_library();
+    let rules = rules("stdlib.ignore", STDLIB_IGNORE);
+    let mut library = Contents::default();
+    tree::add_whole(&mut library, &place, &facts.stdlib, &rules)?;
+    if !facts.extensions.starts_with(&facts.stdlib) {
+        let place = place.join("lib-dynload");
+        tree::add_whole(&mut library, &place, &facts.extensions, &rules)?;
+    }
+    let into = work.join("byte-code");
+    fs_err::create_dir_all(&into).map_err(|error| disk::failed("compile the standard library", &error))?;
+    let compiled = interpreter.compile(library.files(), Check::Never, &into, cancel)?;
+    let mut extensions = Vec::new();
+    for (path, file) in library.files() {
+        if path.extension().is_some_and(|extension| extension == "so") && is_elf(file) {
+            extensions.push(file.to_owned());
+            add_stripped(contents, path.to_owned(), file, false)?;
+        } else {
+            contents.file(path, file, false);
+        }
+    }
+    for (path, file) in compiled {
+        contents.file(path, file, false);
+    }
+    Ok(extensions)
+}
+
+fn add_system_files(contents: &mut Contents, interpreter: &Interpreter, progress: &dyn Progress) -> Result<(), Fatal> {
+    for (path, content) in FILES {
+        contents.bytes(path, content, false);
+    }
+    contents.directory_with_mode("tmp", 0o1777);
+    for path in SYSTEM_FILES {
+        add_if_there(contents, path);
+    }
+    add_authorities(contents, interpreter, progress);
+    let every = Rules::default();
+    if let Some(zones) = &interpreter.facts.zones {
+        tree::add_whole(contents, Path::new(ZONES_PLACE), zones, &rules("zones", ZONES_IGNORE))?;
+    } else {
+        progress.warning("This machine has no time zones; add tzdata to the app's requirements if it needs them.");
+    }
+    let locale = Path::new("/").join(LOCALE);
+    if locale.is_dir() {
+        tree::add_whole(contents, Path::new(LOCALE), &locale, &every)?;
+    }
+    Ok(())
+}
+
+fn add_authorities(contents: &mut Contents, interpreter: &Interpreter, progress: &dyn Progress) {
+    let facts = &interpreter.facts;
+    let Some(file) =
+        AUTHORITIES.iter().map(Path::new).chain([facts.openssl_cafile.as_path()]).find(|path| path.is_file())
+    else {
+        progress.warning(
+            "This machine has no certificate authorities, so the app will trust no TLS server: install the package \
+             ca-certificates and build again, or add certifi to the app's requirements.",
+        );
+        return;
+    };
+    contents.file(AUTHORITIES_PLACE, file, false);
+    let there = Path::new("/").join(AUTHORITIES_PLACE);
+    if let Ok(link) = facts.openssl_cafile.strip_prefix("/")
+        && facts.openssl_cafile != there
+    {
+        contents.symlink(link, &there);
+    }
+}
+
+fn add_if_there(contents: &mut Contents, path: &str) {
+    let file = Path::new("/").join(path);
+    if file.is_file() {
+        contents.file(path, file, false);
+    }
+}
+
+fn add_stripped(contents: &mut Contents, place: PathBuf, file: &Path, executable: bool) -> Result<(), Fatal> {
+    let content = fs_err::read(file).map_err(|error| disk::failed(&format!("read {}", file.display()), &error))?;
+    match strip::strip(&content) {
+        Some(stripped) => contents.bytes(place, stripped, executable),
+        None => contents.file(place, file, executable),
+    }
+    Ok(())
+}
+
+/// Rules of our own.
+fn rules(name: &str, text: &str) -> Rules {
+    Rules::parse(name, text).expect("the program's own lists are read by a test")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{STDLIB_IGNORE, ZONES_IGNORE, rules};
+
+    #[test]
+    fn the_lists_can_be_read() {
+        let stdlib = rules("stdlib.ignore", STDLIB_IGNORE);
+        for path in ["test/support/__init__.py", "json/tests/x.py", "idlelib", "lib-dynload/_dbm.cpython-311.so"] {
+            assert!(stdlib.excludes(path), "{path}");
+        }
+        for path in ["unittest/mock.py", "os.py", "lib-dynload/_ssl.cpython-311.so", "json/decoder.py"] {
+            assert!(!stdlib.excludes(path), "{path}");
+        }
+        assert!(rules("zones", ZONES_IGNORE).excludes("right/Europe/Paris"));
+    }
+}

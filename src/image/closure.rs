@@ -1,0 +1,167 @@
+//! The closure: every shared library that a set of ELF files needs, from the system's folders.
+//!
+//! The libraries end up in one folder of the image, that of the C library, where the loader looks by default: no
+//! configuration or cache of the loader is needed. Nothing is run to find them.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::Read as _,
+    path::{Path, PathBuf},
+};
+
+use lddtree::DependencyAnalyzer;
+
+use crate::exit::Fatal;
+use crate::image::layer::Contents;
+use crate::image::progress::Cancel;
+
+/// What is loaded by name while a program runs, so that no file names it: unwinding for threads that end, and, where the C
+/// library has not taken them in yet, host names from files and DNS.
+const LOADED_BY_NAME: [&str; 4] = ["libgcc_s.so.1", "libnss_files.so.2", "libnss_dns.so.2", "libresolv.so.2"];
+
+/// What a set of files needs.
+#[derive(Debug, Default)]
+pub struct Closure {
+    /// Library name, and the file that has it on this machine.
+    libraries: BTreeMap<String, PathBuf>,
+    /// The program interpreter: its path, and its file.
+    loader: Option<(PathBuf, PathBuf)>,
+    /// Library name, and a file that needs it in vain.
+    pub missing: BTreeMap<String, PathBuf>,
+}
+
+impl Closure {
+    /// Follows `roots`. Libraries below `own` are packages' own: they are taken along with the package.
+    pub fn of(roots: &[PathBuf], own: Option<&Path>, cancel: &Cancel) -> Result<Self, Fatal> {
+        let bundled: BTreeSet<_> = roots.iter().filter_map(|root| root.file_name()).collect();
+        let mut closure = Self::default();
+        for root in roots {
+            cancel.check()?;
+            let Ok(tree) = DependencyAnalyzer::default().analyze(root) else {
+                // Not for this machine, or damaged: what the package's author put there is taken along as it is.
+                continue;
+            };
+            if let Some(loader) = tree.interpreter.map(PathBuf::from)
+                && let Ok(file) = fs_err::canonicalize(&loader)
+            {
+                closure.loader = Some((loader, file));
+            }
+            for (name, library) in tree.libraries {
+                // The process has it when any of these is loaded.
+                if name.starts_with("libpython3") {
+                    continue;
+                }
+                match library.realpath {
+                    Some(path) if own.is_some_and(|own| path.starts_with(own)) => {}
+                    Some(path) => {
+                        closure.libraries.entry(name).or_insert(path);
+                    }
+                    // Bundled beside its user and loaded before it by the package itself.
+                    None if bundled.contains(std::ffi::OsStr::new(&name)) => {}
+                    None => {
+                        closure.missing.entry(name).or_insert_with(|| root.clone());
+                    }
+                }
+            }
+        }
+        // The C library names the loader as something it needs; it is there before any library is looked for.
+        if let Some(loader) = closure.loader_name().map(str::to_owned) {
+            closure.libraries.remove(&loader);
+        }
+        Ok(closure)
+    }
+
+    /// Adds what is loaded by name, as far as this machine has it.
+    pub fn add_loaded_by_name(&mut self) {
+        let Some(directory) = self.c_library().and_then(|path| path.parent().map(Path::to_owned)) else { return };
+        for name in LOADED_BY_NAME {
+            if let Ok(path) = fs_err::canonicalize(directory.join(name)) {
+                self.libraries.entry(name.to_owned()).or_insert(path);
+            }
+        }
+    }
+
+    /// Leaves out what `base` has.
+    #[must_use]
+    pub fn without(mut self, base: &Self) -> Self {
+        let loader = base.loader_name();
+        self.libraries.retain(|name, _| !base.libraries.contains_key(name) && Some(name.as_str()) != loader);
+        self.loader = None;
+        self
+    }
+
+    /// Puts the libraries where the loader of `base` looks.
+    pub fn add_to(&self, contents: &mut Contents, base: &Self) {
+        let directory = base.c_library().and_then(Path::parent).map_or_else(|| PathBuf::from("usr/lib"), merged);
+        for (name, path) in &self.libraries {
+            contents.file(directory.join(name), path, false);
+        }
+        if let Some((path, file)) = &self.loader {
+            contents.file(merged(path), file, true);
+            let mut links = vec!["lib"];
+            links.extend(path.components().nth(1).and_then(|first| first.as_os_str().to_str()).filter(|l| *l != "lib"));
+            for link in links.into_iter().filter(|link| link.starts_with("lib")) {
+                contents.directory(Path::new("usr").join(link));
+                contents.symlink(link, format!("usr/{link}"));
+            }
+        }
+    }
+
+    fn loader_name(&self) -> Option<&str> {
+        self.loader.as_ref()?.0.file_name()?.to_str()
+    }
+
+    fn c_library(&self) -> Option<&Path> {
+        self.libraries.get("libc.so.6").map(PathBuf::as_path)
+    }
+}
+
+/// The place in the image of a path on this machine, where `/lib` may or may not be a link to `usr/lib`: there, it is one.
+fn merged(path: &Path) -> PathBuf {
+    let relative = path.strip_prefix("/").unwrap_or(path);
+    let in_root =
+        relative.components().next().is_some_and(|first| first.as_os_str().as_encoded_bytes().starts_with(b"lib"));
+    if in_root { Path::new("usr").join(relative) } else { relative.to_owned() }
+}
+
+/// Whether a file is ELF, by its first bytes.
+pub fn is_elf(path: &Path) -> bool {
+    let mut start = [0; 4];
+    fs_err::File::open(path).and_then(|mut file| file.read_exact(&mut start)).is_ok() && start == *b"\x7fELF"
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    use super::{Closure, merged};
+    use crate::image::layer::Contents;
+    use crate::image::progress::Cancel;
+
+    #[test]
+    fn both_layouts_of_a_system_become_one() {
+        for (path, place) in [
+            ("/lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu"),
+            ("/usr/lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu"),
+            ("/lib64/ld-linux-x86-64.so.2", "usr/lib64/ld-linux-x86-64.so.2"),
+            ("/opt/lib/x", "opt/lib/x"),
+        ] {
+            assert_eq!(merged(Path::new(path)), PathBuf::from(place));
+        }
+    }
+
+    #[test]
+    fn this_very_program_needs_a_c_library_and_a_loader() {
+        let program = std::env::current_exe().unwrap();
+        let closure = Closure::of(&[program], None, &Cancel::default()).unwrap();
+        assert!(closure.libraries.contains_key("libc.so.6"), "{closure:?}");
+        let mut contents = Contents::default();
+        closure.add_to(&mut contents, &closure);
+        let names: Vec<_> = contents.files().map(|(path, _)| path.to_string_lossy().into_owned()).collect();
+        assert!(names.iter().any(|name| name.ends_with("/libc.so.6")), "{names:?}");
+        assert!(names.iter().any(|name| name.contains("ld-")), "{names:?}");
+        assert!(contents.contains("lib"));
+        let nothing = Closure::of(&[], None, &Cancel::default()).unwrap();
+        assert!(closure.without(&nothing).loader.is_none());
+    }
+}

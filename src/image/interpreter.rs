@@ -1,0 +1,176 @@
+//! Facts about the embedded interpreter, and running it: what a build must know to take it along.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use serde::Deserialize;
+
+use crate::exit::Fatal;
+use crate::image::child;
+use crate::image::disk;
+use crate::image::progress::Cancel;
+
+/// Where everything of Python's and rwsgi's is in an image.
+pub const PREFIX: &str = "usr/local";
+const FACTS: &str = include_str!("../../python/interpreter_facts.py");
+const COMPILE: &str = include_str!("../../python/compile_sources.py");
+
+/// The interpreter that the program embeds.
+#[derive(Debug)]
+pub struct Interpreter {
+    /// The running program, whose `python` command is the interpreter.
+    program: PathBuf,
+    /// What it told about itself.
+    pub facts: Facts,
+}
+
+/// What the interpreter tells about itself.
+#[derive(Debug, Deserialize)]
+pub struct Facts {
+    /// `major.minor`.
+    pub version: String,
+    /// With the patch level.
+    pub full_version: String,
+    /// The base installation's `python`, or that of the environment which rwsgi is installed in.
+    pub executable: PathBuf,
+    /// The standard library.
+    pub stdlib: PathBuf,
+    /// Its extension modules (`lib-dynload`).
+    pub extensions: PathBuf,
+    /// The shared library that the process runs.
+    pub libpython: Option<PathBuf>,
+    /// The name of the folder with libraries below a prefix: `lib`, or `lib64`.
+    pub platlibdir: String,
+    /// `cpython-311`.
+    pub cache_tag: String,
+    /// Where it looks for packages when its prefix is `/usr/local`.
+    pub packages: PathBuf,
+    /// Where its OpenSSL looks for certificate authorities, whatever the environment says.
+    pub openssl_cafile: PathBuf,
+    /// The same, as a folder.
+    pub openssl_capath: PathBuf,
+    /// The system's time zones.
+    pub zones: Option<PathBuf>,
+    /// The names of the standard library's modules; empty before 3.10.
+    pub modules: Vec<String>,
+}
+
+impl Facts {
+    /// Where the standard library is in an image.
+    pub fn standard_library(&self) -> PathBuf {
+        Path::new(PREFIX).join(&self.platlibdir).join(format!("python{}", self.version))
+    }
+
+    /// Where packages are in an image.
+    pub fn packages_place(&self) -> &Path {
+        self.packages.strip_prefix("/").unwrap_or(&self.packages)
+    }
+}
+
+/// When an interpreter looks whether byte code fits its source.
+#[derive(Clone, Copy, Debug)]
+pub enum Check {
+    /// Never: nobody changes an image's packages.
+    Never,
+    /// At import, by content: someone may mount another version over the app's folder.
+    ByHash,
+}
+
+impl Interpreter {
+    /// Asks the interpreter of `program` (rwsgi itself).
+    pub fn ask(program: &Path, cancel: &Cancel) -> Result<Self, Fatal> {
+        let mut command = python(program);
+        command.arg("-I");
+        let output = child::run(command.args(["-c", FACTS]), "the embedded Python", Vec::new(), cancel, |_| {})?;
+        let facts = serde_json::from_str(&output.stdout).map_err(|error| {
+            let reason = output.stderr.lines().last().map_or_else(|| error.to_string(), str::to_owned);
+            Fatal::new(format!("The embedded Python does not work, so it cannot be put into an image: {reason}"))
+        })?;
+        Ok(Self { program: program.to_owned(), facts })
+    }
+
+    /// The running program.
+    pub fn program(&self) -> &Path {
+        &self.program
+    }
+
+    /// A command that runs the base interpreter apart from the user's variables and the working directory's modules.
+    pub fn command(&self) -> Command {
+        let mut command = python(&self.program);
+        command.arg("-I");
+        command
+    }
+
+    /// Runs a script of ours and returns what it printed.
+    pub fn script(&self, script: &str, arguments: &[PathBuf], cancel: &Cancel) -> Result<String, Fatal> {
+        let mut command = self.command();
+        command.args(["-c", script]).args(arguments);
+        let output = child::run(&mut command, "the embedded Python", Vec::new(), cancel, |_| {})?;
+        if output.status.success() {
+            return Ok(output.stdout);
+        }
+        let reason = output.stderr.lines().last().unwrap_or("it gave no reason");
+        Err(Fatal::new(format!("The embedded Python failed at a script of rwsgi's own: {reason}")))
+    }
+
+    /// Compiles `sources` (path in the image, path on disk) and returns the byte code in the same form, below `into`.
+    ///
+    /// What does not compile is left out.
+    pub fn compile<'a>(
+        &self,
+        sources: impl Iterator<Item = (&'a Path, &'a Path)>,
+        check: Check,
+        into: &Path,
+        cancel: &Cancel,
+    ) -> Result<Vec<(PathBuf, PathBuf)>, Fatal> {
+        let mut files = Vec::new();
+        let mut targets = Vec::new();
+        for (path, source) in sources {
+            let Some(target) = self.byte_code(path) else { continue };
+            let written = into.join(files.len().to_string());
+            let named = Path::new("/").join(path);
+            // A name that is not UTF-8 is not one that Python could import.
+            if let (Some(source), Some(written), Some(named)) = (source.to_str(), written.to_str(), named.to_str()) {
+                files.push([source.to_owned(), written.to_owned(), named.to_owned()]);
+                targets.push((target, PathBuf::from(written)));
+            }
+        }
+        let mode = match check {
+            Check::Never => "unchecked-hash",
+            Check::ByHash => "checked-hash",
+        };
+        let order = serde_json::json!({ "mode": mode, "files": files }).to_string().into_bytes();
+        // Not isolated, which would ignore the hash seed: it decides the order of sets in byte code before Python 3.11.
+        let mut command = python(&self.program);
+        command.args(["-s", "-B", "-c", COMPILE]).current_dir("/").env("PYTHONHASHSEED", "0");
+        let output = child::run(&mut command, "the embedded Python", order, cancel, |_| {})?;
+        if !output.status.success() {
+            let doing = "compile Python sources";
+            if output.stderr.contains("No space left on device") {
+                return Err(disk::full(doing));
+            }
+            let reason = output.stderr.lines().last().unwrap_or("Python gave no reason");
+            return Err(Fatal::new(format!("Cannot {doing}: {reason}")));
+        }
+        targets.retain(|(_, written)| written.exists());
+        Ok(targets)
+    }
+
+    /// Where Python looks for the byte code of the source at `path`.
+    fn byte_code(&self, path: &Path) -> Option<PathBuf> {
+        let stem = path.file_name()?.to_str()?.strip_suffix(".py")?;
+        Some(path.parent()?.join("__pycache__").join(format!("{stem}.{}.pyc", self.facts.cache_tag)))
+    }
+}
+
+/// `rwsgi python` for the base installation, whatever environment is active.
+fn python(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.arg("python");
+    for name in ["VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP"] {
+        command.env_remove(name);
+    }
+    command
+}

@@ -1,0 +1,272 @@
+//! A layer: what it holds as data, and the tar that is the same bit for bit whenever the data is.
+//!
+//! Sorted entries, owner root, modes from a short list, times that do not depend on the clock. No compression here: that is
+//! the business of whoever sends the layer somewhere.
+
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    io::{self, BufWriter, Read, Seek as _, Write},
+    path::{Path, PathBuf},
+};
+
+use fs_err::File;
+use sha2::{Digest as _, Sha256};
+
+use crate::exit::Fatal;
+use crate::image::disk;
+use crate::image::progress::Cancel;
+
+/// The time of every entry, unless it follows the content: 2000-01-01. (1970 would break zip files made of them.)
+const TIME: u64 = 946_684_800;
+/// How far a time that follows the content may be from [`TIME`]: 2^29 seconds, seventeen years.
+const TIME_MASK: u64 = (1 << 29) - 1;
+
+/// How the times of files are chosen.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Times {
+    /// All the same.
+    #[default]
+    Fixed,
+    /// From each file's content. A web framework makes an `ETag` of a static file's time and size: with one time for all,
+    /// a changed file of the same size would keep its tag, and browsers would keep the stale copy.
+    ByContent,
+}
+
+#[derive(Debug)]
+enum Source {
+    Directory,
+    File(PathBuf),
+    Bytes(Vec<u8>),
+    Symlink(OsString),
+}
+
+#[derive(Debug)]
+struct Entry {
+    mode: u32,
+    source: Source,
+}
+
+/// What a layer holds: paths in the image, without the leading `/`, and where each comes from.
+#[derive(Debug, Default)]
+pub struct Contents {
+    entries: BTreeMap<PathBuf, Entry>,
+    times: Times,
+}
+
+/// A layer as a tar on disk.
+#[derive(Debug)]
+pub struct Layer {
+    /// What it is, for people.
+    pub name: &'static str,
+    /// The tar.
+    pub path: PathBuf,
+    /// Hexadecimal SHA-256 of the tar, which is not compressed: `diff_id` and blob digest alike.
+    pub digest: String,
+    /// The tar's length.
+    pub size: u64,
+    /// The sum of the lengths of its files.
+    pub unpacked: u64,
+}
+
+/// The mode for a file: read by all, run by all if `executable`.
+pub fn file_mode(executable: bool) -> u32 {
+    if executable { 0o755 } else { 0o644 }
+}
+
+impl Contents {
+    /// Nothing yet.
+    pub fn new(times: Times) -> Self {
+        Self { entries: BTreeMap::new(), times }
+    }
+
+    /// Adds a directory, which may stay empty.
+    pub fn directory(&mut self, path: impl Into<PathBuf>) {
+        self.directory_with_mode(path, 0o755);
+    }
+
+    /// Adds a directory with a mode of its own (`/tmp`).
+    pub fn directory_with_mode(&mut self, path: impl Into<PathBuf>, mode: u32) {
+        self.insert(path.into(), Entry { mode, source: Source::Directory });
+    }
+
+    /// Adds a file that is read from `from` when the layer is written.
+    pub fn file(&mut self, path: impl Into<PathBuf>, from: impl Into<PathBuf>, executable: bool) {
+        self.insert(path.into(), Entry { mode: file_mode(executable), source: Source::File(from.into()) });
+    }
+
+    /// Adds a file with this content.
+    pub fn bytes(&mut self, path: impl Into<PathBuf>, content: impl Into<Vec<u8>>, executable: bool) {
+        self.insert(path.into(), Entry { mode: file_mode(executable), source: Source::Bytes(content.into()) });
+    }
+
+    /// Adds a symbolic link; `target` is kept as it is.
+    pub fn symlink(&mut self, path: impl Into<PathBuf>, target: impl Into<OsString>) {
+        self.insert(path.into(), Entry { mode: 0o777, source: Source::Symlink(target.into()) });
+    }
+
+    /// Whether there is an entry at `path`.
+    pub fn contains(&self, path: impl AsRef<Path>) -> bool {
+        self.entries.contains_key(path.as_ref())
+    }
+
+    /// The files that are read from disk: path in the image, path on disk.
+    pub fn files(&self) -> impl Iterator<Item = (&Path, &Path)> {
+        self.entries.iter().filter_map(|(path, entry)| match &entry.source {
+            Source::File(from) => Some((path.as_path(), from.as_path())),
+            _ => None,
+        })
+    }
+
+    /// How many entries there are.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    fn insert(&mut self, path: PathBuf, entry: Entry) {
+        debug_assert!(path.is_relative(), "{}", path.display());
+        for parent in path.ancestors().skip(1).filter(|parent| *parent != Path::new("")) {
+            self.entries.entry(parent.to_owned()).or_insert(Entry { mode: 0o755, source: Source::Directory });
+        }
+        self.entries.insert(path, entry);
+    }
+
+    /// Writes the layer's tar into `directory`.
+    pub fn write(&self, name: &'static str, directory: &Path, cancel: &Cancel) -> Result<Layer, Fatal> {
+        let path = directory.join(format!("{name}.tar"));
+        let doing = format!("write the {name} layer");
+        let failed = |error: io::Error| disk::failed(&doing, &error);
+        let file = File::create(&path).map_err(failed)?;
+        let mut tar = tar::Builder::new(Hashing::new(BufWriter::with_capacity(1 << 18, file)));
+        let mut unpacked = 0;
+        for (path, entry) in &self.entries {
+            cancel.check()?;
+            unpacked += append(&mut tar, path, entry, self.times).map_err(failed)?;
+        }
+        let (digest, size) = tar.into_inner().and_then(Hashing::finish).map_err(failed)?;
+        Ok(Layer { name, path, digest, size, unpacked })
+    }
+}
+
+fn append<W: Write>(tar: &mut tar::Builder<W>, path: &Path, entry: &Entry, times: Times) -> io::Result<u64> {
+    let mut header = tar::Header::new_gnu();
+    header.set_mode(entry.mode);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_mtime(TIME);
+    header.set_size(0);
+    match &entry.source {
+        Source::Directory => {
+            header.set_entry_type(tar::EntryType::Directory);
+            // By custom, a directory's name ends in a slash.
+            tar.append_data(&mut header, path.join(""), io::empty())?;
+            Ok(0)
+        }
+        Source::Symlink(target) => {
+            header.set_entry_type(tar::EntryType::Symlink);
+            tar.append_link(&mut header, path, Path::new(target))?;
+            Ok(0)
+        }
+        Source::Bytes(content) => {
+            header.set_size(content.len() as u64);
+            if times == Times::ByContent {
+                header.set_mtime(time_of(&mut content.as_slice())?);
+            }
+            tar.append_data(&mut header, path, content.as_slice())?;
+            Ok(content.len() as u64)
+        }
+        Source::File(from) => {
+            let mut file = File::open(from)?;
+            let size = file.metadata()?.len();
+            header.set_size(size);
+            if times == Times::ByContent {
+                header.set_mtime(time_of(&mut file)?);
+                file.rewind()?;
+            }
+            // The header is written first: a file that is cut off meanwhile must not shift what follows it.
+            let mut content = Exactly { inner: &mut file, left: size };
+            tar.append_data(&mut header, path, &mut content)?;
+            if content.left > 0 {
+                return Err(io::Error::other(format!("{} changed while it was read; try again", from.display())));
+            }
+            Ok(size)
+        }
+    }
+}
+
+/// The time for a file that holds this.
+fn time_of(content: &mut impl Read) -> io::Result<u64> {
+    let mut hash = Hashing::new(io::sink());
+    io::copy(content, &mut hash)?;
+    let digest = hash.hash.finalize();
+    let number = digest.iter().take(8).fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
+    Ok(TIME + (number & TIME_MASK))
+}
+
+/// At most so many bytes of a reader, and the count of those that did not come.
+struct Exactly<R> {
+    inner: R,
+    left: u64,
+}
+
+impl<R: Read> Read for Exactly<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(buffer.len());
+        let count = self.inner.read(&mut buffer[..most])?;
+        self.left -= count as u64;
+        Ok(count)
+    }
+}
+
+/// A writer that knows the digest and the length of what went through it.
+struct Hashing<W> {
+    inner: W,
+    hash: Sha256,
+    size: u64,
+}
+
+impl<W: Write> Hashing<W> {
+    fn new(inner: W) -> Self {
+        Self { inner, hash: Sha256::new(), size: 0 }
+    }
+
+    fn finish(mut self) -> io::Result<(String, u64)> {
+        self.inner.flush()?;
+        Ok((hexadecimal(&self.hash.finalize()), self.size))
+    }
+}
+
+impl<W: Write> Write for Hashing<W> {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        let count = self.inner.write(buffer)?;
+        self.hash.update(&buffer[..count]);
+        self.size += count as u64;
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
+/// The hexadecimal SHA-256 of `content`.
+pub fn digest(content: &[u8]) -> String {
+    hexadecimal(&Sha256::digest(content))
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests;

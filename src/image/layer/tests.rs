@@ -1,0 +1,85 @@
+//! The tar of a layer, read back.
+
+use std::{
+    collections::BTreeMap,
+    ffi::OsStr,
+    io::Read as _,
+    os::unix::{ffi::OsStrExt as _, fs::PermissionsExt as _},
+    path::PathBuf,
+};
+
+use super::{Contents, Layer, Times};
+use crate::image::progress::Cancel;
+
+fn write(contents: &Contents) -> (tempfile::TempDir, Layer) {
+    let directory = tempfile::tempdir().unwrap();
+    let layer = contents.write("test", directory.path(), &Cancel::default()).unwrap();
+    (directory, layer)
+}
+
+#[test]
+fn the_same_contents_give_the_same_tar_whatever_the_order_and_the_files_own_marks() {
+    let files = tempfile::tempdir().unwrap();
+    let (one, other) = (files.path().join("one"), files.path().join("other"));
+    std::fs::write(&one, "text").unwrap();
+    std::fs::write(&other, "text").unwrap();
+    std::fs::set_permissions(&other, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let mut first = Contents::default();
+    first.file("a/b", &one, false);
+    first.directory("empty");
+    let mut second = Contents::default();
+    second.directory("empty");
+    second.file("a/b", &other, false);
+    let (first, second) = (write(&first), write(&second));
+    assert_eq!(first.1.digest, second.1.digest);
+    assert_eq!(first.1.digest, super::digest(&std::fs::read(&first.1.path).unwrap()));
+    assert_eq!(first.1.size, std::fs::metadata(&first.1.path).unwrap().len());
+}
+
+#[test]
+fn names_links_modes_and_owners_survive() {
+    let odd = PathBuf::from(OsStr::from_bytes(b"odd/\xff\xfe name"));
+    let long = PathBuf::from(format!("long/{}/{}", "d".repeat(120), "f".repeat(200)));
+    let mut contents = Contents::default();
+    contents.bytes(&odd, "1", false);
+    contents.bytes(&long, "22", true);
+    contents.symlink("absolute", "/etc/../elsewhere");
+    contents.symlink("far", "x/".repeat(90));
+    contents.directory_with_mode("tmp", 0o1777);
+    let (_directory, layer) = write(&contents);
+    assert_eq!(layer.unpacked, 3);
+    let mut archive = tar::Archive::new(std::fs::File::open(&layer.path).unwrap());
+    let mut found = BTreeMap::new();
+    for entry in archive.entries().unwrap() {
+        let mut entry = entry.unwrap();
+        let mut content = String::new();
+        entry.read_to_string(&mut content).unwrap();
+        let header = entry.header();
+        assert_eq!((header.uid().unwrap(), header.gid().unwrap(), header.mtime().unwrap()), (0, 0, super::TIME));
+        assert_eq!(header.username().unwrap(), Some(""));
+        let link = entry.link_name().unwrap().map(std::borrow::Cow::into_owned);
+        found.insert(entry.path().unwrap().into_owned(), (header.mode().unwrap(), content, link));
+    }
+    assert_eq!(found[&odd], (0o644, "1".to_owned(), None));
+    assert_eq!(found[&long], (0o755, "22".to_owned(), None));
+    assert_eq!(found[&PathBuf::from("absolute")].2, Some("/etc/../elsewhere".into()));
+    assert_eq!(found[&PathBuf::from("far")].2, Some("x/".repeat(90).into()));
+    assert_eq!(found[&PathBuf::from("tmp/")].0, 0o1777);
+    assert!(found.contains_key(&PathBuf::from("odd")), "parents are there");
+    let names: Vec<_> = found.keys().collect();
+    assert!(names.is_sorted());
+}
+
+#[test]
+fn a_time_may_follow_the_content_and_nothing_else() {
+    let time = |content: &str| {
+        let mut contents = Contents::new(Times::ByContent);
+        contents.bytes("a", content, false);
+        let (_directory, layer) = write(&contents);
+        let mut archive = tar::Archive::new(std::fs::File::open(&layer.path).unwrap());
+        let entry = archive.entries().unwrap().next().unwrap().unwrap();
+        entry.header().mtime().unwrap()
+    };
+    assert_eq!(time("one"), time("one"));
+    assert_ne!(time("one"), time("two"));
+}

@@ -1,0 +1,193 @@
+//! What the dependency layer holds: installed packages, their commands, their byte code, and the system libraries that they
+//! need beyond those of the base layer.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use sha2::{Digest as _, Sha256};
+
+use crate::exit::Fatal;
+use crate::image::closure::{Closure, is_elf};
+use crate::image::disk;
+use crate::image::ignore::Rules;
+use crate::image::interpreter::{Check, Interpreter, PREFIX};
+use crate::image::layer::Contents;
+use crate::image::progress::{Cancel, Progress};
+use crate::image::tree;
+
+/// What of an installation does not go along: byte code is compiled anew, for the paths in the image.
+const IGNORE: &str = "**/__pycache__\n**/*.pyc\n/bin\n";
+const SHEBANG: &[u8] = b"#!/usr/local/bin/python3\n";
+
+/// Gathers the layer from an installation in `target`.
+pub fn gather(
+    interpreter: &Interpreter,
+    target: &Path,
+    work: &Path,
+    base: &Closure,
+    progress: &dyn Progress,
+    cancel: &Cancel,
+) -> Result<Contents, Fatal> {
+    let mut contents = Contents::default();
+    let place = interpreter.facts.packages_place();
+    contents.directory(place);
+    tree::add_whole(&mut contents, place, target, &rules())?;
+    progress.detail("compiling");
+    let into = work.join("package-byte-code");
+    fs_err::create_dir_all(&into).map_err(|error| disk::failed("compile the dependencies", &error))?;
+    let compiled = interpreter.compile(contents.files(), Check::Never, &into, cancel)?;
+    progress.detail("following shared libraries");
+    let roots: Vec<PathBuf> = contents
+        .files()
+        .filter(|(path, file)| may_be_elf(path) && is_elf(file))
+        .map(|(_, file)| file.to_owned())
+        .collect();
+    let target = fs_err::canonicalize(target).map_err(|error| disk::failed("find the dependencies", &error))?;
+    let closure = Closure::of(&roots, Some(&target), cancel)?.without(base);
+    for (name, by) in &closure.missing {
+        let by = by.strip_prefix(&target).unwrap_or(by);
+        progress.warning(&format!(
+            "{} needs {name}, which this machine does not have; what uses it will fail in the image as it does here.",
+            by.display()
+        ));
+    }
+    closure.add_to(&mut contents, base);
+    for (path, file) in compiled {
+        contents.file(path, file, false);
+    }
+    let commands = commands(&target.join("bin"))?;
+    correct_records(&mut contents, &commands)?;
+    for (name, content) in commands {
+        contents.bytes(Path::new(PREFIX).join("bin").join(name), content, true);
+    }
+    Ok(contents)
+}
+
+fn rules() -> Rules {
+    Rules::parse("packages", IGNORE).expect("the list is a constant that a test reads")
+}
+
+fn may_be_elf(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| {
+        let name = name.as_encoded_bytes();
+        !name.contains(&b'.') || name.windows(3).any(|part| part == b".so")
+    })
+}
+
+/// The packages' commands, for the interpreter in the image.
+fn commands(bin: &Path) -> Result<BTreeMap<String, Vec<u8>>, Fatal> {
+    let failed = |error: std::io::Error| disk::failed("read the packages' commands", &error);
+    let Ok(entries) = fs_err::read_dir(bin) else { return Ok(BTreeMap::new()) };
+    let mut commands = BTreeMap::new();
+    for entry in entries {
+        let entry = entry.map_err(failed)?;
+        if let Some(name) = entry.file_name().to_str()
+            && entry.path().is_file()
+        {
+            commands.insert(name.to_owned(), with_shebang(fs_err::read(entry.path()).map_err(failed)?));
+        }
+    }
+    Ok(commands)
+}
+
+/// Corrects what packages' records say of commands: their place and their content are not what the installer wrote. Its own
+/// lines would also differ from one machine to the next, as its path does.
+fn correct_records(contents: &mut Contents, commands: &BTreeMap<String, Vec<u8>>) -> Result<(), Fatal> {
+    let is_record = |path: &Path| {
+        path.file_name().is_some_and(|name| name == "RECORD")
+            && path.parent().and_then(Path::extension).is_some_and(|extension| extension == "dist-info")
+    };
+    let records: Vec<_> =
+        contents.files().filter(|(path, _)| is_record(path)).map(|(p, f)| (p.to_owned(), f.to_owned())).collect();
+    for (path, file) in records {
+        let record = fs_err::read_to_string(&file).map_err(|error| disk::failed("read a package's record", &error))?;
+        if let Some(corrected) = correct_record(&record, commands) {
+            contents.bytes(path, corrected, false);
+        }
+    }
+    Ok(())
+}
+
+/// The record with other lines for commands; nothing if it has none.
+fn correct_record(record: &str, commands: &BTreeMap<String, Vec<u8>>) -> Option<String> {
+    let mut any = false;
+    let lines = record.lines().map(|line| {
+        let command = line
+            .strip_prefix("../../bin/")
+            .and_then(|rest| rest.split(',').next())
+            .and_then(|name| Some((name, commands.get(name)?)));
+        let Some((name, content)) = command else { return line.to_owned() };
+        any = true;
+        let digest = URL_SAFE_NO_PAD.encode(Sha256::digest(content));
+        format!("../../../bin/{name},sha256={digest},{}", content.len())
+    });
+    let corrected = lines.collect::<Vec<_>>().join("\n") + "\n";
+    any.then_some(corrected)
+}
+
+/// A script whose first line names this machine's Python, for the one in the image.
+fn with_shebang(content: Vec<u8>) -> Vec<u8> {
+    let mut lines = content.splitn(4, |byte| *byte == b'\n');
+    let first = lines.next().unwrap_or_default();
+    let second = lines.next().unwrap_or_default();
+    // A path too long for the kernel is wrapped: sh runs the second line, Python takes it for a string.
+    let rest = if first == b"#!/bin/sh" && second.starts_with(b"'''exec'") {
+        lines.nth(1)
+    } else if first.starts_with(b"#!") && first.windows(6).any(|part| part == b"python") {
+        content.get(first.len() + 1..)
+    } else {
+        None
+    };
+    rest.map(|rest| [SHEBANG, rest].concat()).unwrap_or(content)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{correct_record, may_be_elf, rules, with_shebang};
+
+    #[test]
+    fn the_list_can_be_read() {
+        assert!(rules().excludes("bin/flask"));
+        assert!(!rules().excludes("flask/bin"));
+    }
+
+    #[test]
+    fn commands_are_for_the_python_in_the_image() {
+        for (script, expected) in [
+            ("#!/home/me/venv/bin/python3.11\nimport x\n", "#!/usr/local/bin/python3\nimport x\n"),
+            (
+                "#!/bin/sh\n'''exec' /long/python \"$0\" \"$@\"\n' '''\nimport x\ny\n",
+                "#!/usr/local/bin/python3\nimport x\ny\n",
+            ),
+            ("#!/bin/sh\necho\n", "#!/bin/sh\necho\n"),
+            ("\u{7f}ELF", "\u{7f}ELF"),
+            ("#!/usr/bin/python", "#!/usr/bin/python"),
+        ] {
+            assert_eq!(String::from_utf8(with_shebang(script.into())).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn records_name_commands_as_they_are_in_the_image() {
+        let commands = [("flask".to_owned(), b"x".to_vec())].into();
+        assert_eq!(
+            correct_record("../../bin/flask,sha256=old,3\nflask/__init__.py,sha256=y,1\n", &commands).as_deref(),
+            Some(
+                "../../../bin/flask,sha256=LXEWQrcmsEQBYnyp-6wy9chTD7GQPMTbAiWHF5IaSIE,1\nflask/__init__.py,sha256=y,1\n"
+            )
+        );
+        assert_eq!(correct_record("flask/__init__.py,sha256=y,1\n", &commands), None);
+    }
+
+    #[test]
+    fn libraries_are_told_by_their_names() {
+        for (path, expected) in
+            [("a.so", true), ("lib.so.1.2", true), ("a/tool", true), ("a.py", false), ("b.json", false)]
+        {
+            assert_eq!(may_be_elf(path.as_ref()), expected, "{path}");
+        }
+    }
+}

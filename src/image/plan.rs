@@ -1,0 +1,96 @@
+//! The plan of an image: its layers, and what a container of it runs, as data.
+
+use serde_json::{Value, json};
+
+use crate::image::layer::{self, Layer};
+use crate::image::reference::Reference;
+
+/// Nobody in particular, by number: Kubernetes cannot tell from a name that it is not root's.
+const USER: &str = "65532:65532";
+
+/// What an image is to be.
+#[derive(Debug)]
+pub struct Plan {
+    /// Its name.
+    pub reference: Reference,
+    /// Bottom first.
+    pub layers: Vec<Layer>,
+    /// What a container runs.
+    pub command: Vec<String>,
+    /// The port that the app listens on.
+    pub port: u16,
+    /// When its newest part was changed, RFC 3339.
+    pub created: String,
+}
+
+impl Plan {
+    /// The image config, as the OCI specification has it.
+    pub fn config(&self) -> Vec<u8> {
+        let history: Vec<Value> = self
+            .layers
+            .iter()
+            .map(|layer| json!({ "created": self.created, "created_by": format!("rwsgi dockerize: {}", layer.name) }))
+            .collect();
+        let config = json!({
+            "created": self.created,
+            "architecture": architecture(),
+            "os": "linux",
+            "config": {
+                "User": USER,
+                "ExposedPorts": { format!("{}/tcp", self.port): {} },
+                "Env": [
+                    "PATH=/usr/local/bin",
+                    "LANG=C.UTF-8",
+                    "PYTHONUNBUFFERED=1",
+                    "PYTHONDONTWRITEBYTECODE=1",
+                ],
+                "Cmd": self.command,
+                "WorkingDir": "/app",
+                "StopSignal": "SIGTERM",
+            },
+            "rootfs": {
+                "type": "layers",
+                "diff_ids": self.layers.iter().map(|layer| format!("sha256:{}", layer.digest)).collect::<Vec<_>>(),
+            },
+            "history": history,
+        });
+        config.to_string().into_bytes()
+    }
+
+    /// The image manifest for a `config`.
+    pub fn manifest(&self, config: &[u8]) -> Vec<u8> {
+        let layers: Vec<Value> = self
+            .layers
+            .iter()
+            .map(|layer| {
+                json!({
+                    "mediaType": "application/vnd.oci.image.layer.v1.tar",
+                    "digest": format!("sha256:{}", layer.digest),
+                    "size": layer.size,
+                })
+            })
+            .collect();
+        let manifest = json!({
+            "schemaVersion": 2,
+            "mediaType": "application/vnd.oci.image.manifest.v1+json",
+            "config": {
+                "mediaType": "application/vnd.oci.image.config.v1+json",
+                "digest": format!("sha256:{}", layer::digest(config)),
+                "size": config.len(),
+            },
+            "layers": layers,
+        });
+        manifest.to_string().into_bytes()
+    }
+}
+
+/// This machine's architecture, by Go's names.
+fn architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        "x86" => "386",
+        "powerpc64" => "ppc64le",
+        other => other,
+    }
+}

@@ -1,0 +1,151 @@
+//! The app that the `web` line of a Procfile serves, if it is one of the servers whose command lines are known.
+
+use std::path::PathBuf;
+
+/// What a command line serves.
+#[derive(Debug, Eq, PartialEq)]
+pub struct Served {
+    /// The app.
+    pub spec: String,
+    /// The folder that it changes to.
+    pub folder: Option<PathBuf>,
+}
+
+const SERVERS: [&str; 6] = ["gunicorn", "rwsgi", "granian", "uwsgi", "waitress-serve", "bjoern"];
+/// Options of theirs that take no value, so that the word behind is not theirs.
+const FLAGS: [&str; 15] = [
+    "--reload",
+    "--preload",
+    "--preload-app",
+    "--daemon",
+    "-D",
+    "--spew",
+    "--check-config",
+    "--print-config",
+    "--no-sendfile",
+    "--reuse-port",
+    "-R",
+    "--enable-stdio-inheritance",
+    "--capture-output",
+    "--access-log",
+    "--factory",
+];
+
+/// Reads the `web` line of a Procfile.
+pub fn web(procfile: &str) -> Option<Served> {
+    let line = procfile.lines().find_map(|line| line.trim_start().strip_prefix("web:"))?;
+    served(&words(line))
+}
+
+fn served(words: &[String]) -> Option<Served> {
+    let start = words.iter().position(|word| {
+        let name = word.rsplit('/').next().unwrap_or(word);
+        SERVERS.contains(&name)
+    })?;
+    let mut served = Served { spec: String::new(), folder: None };
+    let (mut factory, mut callable) = (false, None);
+    let mut arguments = words[start + 1..].iter().peekable();
+    while let Some(word) = arguments.next() {
+        if word == "&&" || word == ";" || word == "|" {
+            break;
+        }
+        let Some(option) = word.strip_prefix('-').map(|rest| rest.trim_start_matches('-')) else {
+            if served.spec.is_empty() && looks_like_spec(word) {
+                served.spec.clone_from(word);
+            }
+            continue;
+        };
+        let (name, value) = match option.split_once('=') {
+            Some((name, value)) => (name, Some(value.to_owned())),
+            None if FLAGS.contains(&word.as_str()) => (option, None),
+            None => (option, arguments.next_if(|next| !next.starts_with('-')).cloned()),
+        };
+        match (name, value) {
+            ("chdir", Some(folder)) => {
+                served.folder = Some(PathBuf::from(folder)).filter(|folder| folder.is_relative());
+            }
+            ("w" | "module", Some(module)) if looks_like_spec(&module) => served.spec = module,
+            ("wsgi-file", Some(file)) => served.spec = file.trim_end_matches(".py").replace('/', "."),
+            ("callable", Some(name)) => callable = Some(name),
+            ("factory", _) => factory = true,
+            _ => {}
+        }
+    }
+    if let Some(callable) = callable.filter(|_| !served.spec.contains(':')) {
+        served.spec = format!("{}:{callable}", served.spec);
+    }
+    if factory && !served.spec.ends_with(')') {
+        served.spec.push_str("()");
+    }
+    (!served.spec.is_empty()).then_some(served)
+}
+
+/// `module`, `module:name`, `module:factory(...)`.
+fn looks_like_spec(word: &str) -> bool {
+    let name = |text: &str| {
+        !text.is_empty()
+            && !text.starts_with(|c: char| c.is_ascii_digit())
+            && text.split('.').all(|part| !part.is_empty() && part.chars().all(|c| c.is_alphanumeric() || c == '_'))
+    };
+    let (module, attribute) =
+        word.split_once(':').map_or((word, None), |(module, attribute)| (module, Some(attribute)));
+    name(module) && attribute.is_none_or(|attribute| name(attribute.split('(').next().unwrap_or_default()))
+}
+
+/// The words of a command line, as a shell splits it.
+fn words(line: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let mut quote = None;
+    for character in line.chars() {
+        match quote {
+            Some(end) if character == end => quote = None,
+            None if character == '\'' || character == '"' => {
+                quote = Some(character);
+                word.get_or_insert_default();
+            }
+            None if character.is_whitespace() => words.extend(word.take()),
+            _ => word.get_or_insert_default().push(character),
+        }
+    }
+    words.extend(word);
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Served, web};
+
+    #[test]
+    fn the_app_is_found_behind_a_servers_options() {
+        for (line, spec) in [
+            ("web: gunicorn app:app", "app:app"),
+            (
+                "release: x\nweb: gunicorn -w 4 -b 0.0.0.0:$PORT --preload pkg.wsgi:application --log-file -",
+                "pkg.wsgi:application",
+            ),
+            ("web: python -m gunicorn --bind=:8000 'pkg:create_app(\"x\")'", "pkg:create_app(\"x\")"),
+            ("web: FOO=1 exec venv/bin/gunicorn app", "app"),
+            ("web: gunicorn -k gevent -c conf.py hello:app", "hello:app"),
+            ("web: uwsgi --http :5000 --module pkg.main:app", "pkg.main:app"),
+            ("web: uwsgi --wsgi-file src/app.py --callable server", "src.app:server"),
+            ("web: granian --interface wsgi --factory pkg:make", "pkg:make()"),
+            ("web: waitress-serve --port=80 app:app", "app:app"),
+        ] {
+            assert_eq!(web(line).map(|served| served.spec).as_deref(), Some(spec), "{line}");
+        }
+    }
+
+    #[test]
+    fn another_folder_is_kept() {
+        let served = web("web: gunicorn --chdir src app:app");
+        assert_eq!(served, Some(Served { spec: "app:app".to_owned(), folder: Some("src".into()) }));
+    }
+
+    #[test]
+    fn other_commands_say_nothing() {
+        for line in ["", "worker: gunicorn app:app", "web: python app.py", "web: npm start", "web: gunicorn"] {
+            assert_eq!(web(line), None, "{line}");
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! The Docker Engine, through its API: is it there, and load an image.
+
+use std::{
+    io::Read as _,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use bollard::{Docker, body_try_stream, errors::Error, query_parameters::ImportImageOptionsBuilder};
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt as _, stream};
+
+use crate::exit::Fatal;
+use crate::image::archive::{Archive, Piece};
+use crate::image::progress::{Cancel, Progress};
+
+/// An engine answers a load when it is done, and may have a slow disk.
+const LOAD_TIMEOUT: Duration = Duration::from_secs(3600);
+const GREETING_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often progress is told and cancellation looked for.
+const TICK: Duration = Duration::from_millis(100);
+const CHUNK: usize = 1 << 18;
+
+/// An engine that has answered.
+pub struct Engine {
+    docker: Docker,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Engine {
+    /// Connects as the `docker` command does, and sees that an engine answers.
+    pub fn connect() -> Result<Self, Fatal> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| Fatal::new(format!("Cannot talk to the Docker Engine: {error}.")))?;
+        let docker = runtime.block_on(async {
+            let docker = Docker::connect_with_defaults().map_err(|error| unreachable(&reason(&error)))?;
+            match tokio::time::timeout(GREETING_TIMEOUT, docker.ping()).await {
+                Ok(Ok(_)) => Ok(docker),
+                Ok(Err(error)) => Err(unreachable(&reason(&error))),
+                Err(_) => Err(unreachable("it did not answer within 10 seconds")),
+            }
+        })?;
+        Ok(Self { docker: docker.with_timeout(LOAD_TIMEOUT), runtime })
+    }
+
+    /// Loads an image and returns its id.
+    pub fn load(
+        &self,
+        archive: Archive,
+        name: &str,
+        progress: &dyn Progress,
+        cancel: &Cancel,
+    ) -> Result<String, Fatal> {
+        let (config, manifest, size) = (archive.config.clone(), archive.manifest.clone(), archive.size);
+        self.runtime.block_on(async {
+            let sent = Arc::new(AtomicU64::new(0));
+            let body = body_try_stream(read(archive, Arc::clone(&sent)));
+            let options = ImportImageOptionsBuilder::default().quiet(true).build();
+            let mut answers = std::pin::pin!(self.docker.import_image(options, body, None));
+            loop {
+                match tokio::time::timeout(TICK, answers.next()).await {
+                    Err(_) => progress.bytes(sent.load(Ordering::Relaxed), size),
+                    Ok(Some(Ok(_))) => {}
+                    Ok(Some(Err(error))) => return Err(refused(&reason(&error))),
+                    Ok(None) => break,
+                }
+                // An engine that has everything will keep it, whether or not anyone waits for its answer.
+                if sent.load(Ordering::Relaxed) < size {
+                    cancel.check()?;
+                }
+            }
+            let loaded = self.docker.inspect_image(name).await.map_err(|error| refused(&reason(&error)))?;
+            let id = loaded.id.unwrap_or_default();
+            if [config, manifest].iter().all(|digest| id.strip_prefix("sha256:") != Some(digest)) {
+                return Err(refused(&format!("it says that {name} is {id}, which is another image")));
+            }
+            Ok(id)
+        })
+    }
+}
+
+/// The archive as chunks, counted as they go.
+fn read(archive: Archive, sent: Arc<AtomicU64>) -> impl Stream<Item = std::io::Result<Bytes>> + Send + 'static {
+    let state = (archive.pieces.into_iter(), None::<fs_err::File>);
+    stream::try_unfold(state, move |(mut pieces, mut open)| {
+        let sent = Arc::clone(&sent);
+        async move {
+            loop {
+                if let Some(file) = &mut open {
+                    let mut chunk = vec![0; CHUNK];
+                    let count = file.read(&mut chunk)?;
+                    if count > 0 {
+                        chunk.truncate(count);
+                        sent.fetch_add(count as u64, Ordering::Relaxed);
+                        return Ok(Some((Bytes::from(chunk), (pieces, open))));
+                    }
+                }
+                match pieces.next() {
+                    None => return Ok(None),
+                    Some(Piece::Bytes(bytes)) => {
+                        sent.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+                        return Ok(Some((Bytes::from(bytes), (pieces, None))));
+                    }
+                    Some(Piece::File(path)) => open = Some(fs_err::File::open(path)?),
+                }
+            }
+        }
+    })
+}
+
+/// An error's own words, and those of what caused it.
+fn reason(error: &Error) -> String {
+    let mut text = match error {
+        Error::DockerStreamError { error } => error.clone(),
+        Error::DockerResponseServerError { message, .. } => message.clone(),
+        other => other.to_string(),
+    };
+    let mut cause = std::error::Error::source(error);
+    while let Some(inner) = cause {
+        let inner_text = inner.to_string();
+        if !text.contains(&inner_text) {
+            text = format!("{text}: {inner_text}");
+        }
+        cause = inner.source();
+    }
+    text
+}
+
+fn unreachable(reason: &str) -> Fatal {
+    let place = std::env::var("DOCKER_HOST").unwrap_or_else(|_| "its usual socket".to_owned());
+    Fatal::new(format!(
+        "No Docker Engine answers at {place}: {}. Start Docker, or name an engine in DOCKER_HOST.",
+        reason.trim_end_matches('.')
+    ))
+}
+
+fn refused(reason: &str) -> Fatal {
+    if reason.contains("no space left on device") {
+        return Fatal::new(
+            "The Docker Engine could not load the image: its disk is full. Free some space there (docker system prune), \
+             and try again.",
+        );
+    }
+    Fatal::new(format!(
+        "The Docker Engine could not load the image: {}. Nothing was kept of it; see to the engine and try again.",
+        reason.trim_end_matches('.')
+    ))
+}

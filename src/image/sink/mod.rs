@@ -1,0 +1,3 @@
+//! Where an image can go.
+
+pub mod engine;

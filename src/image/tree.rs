@@ -1,0 +1,134 @@
+//! Walks a folder on disk and says what of it goes into a layer.
+
+use std::{
+    fs::Metadata,
+    io,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
+
+use walkdir::{DirEntry, WalkDir};
+
+use crate::exit::Fatal;
+use crate::image::disk;
+use crate::image::ignore::Rules;
+use crate::image::layer::Contents;
+use crate::image::progress::Progress;
+
+/// The names that never belong into an image, in whichever folder.
+const NEVER: [&str; 4] = [".git", ".hg", ".svn", "__pycache__"];
+
+/// What a walk found beside the contents.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// The time at which the newest file was changed.
+    pub newest: Option<SystemTime>,
+    /// Regular files.
+    pub files: usize,
+}
+
+/// Adds an app's folder below `place`, but what `rules` name, version control, byte code, virtual environments, and `except`.
+pub fn add_app(
+    contents: &mut Contents,
+    place: &Path,
+    folder: &Path,
+    rules: &Rules,
+    except: &Path,
+    progress: &dyn Progress,
+) -> Result<Found, Fatal> {
+    let mut found = Found::default();
+    contents.directory(place);
+    let enter = |entry: &DirEntry| entry.depth() == 0 || enters(entry, folder, rules, except);
+    for entry in WalkDir::new(folder).sort_by_file_name().into_iter().filter_entry(enter) {
+        let entry = entry.map_err(|error| failed(folder, error))?;
+        let relative = entry.path().strip_prefix(folder).unwrap_or(entry.path());
+        // An excluded directory is only entered for what may be kept below it.
+        if entry.depth() == 0 || rules.excludes(&relative.to_string_lossy()) {
+            continue;
+        }
+        let metadata = entry.metadata().map_err(|error| failed(folder, error))?;
+        if !add(contents, &place.join(relative), entry.path(), &metadata)? {
+            progress.warning(&format!("{} is a socket, a pipe or a device and stays out.", relative.display()));
+            continue;
+        }
+        if metadata.is_file() {
+            found.files += 1;
+            found.newest = found.newest.max(metadata.modified().ok());
+            if entry.file_name().to_str().is_some_and(|name| name == ".env" || name.starts_with(".env.")) {
+                progress.warning(&format!(
+                    "{} goes into the image, where everyone who has it can read it. If it holds secrets, name it in \
+                     .dockerignore.",
+                    relative.display()
+                ));
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn enters(entry: &DirEntry, folder: &Path, rules: &Rules, except: &Path) -> bool {
+    let name = entry.file_name();
+    if NEVER.iter().any(|never| name == *never) || entry.path() == except {
+        return false;
+    }
+    if !entry.file_type().is_dir() {
+        return entry.path().extension().is_none_or(|extension| extension != "pyc");
+    }
+    if entry.path().join("pyvenv.cfg").exists() {
+        return false;
+    }
+    let relative = entry.path().strip_prefix(folder).unwrap_or(entry.path());
+    rules.may_keep_below() || !rules.excludes(&relative.to_string_lossy())
+}
+
+/// Adds the whole of a folder below `place`, but what `rules` name. Links that lead out of the folder are followed: what they
+/// lead to is not in the image.
+pub fn add_whole(contents: &mut Contents, place: &Path, folder: &Path, rules: &Rules) -> Result<(), Fatal> {
+    let enter = |entry: &DirEntry| {
+        let relative = entry.path().strip_prefix(folder).unwrap_or(entry.path());
+        entry.depth() == 0 || !rules.excludes(&relative.to_string_lossy())
+    };
+    for entry in WalkDir::new(folder).sort_by_file_name().into_iter().filter_entry(enter) {
+        let entry = entry.map_err(|error| failed(folder, error))?;
+        let relative = entry.path().strip_prefix(folder).unwrap_or(entry.path());
+        let mut metadata = entry.metadata().map_err(|error| failed(folder, error))?;
+        if metadata.is_symlink() && leads_out(entry.path(), folder) {
+            match fs_err::metadata(entry.path()) {
+                Ok(behind) if behind.is_file() => metadata = behind,
+                _ => continue,
+            }
+        }
+        if entry.depth() > 0 {
+            add(contents, &place.join(relative), entry.path(), &metadata)?;
+        }
+    }
+    Ok(())
+}
+
+fn leads_out(link: &Path, folder: &Path) -> bool {
+    !fs_err::read_link(link).is_ok_and(|target| target.is_relative())
+        || !fs_err::canonicalize(link).is_ok_and(|path| path.starts_with(folder))
+}
+
+/// Adds one file, link or directory; false for what an image cannot hold.
+fn add(contents: &mut Contents, place: &Path, path: &Path, metadata: &Metadata) -> Result<bool, Fatal> {
+    if metadata.is_dir() {
+        contents.directory(place);
+    } else if metadata.is_symlink() {
+        let target =
+            fs_err::read_link(path).map_err(|error| disk::failed(&format!("read {}", path.display()), &error))?;
+        contents.symlink(place, target);
+    } else if metadata.is_file() {
+        contents.file(place, path, metadata.permissions().mode() & 0o111 != 0);
+    } else {
+        return Ok(false);
+    }
+    Ok(true)
+}
+
+fn failed(folder: &Path, error: walkdir::Error) -> Fatal {
+    let path = error.path().map_or_else(|| folder.to_owned(), PathBuf::from);
+    let doing = format!("read {}", path.display());
+    disk::failed(&doing, &error.into_io_error().unwrap_or_else(|| io::Error::other("its links go round in a circle")))
+}

@@ -1,0 +1,11 @@
+//! `rwsgi dockerize` against the real Docker Engine: what it makes, what works in it, and how it fails.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod engine;
+mod failures;
+mod finding;
+mod folder;
+mod ignoring;
+mod image;
+mod inside;

@@ -1,0 +1,230 @@
+//! How making an image fails: one sentence, a code that is not zero, and nothing left behind.
+
+use std::{
+    io::{BufRead as _, BufReader},
+    path::Path,
+    process::{Command, Output, Stdio},
+};
+
+use super::{
+    engine::{RWSGI, dockerize, image_exists, unique},
+    folder,
+};
+
+/// What a failed run left.
+struct Failure {
+    code: Option<i32>,
+    message: String,
+}
+
+/// Runs it with a folder for temporary files of its own, which must be empty afterwards, as the engine must be of the image.
+fn fails(folder: &Path, arguments: &[&str], prepare: impl FnOnce(&mut Command)) -> Failure {
+    let (name, temporary) = (unique("image"), tempfile::tempdir().unwrap());
+    let mut command = dockerize(folder, &name, arguments);
+    command.env("TMPDIR", temporary.path());
+    prepare(&mut command);
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    let stderr = String::from_utf8(stderr).unwrap();
+    assert!(!status.success(), "{stderr}");
+    assert_eq!(String::from_utf8(stdout).unwrap(), "");
+    assert_eq!(std::fs::read_dir(temporary.path()).unwrap().count(), 0, "temporary files are left");
+    assert!(!image_exists(&name), "an image is left");
+    let message =
+        stderr.split_once("Error: ").map_or_else(|| panic!("{stderr}"), |(_, message)| message.trim().to_owned());
+    Failure { code: status.code(), message }
+}
+
+fn hello(requirements: &str) -> tempfile::TempDir {
+    folder::with(&[("app.py", folder::HELLO), ("requirements.txt", requirements)])
+}
+
+#[test]
+fn a_name_that_is_none_is_refused_before_anything_else() {
+    let folder = folder::with(&[]);
+    for name in ["My-App", "a b", "app:", "app@sha256:00", "-x/app"] {
+        let output =
+            Command::new(RWSGI).arg("dockerize").arg(folder.path()).arg(format!("--tag={name}")).output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{name}: {stderr}");
+        assert!(stderr.starts_with(&format!("Error: {name:?} is not a name for an image: ")), "{stderr}");
+        assert_eq!(stderr.lines().count(), 1, "{stderr}");
+    }
+}
+
+#[test]
+fn no_engine() {
+    let folder = hello("flask\n");
+    let failure = fails(folder.path(), &[], |command| {
+        command.env("DOCKER_HOST", "unix:///nonexistent");
+    });
+    assert_eq!(failure.code, Some(1));
+    assert!(failure.message.starts_with("No Docker Engine answers at unix:///nonexistent: "), "{}", failure.message);
+    assert!(failure.message.ends_with("Start Docker, or name an engine in DOCKER_HOST."), "{}", failure.message);
+    assert_eq!(failure.message.lines().count(), 1);
+}
+
+#[test]
+fn an_engine_whose_address_is_none() {
+    let folder = hello("flask\n");
+    let failure = fails(folder.path(), &[], |command| {
+        command.env("DOCKER_HOST", "nonsense");
+    });
+    assert!(failure.message.starts_with("No Docker Engine answers at nonsense: "), "{}", failure.message);
+}
+
+#[test]
+fn no_folder() {
+    let failure = fails(Path::new("/nonexistent/folder"), &[], |_| {});
+    assert_eq!(failure.message, "There is no folder /nonexistent/folder. Name the app's.");
+}
+
+#[test]
+fn a_requirement_that_does_not_exist() {
+    let folder = hello("flask\nrwsgi-no-such-package-anywhere\n");
+    let failure = fails(folder.path(), &[], |_| {});
+    assert_eq!(failure.code, Some(1));
+    let start = "requirements.txt asks for rwsgi-no-such-package-anywhere, but the package index has nothing of that name for Python ";
+    assert!(failure.message.starts_with(start), "{}", failure.message);
+    assert!(failure.message.ends_with(". Correct requirements.txt."), "{}", failure.message);
+}
+
+#[test]
+fn a_version_that_does_not_exist() {
+    let folder = hello("flask==99.99\n");
+    let failure = fails(folder.path(), &[], |_| {});
+    assert!(failure.message.starts_with("requirements.txt asks for flask==99.99, but "), "{}", failure.message);
+    assert_eq!(failure.message.lines().count(), 1);
+}
+
+#[test]
+fn a_requirement_that_cannot_be_read() {
+    let folder = hello("flask\nnot a requirement\n");
+    let failure = fails(folder.path(), &[], |_| {});
+    assert!(failure.message.contains("requirements.txt"), "{}", failure.message);
+    assert_eq!(failure.message.lines().count(), 1, "{}", failure.message);
+}
+
+#[test]
+fn an_editable_requirement() {
+    let setup = "[project]\nname = \"shop\"\nversion = \"1\"\n";
+    let folder =
+        folder::with(&[("app.py", folder::HELLO), ("requirements.txt", "-e ./shop\n"), ("shop/pyproject.toml", setup)]);
+    let failure = fails(folder.path(), &[], |_| {});
+    assert!(failure.message.starts_with("requirements.txt asks for a package in editable mode"), "{}", failure.message);
+}
+
+#[test]
+fn an_index_that_cannot_be_reached() {
+    let folder = hello("rwsgi-no-such-package-anywhere\n");
+    let failure = fails(folder.path(), &[], |command| {
+        command.env("PIP_INDEX_URL", "http://127.0.0.1:9/simple").env("PIP_RETRIES", "1").env_remove("PIP_FIND_LINKS");
+    });
+    assert!(failure.message.starts_with("The package index cannot be reached."), "{}", failure.message);
+}
+
+#[test]
+fn an_ignore_file_that_docker_would_not_read() {
+    let folder = folder::with(&[("app.py", folder::HELLO), (".dockerignore", "*.md\n[a\n")]);
+    let failure = fails(folder.path(), &[], |_| {});
+    assert!(failure.message.contains("line 2 of .dockerignore, \"[a\","), "{}", failure.message);
+}
+
+#[test]
+fn a_full_disk_at_any_step() {
+    let folder = hello("flask\nnumpy\n");
+    for size in ["64k", "4m", "30m", "70m", "100m", "150m"] {
+        let disk = Disk::of(size);
+        let name = unique("image");
+        let output = dockerize(folder.path(), &name, &[]).env("TMPDIR", disk.folder.path()).output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{size}: {stderr}");
+        let message = stderr.lines().last().unwrap();
+        assert!(message.starts_with("Error: Cannot "), "{size}: {stderr}");
+        assert!(
+            message.contains(&format!("the disk under {} is full.", disk.folder.path().display())),
+            "{size}: {stderr}"
+        );
+        assert_eq!(std::fs::read_dir(disk.folder.path()).unwrap().count(), 0, "{size}: temporary files are left");
+        assert!(!image_exists(&name), "{size}: an image is left");
+    }
+}
+
+/// A small disk of its own.
+struct Disk {
+    folder: tempfile::TempDir,
+}
+
+impl Disk {
+    fn of(size: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let options = format!("size={size}");
+        let mut mount = Command::new("mount");
+        let status = mount.args(["-t", "tmpfs", "-o", &options, "rwsgi-test"]).arg(folder.path()).status().unwrap();
+        assert!(status.success(), "a small disk can be mounted");
+        Self { folder }
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(self.folder.path()).status();
+    }
+}
+
+#[test]
+fn an_interrupt_leaves_nothing_behind() {
+    let folder = hello("flask\n");
+    for step in ["Gathering Python", "Installing the dependencies", "Adding the app", "Loading the image"] {
+        let (name, temporary) = (unique("image"), tempfile::tempdir().unwrap());
+        let mut child = dockerize(folder.path(), &name, &[])
+            .env("TMPDIR", temporary.path())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+        assert!(lines.any(|line| line.starts_with(step)), "{step} begins");
+        Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+        let last = lines.last();
+        let status = child.wait().unwrap();
+        // An engine that has everything when the signal comes keeps it, and then all is well.
+        if status.success() && ["Adding the app", "Loading the image"].contains(&step) {
+            assert!(image_exists(&name), "{step}");
+            continue;
+        }
+        assert_eq!(status.code(), Some(130), "{step}: {last:?}");
+        assert_eq!(last.as_deref(), Some("Error: Interrupted; nothing was left behind."), "{step}");
+        assert_eq!(std::fs::read_dir(temporary.path()).unwrap().count(), 0, "{step}: temporary files are left");
+        assert!(!image_exists(&name), "{step}");
+        assert_no_process_is_left(temporary.path());
+    }
+}
+
+/// No process is left that was started for a run with this folder for temporary files.
+fn assert_no_process_is_left(folder: &Path) {
+    let variable = format!("TMPDIR={}", folder.display());
+    for process in std::fs::read_dir("/proc").unwrap().filter_map(Result::ok) {
+        let environment = std::fs::read(process.path().join("environ")).unwrap_or_default();
+        let found = environment.split(|byte| *byte == 0).any(|text| text.starts_with(variable.as_bytes()));
+        assert!(!found, "{} still runs", process.path().display());
+    }
+}
+
+#[test]
+fn an_app_in_doubt_is_asked_for() {
+    let folder = folder::with(&[("app.py", folder::HELLO), ("main.py", folder::HELLO)]);
+    let failure = fails(folder.path(), &[], |_| {});
+    assert_eq!(failure.code, Some(1));
+    assert!(
+        failure.message.contains("--app 'app:app'") && failure.message.contains("--app 'main:app'"),
+        "{}",
+        failure.message
+    );
+}
+
+#[test]
+fn an_app_that_is_not_there_is_asked_for() {
+    let folder = folder::with(&[("setup.py", ""), ("tool.py", "def main(): ...\n")]);
+    let failure = fails(folder.path(), &[], |_| {});
+    assert!(failure.message.contains("looked into tool.py. Name it with --app MODULE:NAME"), "{}", failure.message);
+}

@@ -1,0 +1,217 @@
+//! The image itself: what it says, how large it is, how it runs and ends, and that it is the same every time.
+
+use std::{
+    ffi::OsStr,
+    os::unix::{ffi::OsStrExt as _, fs::PermissionsExt as _, net::UnixListener},
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+
+use super::{
+    engine::{Image, docker},
+    folder,
+};
+
+#[test]
+fn an_app_answers_in_a_hardened_container_and_ends_at_once() {
+    let container = folder::hello().serve();
+    assert_eq!(container.get("/"), "Hello");
+    let begun = Instant::now();
+    docker(&["stop", &container.name]);
+    let time = begun.elapsed();
+    assert!(time < Duration::from_secs(1), "{time:?}");
+    assert_eq!(docker(&["inspect", "-f", "{{.State.ExitCode}}", &container.name]), "0", "{}", container.log());
+}
+
+#[test]
+fn httpbin_answers_from_an_image() {
+    let container = folder::packages().serve();
+    let answer: Value = serde_json::from_str(&container.get("/get?a=1")).unwrap();
+    assert_eq!(answer["args"], json!({ "a": "1" }));
+}
+
+#[test]
+fn the_config_says_what_a_container_runs() {
+    let image = folder::hello().inspect();
+    let config = &image["Config"];
+    assert_eq!(config["Cmd"], json!(["rwsgi", "app:app", "--bind", "0.0.0.0:5000"]));
+    assert_eq!(config["ExposedPorts"], json!({ "5000/tcp": {} }));
+    assert_eq!(config["User"], "65532:65532");
+    assert_eq!(config["WorkingDir"], "/app");
+    assert_eq!(config["StopSignal"], "SIGTERM");
+    assert!(config["Env"].as_array().unwrap().contains(&json!("PYTHONUNBUFFERED=1")));
+    assert!(config["Env"].as_array().unwrap().iter().any(|variable| variable.as_str().unwrap().starts_with("PATH=")));
+    assert_eq!(image["Os"], "linux");
+    assert!(!image["Created"].as_str().unwrap().starts_with("0001"));
+    assert_eq!(image["Id"], folder::hello().result["id"]);
+}
+
+#[test]
+fn another_app_and_port_are_in_the_config() {
+    let files = [("web/site.py", "def pages(environ, start_response): ...\n"), ("web/__init__.py", "")];
+    let folder = folder::with(&files);
+    let image = Image::of(folder.path(), &["--app", "web.site:pages", "--port", "8080"]);
+    let config = &image.inspect()["Config"];
+    assert_eq!(config["Cmd"], json!(["rwsgi", "web.site:pages", "--bind", "0.0.0.0:8080"]));
+    assert_eq!(config["ExposedPorts"], json!({ "8080/tcp": {} }));
+    assert!(image.result["run"].as_str().unwrap().contains("-p 8080:8080"), "{}", image.result);
+    assert_eq!(image.digests().len(), 2, "no dependencies, no layer for them");
+    assert!(image.stderr.contains("none are installed"), "{}", image.stderr);
+}
+
+#[test]
+fn the_hello_flask_image_is_small() {
+    let size = folder::hello().inspect()["Size"].as_u64().unwrap();
+    assert!(size < 60_000_000, "{size}");
+}
+
+#[test]
+fn a_container_is_not_root_and_owns_nothing() {
+    let code = "import os\n\
+        print(os.getuid(), os.getgid(), os.getcwd())\n\
+        found = []\n\
+        for folder, folders, files in os.walk('/', followlinks=False):\n\
+        \x20   folders[:] = [name for name in folders if os.path.join(folder, name) not in ('/proc', '/sys', '/dev', '/tmp')]\n\
+        \x20   for name in folders + files:\n\
+        \x20       path = os.path.join(folder, name)\n\
+        \x20       mode = os.lstat(path).st_mode\n\
+        \x20       if os.path.islink(path): continue\n\
+        \x20       if mode & 0o6000 or os.access(path, os.W_OK) or not os.access(path, os.R_OK): found.append(path)\n\
+        print(found)";
+    assert_eq!(folder::hello().python(code), "65532 65532 /app\n[]");
+}
+
+#[test]
+fn one_executable_is_the_server_and_the_interpreter() {
+    let code = "import os, sys\n\
+        print(os.path.realpath(sys.executable), sys.prefix, os.path.realpath('/usr/local/bin/python3'))";
+    assert_eq!(folder::hello().python(code), "/usr/local/bin/rwsgi /usr/local /usr/local/bin/rwsgi");
+}
+
+#[test]
+fn commands_of_packages_run_in_the_image() {
+    let image = folder::hello();
+    let version = docker(&["run", "--rm", &image.name, "flask", "--version"]);
+    assert!(version.contains("Flask 3"), "{version}");
+}
+
+#[test]
+fn what_is_installed_is_on_record() {
+    let code = "import importlib.metadata as m\n\
+        wrong = []\n\
+        for d in m.distributions():\n\
+        \x20   for f in d.files or []:\n\
+        \x20       p = f.locate()\n\
+        \x20       if not p.exists() or (f.size is not None and f.size != p.stat().st_size): wrong.append(str(f))\n\
+        print(len(list(m.distributions())) > 5, wrong)";
+    assert_eq!(folder::hello().python(code), "True []");
+}
+
+#[test]
+fn an_app_that_is_not_in_the_image_is_warned_of() {
+    let folder = folder::with(&[("app.py", "import flask\napp = print\n"), (".dockerignore", "app.py\n")]);
+    let image = Image::of(folder.path(), &[]);
+    assert!(
+        image.stderr.contains("Warning: The module of app:app is neither among the app's files"),
+        "{}",
+        image.stderr
+    );
+    assert!(image.stderr.contains("Warning: The app imports flask, which is not installed"), "{}", image.stderr);
+}
+
+#[test]
+fn byte_code_is_there_for_everything_that_is_imported() {
+    let code = "import sys, flask, app\n\
+        import importlib.util, os\n\
+        files = [m.__file__ for m in list(sys.modules.values()) if (getattr(m, '__file__', None) or '').endswith('.py')]\n\
+        print(len(files) > 100, [f for f in files if not os.path.exists(importlib.util.cache_from_source(f))])\n\
+        print(flask.Flask.__init__.__code__.co_filename.startswith('/usr/local/lib/'), app.index.__code__.co_filename)";
+    assert_eq!(folder::hello().python(code), "True []\nTrue /app/app.py");
+}
+
+#[test]
+fn the_same_inputs_give_the_same_layers() {
+    let files = [("app.py", folder::HELLO), ("static/style.css", "a {}\n"), ("requirements.txt", "flask\n")];
+    let (one, other) = (folder::with(&files), folder::with(&files));
+    std::fs::set_permissions(other.path().join("app.py"), std::fs::Permissions::from_mode(0o600)).unwrap();
+    let old = std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+    std::fs::File::options().write(true).open(other.path().join("app.py")).unwrap().set_modified(old).unwrap();
+    let (one, other) = (Image::of(one.path(), &[]), Image::of(other.path(), &[]));
+    assert_eq!(one.digests(), other.digests());
+    assert_eq!(one.digests().len(), 3);
+    assert_eq!(one.digests()[..2], folder::hello().digests()[..2], "another app shares what is below it");
+    assert_ne!(one.digests()[2], folder::hello().digests()[2]);
+}
+
+#[test]
+fn an_apps_folder_arrives_as_it_is() {
+    let folder = folder::with(&[
+        ("app.py", "app = lambda environ, start_response: []\n"),
+        (".dockerignore", "*.log\nsecret\n!secret/keep.txt\n"),
+        ("debug.log", ""),
+        ("secret/key.pem", ""),
+        ("secret/keep.txt", "kept"),
+        (".git/config", ""),
+        ("venv/pyvenv.cfg", ""),
+        ("venv/lib/x.py", ""),
+        ("pkg/__pycache__/stale.cpython-39.pyc", ""),
+        ("pkg/old.pyc", ""),
+    ]);
+    let root = folder.path();
+    std::fs::create_dir(root.join("empty")).unwrap();
+    std::os::unix::fs::symlink("/etc/hostname", root.join("absolute")).unwrap();
+    std::os::unix::fs::symlink("secret/keep.txt", root.join("relative")).unwrap();
+    std::fs::write(root.join(OsStr::from_bytes(b"odd\xff name")), "odd").unwrap();
+    let long = format!("{}/{}", "d".repeat(150), "f".repeat(200));
+    folder::write(root, &long, "long");
+    std::fs::write(root.join("tool"), "#!/usr/local/bin/python3\n").unwrap();
+    std::fs::set_permissions(root.join("tool"), std::fs::Permissions::from_mode(0o700)).unwrap();
+    let socket = UnixListener::bind(root.join("socket")).unwrap();
+    let image = Image::of(root, &[]);
+    drop(socket);
+    assert!(image.stderr.contains("socket is a socket, a pipe or a device and stays out"), "{}", image.stderr);
+    let code = "import json, os\n\
+        found = {}\n\
+        for folder, folders, files in os.walk(b'/app'):\n\
+        \x20   for name in folders + files:\n\
+        \x20       path = os.path.join(folder, name)\n\
+        \x20       what = os.readlink(path) if os.path.islink(path) else oct(os.stat(path).st_mode)[-4:].encode()\n\
+        \x20       found[path[5:].decode('latin-1')] = what.decode()\n\
+        print(json.dumps(found))";
+    let found: Value = serde_json::from_str(&image.python(code)).unwrap();
+    let (parent, _) = long.split_once('/').unwrap();
+    let mut expected = json!({
+        "app.py": "0644", "__pycache__": "0755", ".dockerignore": "0644", "secret": "0755", "secret/keep.txt": "0644",
+        "pkg": "0755", "empty": "0755", "absolute": "/etc/hostname", "relative": "secret/keep.txt", "odd\u{ff} name": "0644",
+        "tool": "0755",
+    });
+    let pyc = found.as_object().unwrap().keys().find(|path| path.starts_with("__pycache__/app.")).unwrap();
+    for (path, mode) in [(parent, "0755"), (&long, "0644"), (pyc, "0644")] {
+        expected[path] = json!(mode);
+    }
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn dependencies_come_from_a_project_too() {
+    let project = "[project]\nname = \"shop\"\nversion = \"1\"\ndependencies = [\"itsdangerous\"]\n";
+    let folder = folder::with(&[("app.py", "import itsdangerous\napp = print\n"), ("pyproject.toml", project)]);
+    let image = Image::of(folder.path(), &[]);
+    assert_eq!(image.python("import app; print(app.itsdangerous.__name__)"), "itsdangerous");
+}
+
+#[test]
+fn the_time_of_an_image_can_be_set() {
+    let folder = folder::with(&[("app.py", "app = print\n")]);
+    let name = super::engine::unique("image");
+    let output =
+        super::engine::dockerize(folder.path(), &name, &[]).env("SOURCE_DATE_EPOCH", "1700000000").output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(docker(&["image", "inspect", "-f", "{{.Created}}", &name]), "2023-11-14T22:13:20Z");
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    assert!(stdout.contains("docker run --rm -p 5000:5000 --read-only --tmpfs /tmp"), "{stdout}");
+    for layer in ["base", "app", "in all"] {
+        assert!(stdout.lines().any(|line| line.trim_start().starts_with(layer) && line.ends_with(" MB")), "{stdout}");
+    }
+}

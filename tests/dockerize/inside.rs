@@ -1,0 +1,175 @@
+//! What an app may count on in a container, although there is nothing in it but Python and rwsgi.
+
+use std::os::unix::fs::PermissionsExt as _;
+
+use super::{
+    engine::{Container, HARDENED, Image, docker, unique},
+    folder,
+};
+
+fn prints(code: &str, expected: &str) {
+    assert_eq!(folder::packages().python(code), expected);
+}
+
+#[test]
+fn time_zones() {
+    prints(
+        "import zoneinfo; print(zoneinfo.ZoneInfo('Europe/Paris'), len(zoneinfo.available_timezones()) > 400)",
+        "Europe/Paris True",
+    );
+}
+
+#[test]
+fn sqlite() {
+    prints(
+        "import sqlite3; c = sqlite3.connect('/tmp/x.db'); c.execute('create table t (a)'); \
+         c.execute('insert into t values (42)'); print(c.execute('select a from t').fetchone())",
+        "(42,)",
+    );
+}
+
+#[test]
+fn subprocesses_of_the_interpreter() {
+    prints(
+        "import subprocess, sys; r = subprocess.run([sys.executable, '-c', 'import flask, sys; print(sys.argv)', 'x'], \
+         capture_output=True, text=True); print(r.returncode, r.stdout.strip(), r.stderr)",
+        "0 ['-c', 'x']",
+    );
+}
+
+#[test]
+fn multiprocessing_by_spawning() {
+    prints("import runpy; runpy.run_module('spawned', run_name='__main__', alter_sys=True)", "[2, 4, 6]");
+}
+
+#[test]
+fn temporary_files_users_locales_and_services() {
+    prints(
+        "import tempfile, getpass, locale, socket, os; tempfile.TemporaryFile().write(b'x'); \
+         print(getpass.getuser(), locale.setlocale(locale.LC_ALL, ''), socket.getservbyname('https'), \
+         os.path.expanduser('~'))",
+        "app C.UTF-8 443 /tmp",
+    );
+}
+
+#[test]
+fn every_module_of_the_standard_library_that_is_there() {
+    // What is left out on purpose, and what only other systems have.
+    let code = "import importlib, sys, warnings\n\
+        warnings.simplefilter('ignore')\n\
+        gone = {'antigravity', 'this', 'idlelib', 'turtle', 'turtledemo', 'tkinter', '_tkinter', 'ensurepip', 'venv', \n\
+        'lib2to3', 'curses', '_curses', '_curses_panel', 'readline', 'nis', 'ossaudiodev', '_dbm', '_gdbm', 'pydoc_data', \n\
+        '_msi', '_overlapped', '_scproxy', '_winapi', 'msilib', 'msvcrt', 'nt', 'winreg', 'winsound', '_aix_support', \n\
+        '_bootsubprocess', '_osx_support', '_ios_support', '_wmi'}\n\
+        failed = {}\n\
+        for name in sorted(set(getattr(sys, 'stdlib_module_names', ())) - gone):\n\
+        \x20   try: importlib.import_module(name)\n\
+        \x20   except BaseException as error: failed[name] = repr(error)\n\
+        print(failed)";
+    prints(code, "{}");
+}
+
+#[test]
+fn numpy() {
+    prints("import numpy as n; print(round(float(n.linalg.det(n.array([[1., 2.], [3., 4.]])))))", "-2");
+}
+
+#[test]
+fn pillow() {
+    prints(
+        "import io; from PIL import Image; b = io.BytesIO(); Image.new('RGB', (8, 8), 'red').save(b, 'JPEG'); \
+         Image.new('RGB', (8, 8)).save(io.BytesIO(), 'WEBP'); print(Image.open(b).size)",
+        "(8, 8)",
+    );
+}
+
+#[test]
+fn cryptography() {
+    prints(
+        "from cryptography.fernet import Fernet; f = Fernet(Fernet.generate_key()); print(f.decrypt(f.encrypt(b'x')))",
+        "b'x'",
+    );
+}
+
+#[test]
+fn psycopg_with_its_own_library() {
+    prints("import psycopg; print(psycopg.pq.__impl__, psycopg.pq.version() > 0)", "binary True");
+}
+
+#[test]
+fn lxml() {
+    prints("from lxml import etree; print(etree.fromstring('<a><b>x</b></a>').xpath('string(b)'))", "x");
+}
+
+#[test]
+fn names_and_certificates() {
+    let image = folder::packages();
+    let certificates = certificates(image);
+    let network = unique("network");
+    docker(&["network", "create", &network]);
+    let _server = serve_tls(image, &network, certificates.path().to_str().unwrap());
+    let code = "import socket, ssl, time\n\
+        deadline = time.monotonic() + 30\n\
+        while True:\n\
+        \x20   try: plain = socket.create_connection(('tls.test', 8443), 5); break\n\
+        \x20   except OSError:\n\
+        \x20       if time.monotonic() > deadline: raise\n\
+        try: print(ssl.create_default_context().wrap_socket(plain, server_hostname='tls.test').recv(9))\n\
+        except ssl.SSLCertVerificationError as error: print(error.verify_message)";
+    let bundle = format!("{}/ca.pem:/etc/ssl/certs/ca-certificates.crt:ro", certificates.path().display());
+    assert_eq!(image.python_with(&["--network", &network, "-v", &bundle], code), "b'verified'");
+    assert_eq!(
+        image.python_with(&["--network", &network], code),
+        "unable to get local issuer certificate",
+        "the system's own authorities did not sign it"
+    );
+    assert_eq!(image.python("import ssl; print(len(ssl.create_default_context().get_ca_certs()) > 50)"), "True");
+    let failed = image.python_with(
+        &["--network", &network],
+        "import socket\ntry: socket.getaddrinfo('nonesuch.invalid', 80)\nexcept socket.gaierror as e: print('gaierror')",
+    );
+    assert_eq!(failed, "gaierror");
+}
+
+/// A folder with an authority (`ca.pem`) and a certificate for tls.test (`cert.pem`, `key.pem`).
+fn certificates(image: &Image) -> tempfile::TempDir {
+    let code = "import datetime, json\n\
+        from cryptography import x509\n\
+        from cryptography.hazmat.primitives import hashes, serialization as s\n\
+        from cryptography.hazmat.primitives.asymmetric import ec\n\
+        def name(text): return x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, text)])\n\
+        now = datetime.datetime.now(datetime.timezone.utc)\n\
+        def make(subject, key, signer, authority, names):\n\
+        \x20   builder = x509.CertificateBuilder().subject_name(name(subject)).issuer_name(name('ca')).public_key(key.public_key())\n\
+        \x20   builder = builder.serial_number(x509.random_serial_number()).not_valid_before(now - datetime.timedelta(1))\n\
+        \x20   builder = builder.not_valid_after(now + datetime.timedelta(1))\n\
+        \x20   builder = builder.add_extension(x509.BasicConstraints(authority, None), True)\n\
+        \x20   if names: builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(n) for n in names]), False)\n\
+        \x20   return builder.sign(signer, hashes.SHA256()).public_bytes(s.Encoding.PEM).decode()\n\
+        ca, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())\n\
+        print(json.dumps({'ca.pem': make('ca', ca, ca, True, []), 'cert.pem': make('tls.test', key, ca, False, ['tls.test']),\n\
+        'key.pem': key.private_bytes(s.Encoding.PEM, s.PrivateFormat.PKCS8, s.NoEncryption()).decode()}))";
+    let files: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&image.python(code)).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    for (name, content) in files {
+        folder::write(folder.path(), &name, content.as_str().unwrap());
+    }
+    // The container's user is not the one who runs the tests.
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    folder
+}
+
+fn serve_tls(image: &Image, network: &str, certificates: &str) -> Container {
+    let code = "import socket, ssl\n\
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)\n\
+        context.load_cert_chain('/certificates/cert.pem', '/certificates/key.pem')\n\
+        listener = socket.create_server(('', 8443))\n\
+        while True:\n\
+        \x20   try: context.wrap_socket(listener.accept()[0], server_side=True).send(b'verified')\n\
+        \x20   except OSError: pass";
+    let name = unique("tls");
+    let mount = format!("{certificates}:/certificates:ro");
+    let run = ["run", "-d", "--name", &name, "--network", network, "--network-alias", "tls.test", "-v", &mount];
+    docker(&[&run, &HARDENED[..], &[&image.name, "python", "-c", code]].concat());
+    Container { name, address: String::new() }
+}
