@@ -115,15 +115,15 @@ mod tests {
 
     #[test]
     fn reports_arrive_in_order_with_their_sender() {
-        let mut line = Line::new().expect("descriptors");
+        let mut ours = Line::new().expect("descriptors");
         let link = Link {
-            report: line.report.try_clone().expect("descriptors"),
-            alive: line.alive.try_clone().expect("descriptors"),
+            report: ours.report.try_clone().expect("descriptors"),
+            alive: ours.alive.try_clone().expect("descriptors"),
         };
-        assert_eq!(line.take(), []);
+        assert_eq!(ours.take(), []);
         link.report(Report::Booted);
         link.report(Report::Retires);
         let pid = i32::try_from(std::process::id()).expect("ids are small");
-        assert_eq!(line.take(), [(pid, Report::Booted), (pid, Report::Retires)]);
+        assert_eq!(ours.take(), [(pid, Report::Booted), (pid, Report::Retires)]);
     }
 }

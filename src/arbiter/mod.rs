@@ -100,7 +100,7 @@ pub fn run<P: Program>(service: Service<P>) -> Result<Ended, Fatal> {
                 match action {
                     Action::Spawn(generation) => match arbiter.spawn(generation) {
                         Ok(Process::Arbiter(event)) => {
-                            actions.extend(event.map(|event| arbiter.handle(event)).into_iter().flatten())
+                            actions.extend(event.map(|event| arbiter.handle(event)).into_iter().flatten());
                         }
                         Ok(Process::Worker) => return Ok(Ended::Worker(arbiter.become_worker())),
                         Ok(Process::Template(commands)) => return Ok(Ended::Worker(arbiter.become_template(commands))),

@@ -97,7 +97,7 @@ impl Commands {
     }
 
     /// Waits for a command; `None` when there are no more to come.
-    pub fn next(&mut self) -> Option<u8> {
+    pub fn wait(&mut self) -> Option<u8> {
         use io::Read as _;
         let mut command = [0];
         self.0.read_exact(&mut command).ok().map(|()| command[0])

@@ -127,7 +127,7 @@ impl arbiter::Program for Program<'_> {
     }
 
     fn template(self, listeners: Vec<Listener>, link: Link, mut commands: Commands) -> u8 {
-        let next_worker = || commands.next() == Some(arbiter::SPAWN);
+        let next_worker = || commands.wait() == Some(arbiter::SPAWN);
         worker::template(self.plan(listeners, link), next_worker).map_or_else(|error| fail(&error), |()| 0)
     }
 }

@@ -1,4 +1,4 @@
-//! Socket activation and readiness as systemd has them (sd_listen_fds(3), sd_notify(3)).
+//! Socket activation and readiness as systemd has them (`sd_listen_fds(3)`, `sd_notify(3)`).
 
 use std::{
     env,

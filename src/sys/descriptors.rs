@@ -3,7 +3,7 @@
 use std::{
     io,
     os::{
-        fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd},
+        fd::{AsFd as _, AsRawFd, BorrowedFd, FromRawFd as _, OwnedFd, RawFd},
         unix::process::CommandExt as _,
     },
     process::{Child, Command},
@@ -54,7 +54,7 @@ pub fn adopt(number: RawFd) -> io::Result<OwnedFd> {
 /// # Errors
 /// The program cannot be started.
 pub fn spawn_with(mut command: Command, descriptors: &[BorrowedFd<'_>]) -> io::Result<Child> {
-    let numbers: Vec<RawFd> = descriptors.iter().map(|descriptor| descriptor.as_raw_fd()).collect();
+    let numbers: Vec<RawFd> = descriptors.iter().map(AsRawFd::as_raw_fd).collect();
     let keep = move || {
         for number in &numbers {
             // SAFETY: the caller holds the descriptor open until the program is started.

@@ -329,7 +329,7 @@ impl Supervisor {
         let limit = now + if quick { QUICK } else { self.limits.graceful_timeout + MARGIN };
         for (pid, worker) in &mut self.workers {
             match worker.state {
-                State::Killed => continue,
+                State::Killed => {}
                 State::Ending(at) if !quick => worker.state = State::Ending(at.min(limit)),
                 _ => {
                     worker.state = State::Ending(limit);
