@@ -214,7 +214,7 @@ fn sys_is_what_a_python_program_finds() {
     assert_eq!(evaluate(&server, "sys.path[0]"), format!("'{}'", directory.display()));
     let argv = evaluate(&server, "sys.argv[1:]");
     assert_eq!(argv, "['app:app', '--threads', '1', '--bind', '127.0.0.1:0']");
-    assert_eq!(evaluate(&server, "sys.argv[0]"), format!("'{}'", environment::RWSGI));
+    assert_eq!(evaluate(&server, "sys.argv[0]"), format!("'{}'", environment::rwsgi()));
     let same =
         Command::new(environment::venv().join("bin/python")).args(["-c", "import sys; print(sys.flags)"]).output();
     let same = String::from_utf8(same.expect("python starts").stdout).expect("text");
@@ -439,7 +439,7 @@ fn a_port_is_free_again_as_soon_as_its_server_has_ended() {
 }
 
 fn output_of(args: &[&str]) -> String {
-    let output = Command::new(environment::RWSGI).args(args).env_remove("LD_LIBRARY_PATH").output();
+    let output = Command::new(environment::rwsgi()).args(args).env_remove("LD_LIBRARY_PATH").output();
     let output = output.expect("the program starts");
     assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).expect("text")
@@ -470,13 +470,13 @@ fn version_names_the_python_inside() {
 #[test]
 fn the_program_is_a_python_as_well() {
     let code = "import sys; print(sys.argv, sys.stdin.read()); sys.exit(7)";
-    let output = Command::new(environment::RWSGI).args(["python", "-c", code, "--help", "-x"]).output();
+    let output = Command::new(environment::rwsgi()).args(["python", "-c", code, "--help", "-x"]).output();
     let output = output.expect("the program starts");
     assert_eq!(output.status.code(), Some(7), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(String::from_utf8_lossy(&output.stdout), "['-c', '--help', '-x'] \n");
     let linked = tempfile::TempDir::new().expect("a temporary folder");
     let link = linked.path().join("python3");
-    std::os::unix::fs::symlink(Path::new(environment::RWSGI), &link).expect("a link can be made");
+    std::os::unix::fs::symlink(Path::new(environment::rwsgi()), &link).expect("a link can be made");
     let output = Command::new(link).args(["-c", "print(6 * 7)"]).output().expect("it starts");
     assert_eq!(String::from_utf8_lossy(&output.stdout), "42\n", "{}", String::from_utf8_lossy(&output.stderr));
 }

@@ -14,7 +14,8 @@ use std::{
 
 use serde_json::Value;
 
-pub const RWSGI: &str = env!("CARGO_BIN_EXE_rwsgi");
+use crate::support::environment::rwsgi;
+
 /// How long anything may take before a test gives up on it.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 /// As little as an app needs.
@@ -122,7 +123,7 @@ impl Image {
 
 /// A command line of `rwsgi dockerize`, in an environment that says nothing about apps.
 pub fn dockerize(folder: &Path, name: &str, arguments: &[&str]) -> Command {
-    let mut command = Command::new(RWSGI);
+    let mut command = Command::new(rwsgi());
     command.arg("dockerize").arg(folder).args(["-t", name]).args(arguments);
     command.env_remove("FLASK_APP").env_remove("SOURCE_DATE_EPOCH").stdin(Stdio::null());
     command
@@ -154,6 +155,12 @@ impl Container {
             let state = docker(&["inspect", "-f", "{{.State.Running}}", &self.name]);
             assert!(state == "true" && Instant::now() < deadline, "no answer; its log: {}", self.log());
         }
+    }
+
+    /// The URL of a path, once the server answers at all.
+    pub fn url(&self, path: &str) -> String {
+        self.get("/");
+        format!("http://{}{path}", self.address)
     }
 
     pub fn log(&self) -> String {

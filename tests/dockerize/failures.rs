@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    engine::{RWSGI, dockerize, image_exists, unique},
+    engine::{dockerize, image_exists, unique},
     folder,
 };
 
@@ -42,8 +42,12 @@ fn hello(requirements: &str) -> tempfile::TempDir {
 fn a_name_that_is_none_is_refused_before_anything_else() {
     let folder = folder::with(&[]);
     for name in ["My-App", "a b", "app:", "app@sha256:00", "-x/app"] {
-        let output =
-            Command::new(RWSGI).arg("dockerize").arg(folder.path()).arg(format!("--tag={name}")).output().unwrap();
+        let output = Command::new(crate::support::environment::rwsgi())
+            .arg("dockerize")
+            .arg(folder.path())
+            .arg(format!("--tag={name}"))
+            .output()
+            .unwrap();
         let stderr = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(2), "{name}: {stderr}");
         assert!(stderr.starts_with(&format!("Error: {name:?} is not a name for an image: ")), "{stderr}");

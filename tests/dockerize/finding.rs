@@ -4,7 +4,8 @@ use std::path::Path;
 
 use rwsgi::image::{interpreter::Interpreter, progress::Cancel, project};
 
-use super::{engine::RWSGI, folder};
+use super::folder;
+use crate::support::environment::rwsgi;
 
 const FLASK: &str = "from flask import Flask\napp = Flask(__name__)\n";
 
@@ -12,7 +13,7 @@ fn found(files: &[(&str, &str)]) -> Result<String, String> {
     let folder = folder::with(files);
     let path = folder.path().canonicalize().unwrap();
     let cancel = Cancel::default();
-    let interpreter = Interpreter::ask(Path::new(RWSGI), &cancel).unwrap();
+    let interpreter = Interpreter::ask(Path::new(rwsgi()), &cancel).unwrap();
     let app = project::find(&path, None, &interpreter, &cancel).map_err(|error| error.to_string())?;
     Ok(match app.folder {
         Some(folder) => format!("{} in {}", app.spec, folder.display()),

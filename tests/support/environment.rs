@@ -6,8 +6,11 @@ use std::{
     sync::OnceLock,
 };
 
-/// The program under test.
-pub const RWSGI: &str = env!("CARGO_BIN_EXE_rwsgi");
+/// The program under test: the one that Cargo built with the tests, or the one that `RWSGI_UNDER_TEST` names.
+pub fn rwsgi() -> &'static str {
+    static PROGRAM: OnceLock<String> = OnceLock::new();
+    PROGRAM.get_or_init(|| std::env::var("RWSGI_UNDER_TEST").unwrap_or_else(|_| env!("CARGO_BIN_EXE_rwsgi").to_owned()))
+}
 
 /// The folder of the environment, with everything in `tests/requirements.txt` installed.
 pub fn venv() -> &'static Path {
@@ -21,7 +24,7 @@ pub fn venv() -> &'static Path {
         if std::fs::read_to_string(&installed).ok().as_ref() == Some(&wanted) {
             return directory;
         }
-        run(Command::new(RWSGI).env_remove("VIRTUAL_ENV").args(["python", "-m", "venv", "--clear"]).arg(&directory));
+        run(Command::new(rwsgi()).env_remove("VIRTUAL_ENV").args(["python", "-m", "venv", "--clear"]).arg(&directory));
         run(Command::new(directory.join("bin/python")).args(["-m", "pip", "install", "--quiet", "-r", requirements]));
         std::fs::write(&installed, wanted).expect("the environment can be written to");
         directory
@@ -30,7 +33,7 @@ pub fn venv() -> &'static Path {
 
 /// `major.minor` of the embedded Python.
 pub fn python_version() -> String {
-    let output = Command::new(RWSGI).arg("--version").output().expect("the program starts");
+    let output = Command::new(rwsgi()).arg("--version").output().expect("the program starts");
     let text = String::from_utf8(output.stdout).expect("its version is text");
     let version = text.split("CPython ").nth(1).expect("it names the version of Python").trim().trim_end_matches(')');
     version.rsplitn(2, '.').last().expect("a version has parts").to_owned()

@@ -186,7 +186,7 @@ impl Builder {
     }
 
     fn spawn(&self) -> (Child, Output, Output) {
-        let mut words = self.wrapper.iter().map(String::as_str).chain([environment::RWSGI]);
+        let mut words = self.wrapper.iter().map(String::as_str).chain([environment::rwsgi()]);
         let mut command = Command::new(words.next().expect("the program at least"));
         command.args(words);
         command.current_dir(self.directory.path()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
