@@ -121,6 +121,16 @@ impl Image {
     }
 }
 
+impl Image {
+    /// Starts a command in it that listens at an address of this machine's own network.
+    pub fn serve_at(&self, address: &str, command: &[&str]) -> Container {
+        let name = unique("serve");
+        let run = ["run", "-d", "--name", &name, "--network", "host"];
+        docker(&[&run, &HARDENED[..], &[&self.name], command].concat());
+        Container { name, address: address.to_owned() }
+    }
+}
+
 /// A command line of `rwsgi dockerize`, in an environment that says nothing about apps.
 pub fn dockerize(folder: &Path, name: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(rwsgi());

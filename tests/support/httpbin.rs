@@ -151,5 +151,12 @@ fn normalised(transcript: &str, base_url: &str) -> String {
     ] {
         text = Regex::new(pattern).expect("a valid pattern").replace_all(&text, replacement).into_owned();
     }
-    text
+    // Flask writes a set, whose order is another one in each process.
+    let allow = Regex::new(r"(?m)^Allow: (.*)$").expect("a valid pattern");
+    let sorted = |found: &regex::Captures<'_>| {
+        let mut methods: Vec<_> = found[1].split(", ").collect();
+        methods.sort_unstable();
+        format!("Allow: {}", methods.join(", "))
+    };
+    allow.replace_all(&text, sorted).into_owned()
 }
