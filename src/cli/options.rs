@@ -47,7 +47,8 @@ fn argument(setting: &'static Setting) -> Arg {
         .long_help(format!("{}{standing}{default}", setting.help))
         .hide_short_help(setting.standing != Standing::Works);
     argument = match setting.bare {
-        Some(_) if setting.value_name.is_empty() => argument.action(ArgAction::Count),
+        // As argparse does, an option may stand there twice.
+        Some(_) if setting.value_name.is_empty() => argument.action(ArgAction::SetTrue).overrides_with(setting.name),
         Some(bare) => argument.num_args(0..=1).default_missing_value(bare).action(ArgAction::Append),
         None => argument.action(ArgAction::Append),
     };
@@ -70,7 +71,7 @@ pub fn given(matches: &ArgMatches) -> Given {
         .filter(|setting| !setting.flags.is_empty())
         .filter_map(|setting| {
             if let (Some(bare), true) = (setting.bare, setting.value_name.is_empty()) {
-                return (matches.get_count(setting.name) > 0).then(|| (setting.name, Value::from(bare)));
+                return (matches.get_flag(setting.name)).then(|| (setting.name, Value::from(bare)));
             }
             let mut values = matches.get_many::<String>(setting.name)?.map(|value| Value::from(value.as_str()));
             let value = if setting.kind == Kind::List { Value::List(values.collect()) } else { values.next_back()? };

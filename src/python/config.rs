@@ -56,7 +56,12 @@ fn kinds(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
 }
 
 fn failure(reader: &Bound<'_, PyModule>, source: &str, error: &PyErr) -> Fatal {
-    let described = reader.call_method1("describe", (error.value(reader.py()),)).and_then(|pair| pair.extract());
+    let value = error.value(reader.py());
+    // Before 3.12 the traceback is kept beside the exception until Python catches it.
+    if let Some(traceback) = error.traceback(reader.py()) {
+        let _ = value.setattr("__traceback__", traceback);
+    }
+    let described = reader.call_method1("describe", (value,)).and_then(|pair| pair.extract());
     let (reason, traceback): (String, Option<String>) = described.unwrap_or_else(|_| (error.to_string(), None));
     let traceback = traceback.map_or_else(String::new, |text| format!("\n{text}"));
     Fatal::new(format!("Failed to read config file: {source}: {reason}{traceback}"))

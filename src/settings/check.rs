@@ -179,7 +179,7 @@ fn account(value: &Value, own: u32, what: &str, find: impl Fn(&str) -> Option<u3
 fn hook(value: &Value, least: u8, most: u8) -> Result<Value, String> {
     match value {
         Value::Function { arity, .. } if (least..=most).contains(arity) => Ok(value.clone()),
-        Value::Function { arity, .. } => Err(format!("must have an arity of: {most}, but takes {arity} arguments")),
+        Value::Function { arity, .. } => Err(format!("must have an arity of: {most}, but has one of {arity}")),
         _ => Err("is not callable".to_owned()),
     }
 }
@@ -268,11 +268,11 @@ mod tests {
     fn hooks_take_what_they_are_called_with() {
         let function = |arity| Value::Function { name: "f".to_owned(), arity };
         assert_eq!(checked("pre_fork", &function(2)), "<f()>");
-        assert_eq!(checked("pre_fork", &function(1)), "must have an arity of: 2, but takes 1 arguments");
+        assert_eq!(checked("pre_fork", &function(1)), "must have an arity of: 2, but has one of 1");
         for arity in 2..=4 {
             assert_eq!(checked("post_request", &function(arity)), "<f()>");
         }
-        assert_eq!(checked("post_request", &function(5)), "must have an arity of: 4, but takes 5 arguments");
+        assert_eq!(checked("post_request", &function(5)), "must have an arity of: 4, but has one of 5");
         assert_eq!(checked("pre_fork", &Value::from("x")), "is not callable");
     }
 }

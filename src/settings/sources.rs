@@ -68,7 +68,7 @@ pub enum Location {
 
 /// Where one value comes from.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Origin {
+pub(super) enum Origin {
     Default,
     Variable(&'static str),
     File(String),
@@ -78,7 +78,7 @@ pub enum Origin {
 
 impl Origin {
     /// What a message calls a setting that has a value from here.
-    pub fn of(&self, setting: &Setting) -> String {
+    pub(super) fn of(&self, setting: &Setting) -> String {
         match self {
             Self::Default => setting.name.to_owned(),
             Self::Variable(variable) => (*variable).to_owned(),
@@ -163,7 +163,7 @@ impl Sources {
 }
 
 /// A value that its setting does not take.
-pub fn invalid(setting: &Setting, origin: &Origin, value: &Value, error: &str) -> Fatal {
+pub(super) fn invalid(setting: &Setting, origin: &Origin, value: &Value, error: &str) -> Fatal {
     let shown = match value {
         Value::Text(text) => format!("{text:?}"),
         value => value.to_string(),
