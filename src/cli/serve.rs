@@ -41,9 +41,8 @@ pub fn run(matches: &ArgMatches, args: &[OsString]) -> Result<ExitCode, Fatal> {
     let configuration = Configuration::new(matches, args)?;
     let settings = configuration.load(None)?;
     let interpreter = python::environment::interpreter(settings.venv.as_deref())?;
-    std::env::set_current_dir(&settings.chdir).map_err(|error| {
-        Fatal::new(format!("Cannot change to {} (from --chdir): {error}.", settings.chdir.display()))
-    })?;
+    std::env::set_current_dir(&settings.chdir)
+        .map_err(|error| Fatal::new(format!("Cannot change to {}: {error}.", settings.chdir_shown)))?;
     let spec = configuration.app(&settings)?;
     if settings.check_config || settings.print_config {
         return check(&settings, &interpreter, spec, args);

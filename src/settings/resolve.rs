@@ -7,7 +7,7 @@ use super::{
     sources::{Origin, invalid},
     worker_class,
 };
-use crate::exit::Fatal;
+use crate::{exit::Fatal, sys::User};
 
 /// The threads of a worker when their number follows from `workers = auto`. An app that waits for its database half of
 /// the time keeps a CPU busy with two; more than a few only hold the GIL from each other.
@@ -21,6 +21,8 @@ pub struct Settings {
     pub wsgi_app: Option<String>,
     /// The directory to be in, absolute.
     pub chdir: PathBuf,
+    /// The same as it was given, with where, for messages.
+    pub chdir_shown: String,
     pub pythonpath: Vec<String>,
     /// Names and values.
     pub raw_env: Vec<(String, String)>,
@@ -41,11 +43,8 @@ pub struct Settings {
     pub graceful_timeout: Duration,
     pub daemon: bool,
     pub pidfile: Option<PathBuf>,
-    /// The user's number, when one was named that is not the present one.
-    pub user: Option<u32>,
-    /// The group's number, when one was named that is not the present one.
-    pub group: Option<u32>,
-    pub initgroups: bool,
+    /// Whom workers run as: `user`, `group` and `initgroups`. Empty where these are the present ones.
+    pub run_as: User,
     pub umask: u32,
     pub proc_name: Option<String>,
     pub enable_stdio_inheritance: bool,
@@ -109,7 +108,12 @@ impl Settings {
         worker_class::check(&class).map_err(|why| {
             Fatal::new(format!("The worker class {class} of {} is not supported. {why}", merged.shown("worker_class")))
         })?;
-        let chdir = directory.join(merged.text("chdir").unwrap_or_default());
+        let given = merged.text("chdir").unwrap_or_default();
+        let chdir_shown = match merged.origin("chdir") {
+            Origin::CommandLine => format!("{given} (from --chdir)"),
+            _ => format!("{given}, {}", merged.shown("chdir")),
+        };
+        let chdir = directory.join(given);
         let chdir: PathBuf = chdir.components().collect();
         let mut values: BTreeMap<_, _> =
             merged.values.iter().map(|(name, (_, value))| (*name, value.clone())).collect();
@@ -117,6 +121,7 @@ impl Settings {
         Ok(Self {
             wsgi_app: merged.text("wsgi_app"),
             chdir,
+            chdir_shown,
             pythonpath: merged.text("pythonpath").map_or_else(Vec::new, |text| {
                 text.split(',').filter(|directory| !directory.is_empty()).map(str::to_owned).collect()
             }),
@@ -135,9 +140,7 @@ impl Settings {
             graceful_timeout: Duration::from_secs(merged.number("graceful_timeout")),
             daemon: merged.flag("daemon"),
             pidfile: merged.text("pidfile").map(PathBuf::from),
-            user: merged.account("user")?,
-            group: merged.account("group")?,
-            initgroups: merged.flag("initgroups"),
+            run_as: merged.run_as()?,
             umask: u32::try_from(merged.number("umask"))
                 .ok()
                 .filter(|mask| *mask <= 0o777)
@@ -227,11 +230,13 @@ impl Merged {
         }
     }
 
-    fn account(&self, name: &'static str) -> Result<Option<u32>, Fatal> {
-        let setting = find(name).expect("it is in the table");
-        let own = check::default(setting).map_err(|error| self.invalid(name, &error))?;
-        let number = u32::try_from(self.number(name)).ok();
-        Ok(number.filter(|_| own != *self.value(name)))
+    fn run_as(&self) -> Result<User, Fatal> {
+        let number = |name| {
+            let is_own = find(name).is_some_and(|setting| is_default(setting, self.value(name)));
+            (!is_own).then(|| self.number(name).to_string())
+        };
+        User::find(number("user").as_deref(), number("group").as_deref(), self.flag("initgroups"))
+            .map_err(|error| Fatal::new(format!("{error}.")))
     }
 
     fn raw_env(&self) -> Result<Vec<(String, String)>, Fatal> {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::{Level, LogFormat, Settings};
 use crate::settings::{Address, ConfigFile, Given, Location, Machine, Sources, SyslogAddress, Value};
+use crate::sys::User;
 
 fn given(values: &[(&'static str, &str)]) -> Given {
     values.iter().map(|(name, value)| (*name, Value::from(*value))).collect()
@@ -35,7 +36,7 @@ fn defaults_are_gunicorns() {
     assert_eq!(settings.bind, ["127.0.0.1:8000"]);
     assert_eq!((settings.threads, settings.backlog, settings.graceful_timeout.as_secs()), (1, 2048, 30));
     assert_eq!((settings.loglevel, settings.log_format, settings.accesslog), (Level::Info, LogFormat::Text, None));
-    assert_eq!((settings.workers, settings.user, settings.umask), (1, None, 0));
+    assert_eq!((settings.workers, settings.run_as, settings.umask), (1, User::default(), 0));
     assert!(settings.notes.is_empty() && settings.hooks.is_empty());
 }
 
@@ -122,9 +123,9 @@ fn what_is_refused_says_why_and_what_to_do() {
          variable SCRIPT_NAME for a WSGI app."
     );
     assert_eq!(
-        refusal(&file(&[("http2_max_frame_size", Value::Number(20_000))])),
-        "http2_max_frame_size (from gunicorn.conf.py) is not built yet. HTTP/2 is not built in yet. Let a proxy in \
-         front speak it. Leave it out, or at its default, 16384."
+        refusal(&file(&[("keepalive", Value::Number(5))])),
+        "keepalive (from gunicorn.conf.py) is not built yet. The time for which idle connections stay open cannot be \
+         chosen yet. Leave it out, or at its default, 2."
     );
 }
 
@@ -208,9 +209,9 @@ fn wrong_parts_are_refused() {
 #[test]
 fn settings_are_printed_as_gunicorn_prints_them() {
     let text = valid(&Sources::default()).print();
-    assert!(text.contains("\nbind                              = ['127.0.0.1:8000']\n"), "{text}");
-    assert!(text.contains("\ndaemon                            = False\n"), "{text}");
-    assert!(text.contains("\nchdir                             = /\n"), "{text}");
+    for (name, value) in [("bind", "['127.0.0.1:8000']"), ("daemon", "False"), ("chdir", "/")] {
+        assert!(text.contains(&format!("\n{name:34} = {value}\n")), "{text}");
+    }
     let mut names: Vec<_> = text.lines().filter_map(|line| line.split(' ').next()).collect();
     assert_eq!(names.len(), crate::settings::all().count());
     names.dedup();

@@ -21,10 +21,10 @@ pub const DEBUGGING: &[Setting] = &[
     )
     .flags(&["--reload-engine"], "ENGINE")
     .default("auto")
-    .planned("Files are not watched yet. Send SIGHUP to load new code."),
+    .nothing("Only --reload reads it."),
     Setting::new("reload_extra_files", Kind::List, "Further files that --reload watches. May be repeated.")
         .flags(&["--reload-extra-file"], "FILES")
-        .planned("Files are not watched yet. Send SIGHUP to load new code."),
+        .nothing("Only --reload reads it."),
     Setting::new("spew", Kind::Flag, "Print every line of Python that runs.").flags(&["--spew"], "").refused(
         "It would trace every line through Python and say nothing about rwsgi, which is not made of Python.",
         "Call sys.settrace in the hook post_worker_init.",

@@ -27,8 +27,5 @@ pub const HOOKS: &[Setting] = &[
     hook("nworkers_changed", 3, "Called with the server, the number of workers and the number before it changed."),
     hook("on_exit", 1, "Called with the server before it ends."),
     hook("ssl_context", 2, "Called with the configuration and a function that makes gunicorn's own SSLContext.")
-        .refused(
-            "TLS is not done by Python's ssl module, so a context of it has no effect.",
-            "Let a proxy in front do TLS.",
-        ),
+        .nothing("It is called only with TLS, which --certfile would ask for."),
 ];

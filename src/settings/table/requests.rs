@@ -83,5 +83,5 @@ pub const PROXIES: &[Setting] = &[
     Setting::new("proxy_allow_ips", Kind::Networks, "The proxies whose PROXY protocol is believed.")
         .flags(&["--proxy-allow-from"], "ADDRESSES")
         .default("127.0.0.1,::1")
-        .planned("The PROXY protocol is not understood yet."),
+        .nothing("It is read only with --proxy-protocol."),
 ];

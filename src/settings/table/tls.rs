@@ -5,6 +5,9 @@ use crate::settings::setting::{Kind, Setting};
 const TLS_LATER: &str = "TLS is not built in yet. Let a proxy in front do it.";
 const HTTP2_LATER: &str = "HTTP/2 is not built in yet. Let a proxy in front speak it.";
 
+const TLS_ONLY: &str = "It is read only with TLS, which --certfile would ask for.";
+const HTTP2_ONLY: &str = "It is read only with HTTP/2, which --http-protocols would ask for.";
+
 pub const TLS: &[Setting] = &[
     Setting::new("certfile", Kind::Text, "The server's certificate and those that vouch for it, as PEM.")
         .flags(&["--certfile"], "FILE")
@@ -15,13 +18,13 @@ pub const TLS: &[Setting] = &[
     Setting::new("cert_reqs", Kind::Number, "Whether clients need a certificate: 0 no, 1 only a valid one, 2 yes.")
         .flags(&["--cert-reqs"], "N")
         .default("0")
-        .planned(TLS_LATER),
+        .nothing(TLS_ONLY),
     Setting::new("ca_certs", Kind::Text, "The certificates that vouch for those of clients, as PEM.")
         .flags(&["--ca-certs"], "FILE")
-        .planned(TLS_LATER),
+        .nothing(TLS_ONLY),
     Setting::new("ciphers", Kind::Text, "The ciphers of TLS 1.2, as OpenSSL writes them.")
         .flags(&["--ciphers"], "CIPHERS")
-        .planned(TLS_LATER),
+        .nothing(TLS_ONLY),
     Setting::new("do_handshake_on_connect", Kind::Flag, "Do TLS's handshake when a connection is accepted.")
         .flags(&["--do-handshake-on-connect"], "")
         .nothing("A handshake holds up no other connection here, whenever it is done."),
@@ -48,17 +51,17 @@ pub const TLS: &[Setting] = &[
     Setting::new("http2_max_concurrent_streams", Kind::Number, "How many requests of HTTP/2 a connection may have.")
         .flags(&["--http2-max-concurrent-streams"], "N")
         .default("100")
-        .planned(HTTP2_LATER),
+        .nothing(HTTP2_ONLY),
     Setting::new("http2_initial_window_size", Kind::Number, "How much a stream of HTTP/2 may send ahead, in bytes.")
         .flags(&["--http2-initial-window-size"], "N")
         .default("65535")
-        .planned(HTTP2_LATER),
+        .nothing(HTTP2_ONLY),
     Setting::new("http2_max_frame_size", Kind::Number, "How large a frame of HTTP/2 may be, in bytes.")
         .flags(&["--http2-max-frame-size"], "N")
         .default("16384")
-        .planned(HTTP2_LATER),
+        .nothing(HTTP2_ONLY),
     Setting::new("http2_max_header_list_size", Kind::Number, "How large the header of HTTP/2 may be, in bytes.")
         .flags(&["--http2-max-header-list-size"], "N")
         .default("65536")
-        .planned(HTTP2_LATER),
+        .nothing(HTTP2_ONLY),
 ];

@@ -73,15 +73,15 @@ pub const UNSUPPORTED: &[Setting] = &[
     Setting::new("dirty_timeout", Kind::Number, "How long a dirty task may take.")
         .flags(&["--dirty-timeout"], "SECONDS")
         .default("300")
-        .refused(NO_DIRTY, NO_DIRTY_INSTEAD),
+        .nothing("Only dirty arbiters read it, which --dirty-app would ask for."),
     Setting::new("dirty_threads", Kind::Number, "How many threads a dirty worker has.")
         .flags(&["--dirty-threads"], "N")
         .default("1")
-        .refused(NO_DIRTY, NO_DIRTY_INSTEAD),
+        .nothing("Only dirty arbiters read it, which --dirty-app would ask for."),
     Setting::new("dirty_graceful_timeout", Kind::Number, "How long dirty workers may take to end.")
         .flags(&["--dirty-graceful-timeout"], "SECONDS")
         .default("30")
-        .refused(NO_DIRTY, NO_DIRTY_INSTEAD),
+        .nothing("Only dirty arbiters read it, which --dirty-app would ask for."),
     Setting::new("on_dirty_starting", Kind::Hook(1, 1), "Called when a dirty arbiter starts.")
         .refused(NO_DIRTY, NO_DIRTY_INSTEAD),
     Setting::new("dirty_post_fork", Kind::Hook(2, 2), "Called in a dirty worker once it is made.")
