@@ -55,20 +55,18 @@ def ssl_context(conf, default_ssl_context_factory):
 "#;
 
 const HOOKS: &str = r"
-from functools import partial
-
 bind = ['127.0.0.1:8000', 'unix:app.sock']
 
-class Counter:
-    def __call__(self, server, worker):
-        pass
+def noting(text):
+    def note(server):
+        server.log.info(text)
+    return note
 
-def note(text, server):
-    server.log.info(text)
-
-on_starting = partial(note, 'starting')
+on_starting = noting('starting')
 when_ready = lambda server: None
-child_exit = Counter()
+def child_exit(server, worker):
+    from prometheus_client import multiprocess
+    multiprocess.mark_process_dead(worker.pid)
 def pre_request(worker, req):
     worker.log.debug('%s %s', req.method, req.path)
 def post_request(worker, req, environ, resp):
@@ -124,6 +122,23 @@ fn a_file_with_hooks_is_understood() {
     assert_eq!(ours["when_ready"], "<<lambda>()>");
 }
 
+/// gunicorn understands them too, but cannot print them.
+#[test]
+fn a_hook_is_whatever_can_be_called() {
+    let file = "
+from functools import partial
+class Counter:
+    def __call__(self, server, worker):
+        pass
+child_exit = Counter()
+on_exit = partial(lambda text, server: None, 'end')
+pre_fork = Counter().__call__
+";
+    let ours = super::printed(&mut rwsgi(folder(&[("gunicorn.conf.py", file)]).path(), &[], &["app:app"]));
+    assert_eq!((ours["child_exit"].as_str(), ours["on_exit"].as_str()), ("<Counter()>", "<partial()>"));
+    assert_eq!(ours["pre_fork"], "<Counter.__call__()>");
+}
+
 #[test]
 fn a_file_that_computes_its_values_is_understood() {
     let variables = [("GUNICORN_SET_BACKLOG", "0x40"), ("GUNICORN_SET_REUSE_PORT", "true")];
@@ -139,7 +154,7 @@ fn a_file_about_logs_is_understood_and_its_own_variables_are_not_ours() {
 
 #[test]
 fn a_module_is_a_configuration_too() {
-    let folder = folder(&[("shop/__init__.py", ""), ("shop/conf.py", "workers = 9\nfrom os import *")]);
+    let folder = folder(&[("shop/__init__.py", ""), ("shop/conf.py", "workers = 9\nfrom os import path")]);
     assert_eq!(same(&folder, &[], &["-c", "python:shop.conf", "app:app"])["workers"], "9");
 }
 
@@ -153,7 +168,10 @@ fn a_configuration_that_is_printed_can_be_given_again() {
         let setting = rwsgi::settings::find(name).expect("what is printed is a setting");
         let flag = setting.longs().next();
         if let (Some(flag), false) = (flag, value == "None" || setting.value_name.is_empty()) {
-            let plain = value.trim_matches(['[', ']']).replace('\'', "").replace(", ", ",");
+            let plain = match value.strip_prefix('[').and_then(|list| list.strip_suffix(']')) {
+                Some(list) => list.replace('\'', "").replace(", ", ","),
+                None => value.clone(),
+            };
             match setting.kind {
                 rwsgi::settings::Kind::List if plain.is_empty() => {}
                 _ => args.push(format!("--{flag}={plain}")),

@@ -67,9 +67,9 @@ fn same(folder: &TempDir, variables: &[(&str, &str)], args: &[&str]) -> BTreeMap
     let ours = printed(&mut rwsgi(&folder, variables, args));
     let mut compared = 0;
     for (name, value) in &theirs {
-        // Its path is made of the home directory's, for what rwsgi does not have; and hooks that nobody has set are
-        // functions of gunicorn's own, which it prints with the class that they stand in.
-        if name == "control_socket" || value.contains(&format!(".{name}()>")) {
+        // The first two are gunicorn's alone, and follow from the home directory and the app; and hooks that nobody has
+        // set are functions of gunicorn's own, which it prints with the class that they stand in.
+        if name == "control_socket" || name == "default_proc_name" || value.contains(&format!(".{name}()>")) {
             continue;
         }
         compared += 1;
