@@ -3,7 +3,7 @@
 use std::{
     env,
     ffi::{OsStr, OsString},
-    path::{Path, PathBuf},
+    path::Path,
     thread::available_parallelism,
     time::Duration,
 };
@@ -140,7 +140,7 @@ const OK: u8 = b'+';
 const FAILED: u8 = b'-';
 
 /// Runs the file, in a process of its own. The first byte of the answer says what the rest is.
-fn read(directory: &Path, interpreter: &PathBuf, args: Vec<OsString>, source: &OsStr, is_module: bool) -> Vec<u8> {
+fn read(directory: &Path, interpreter: &Path, args: Vec<OsString>, source: &OsStr, is_module: bool) -> Vec<u8> {
     let outcome = std::env::set_current_dir(directory)
         .map_err(|error| Fatal::new(format!("Cannot change to {}: {error}.", directory.display())))
         .and_then(|()| Interpreter::start(interpreter, args))

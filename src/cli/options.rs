@@ -7,7 +7,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use crate::{
     exit::{Code, Fatal},
     python,
-    settings::{self, CMD_ARGS, Given, Kind, SECTIONS, Setting, Standing, Value},
+    settings::{self, CMD_ARGS, CmdArgs, Given, Kind, SECTIONS, Setting, Standing, Value},
 };
 
 const APP_HELP: &str = "The app to serve: MODULE:NAME, MODULE:FACTORY(ARGUMENTS), or MODULE, whose name is then \
@@ -84,9 +84,7 @@ pub fn given(matches: &ArgMatches) -> Given {
 ///
 /// # Errors
 /// One that cannot be split, or has what is no option.
-pub fn from_variables(
-    variable: impl Fn(&str) -> Option<OsString>,
-) -> Result<(Vec<(&'static str, Given)>, Vec<String>), Fatal> {
+pub fn from_variables(variable: impl Fn(&str) -> Option<OsString>) -> Result<(CmdArgs, Vec<String>), Fatal> {
     let (mut found, mut notes) = (Vec::new(), Vec::new());
     for name in CMD_ARGS {
         let Some(text) = variable(name) else { continue };

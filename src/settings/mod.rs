@@ -15,6 +15,6 @@ mod worker_class;
 pub use address::{Address, Syslog, SyslogAddress};
 pub use resolve::{Level, LogFormat, Settings};
 pub use setting::{Kind, Setting, Standing};
-pub use sources::{CMD_ARGS, ConfigFile, Given, Location, Machine, Sources};
+pub use sources::{CMD_ARGS, CmdArgs, ConfigFile, Given, Location, Machine, Sources};
 pub use table::{SECTIONS, Section, all, find};
 pub use value::Value;

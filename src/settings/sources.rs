@@ -11,6 +11,9 @@ use crate::exit::Fatal;
 /// Values by the names of their settings.
 pub type Given = BTreeMap<&'static str, Value>;
 
+/// What each of the variables [`CMD_ARGS`] gives, the later ones counting more.
+pub type CmdArgs = Vec<(&'static str, Given)>;
+
 /// The variables that hold further options, from the one that counts least.
 pub const CMD_ARGS: [&str; 2] = ["GUNICORN_CMD_ARGS", "RWSGI_CMD_ARGS"];
 
@@ -22,7 +25,7 @@ pub struct Sources {
     /// The configuration file, when there is one.
     pub file: Option<ConfigFile>,
     /// The options in the variables [`CMD_ARGS`], by the names of these.
-    pub cmd_args: Vec<(&'static str, Given)>,
+    pub cmd_args: CmdArgs,
     /// The options of the command line.
     pub command_line: Given,
     /// What the machine is like.

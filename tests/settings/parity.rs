@@ -100,7 +100,7 @@ fn every_setting_of_gunicorns_is_there_and_says_what_becomes_of_it() {
     assert!(theirs.len() > 110, "{}", theirs.len());
     let missing: Vec<_> = theirs.keys().filter(|name| settings::find(name).is_none()).collect();
     assert!(missing.is_empty(), "{missing:?}");
-    let mut table = String::new();
+    let mut table = Vec::new();
     for setting in settings::all() {
         let Some(real) = theirs.get(setting.name) else {
             assert!(setting.own, "gunicorn has no {}", setting.name);
@@ -114,10 +114,10 @@ fn every_setting_of_gunicorns_is_there_and_says_what_becomes_of_it() {
             Standing::Planned { why } => format!("refused so far: {why}"),
             Standing::Refused { why, instead } => format!("refused: {why} {instead}"),
         };
-        table += &format!("{:34} {fate}\n", setting.name);
+        table.push(format!("{:34} {fate}", setting.name));
     }
     // Shown by --nocapture.
-    println!("{table}");
+    eprintln!("{}", table.join("\n"));
 }
 
 #[test]
