@@ -11,6 +11,7 @@ mod lint;
 mod logs;
 mod readme;
 mod serve;
+mod settings;
 mod signals;
 mod smoke;
 mod wsgi;

@@ -2,7 +2,7 @@
 
 use std::{net::TcpListener, os::unix::net::UnixListener, path::Path, process::Command};
 
-use rwsgi::settings::TABLE;
+use rwsgi::settings::{self, Kind, Standing};
 
 use crate::support::{Client, Server, environment, server::Ended};
 
@@ -448,11 +448,19 @@ fn output_of(args: &[&str]) -> String {
 #[test]
 fn help_has_every_setting_with_its_default() {
     let (long, short) = (output_of(&["--help"]), output_of(&["-h"]));
-    for setting in TABLE {
-        let option = format!("--{} <{}>", setting.long, setting.value_name);
-        assert!(long.contains(&option) && short.contains(&option), "{option} is missing:\n{long}");
-        if !setting.default.is_empty() {
-            assert!(long.contains(&format!("[default: {}]", setting.default)), "{option}:\n{long}");
+    // Lines are broken to the width of the terminal.
+    let words = long.split_whitespace().collect::<Vec<_>>().join(" ");
+    for setting in settings::all() {
+        for option in setting.longs() {
+            assert!(long.contains(&format!("--{option}")), "{option} is missing:\n{long}");
+            let is_short = setting.standing == Standing::Works;
+            assert!(!is_short || short.contains(&format!("--{option}")), "{option} is missing:\n{short}");
+        }
+        if let Some(default) = setting.default.filter(|default| !default.is_empty())
+            && setting.kind != Kind::Flag
+            && !setting.flags.is_empty()
+        {
+            assert!(words.contains(&format!("[default: {default}]")), "{}:\n{long}", setting.name);
         }
     }
     for command in ["dockerize", "python"] {

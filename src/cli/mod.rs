@@ -1,6 +1,8 @@
 //! The command line: which command was meant, and how its outcome is told to the terminal.
 
+mod configuration;
 mod dockerize;
+mod options;
 mod serve;
 
 use std::{ffi::OsString, process::ExitCode};
@@ -63,4 +65,9 @@ fn ended(code: i32) -> ExitCode {
 fn fail(fatal: &Fatal) -> ExitCode {
     eprintln!("Error: {fatal}");
     fatal.code().into()
+}
+
+#[expect(clippy::print_stderr, reason = "this is where the program speaks to the terminal")]
+fn note(text: &str) {
+    eprintln!("{text}");
 }

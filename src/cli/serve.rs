@@ -1,62 +1,36 @@
-//! `rwsgi APP`: serves an app. Its options are made from the table of settings.
+//! `rwsgi APP`: serves an app. Its options and settings are read elsewhere.
 
 use std::{ffi::OsString, path::Path, process::ExitCode, sync::Arc};
 
-use clap::{Arg, ArgAction, ArgMatches, Command, Subcommand as _};
+use clap::{ArgMatches, Command, Subcommand as _};
 
+use super::{configuration::Configuration, options};
 use crate::{
     arbiter::{
         self, Commands, Ended, Limits, Service,
         upgrade::{self, Inherited},
     },
-    exit::Fatal,
+    exit::{Code, Fatal},
     link::Link,
     net::{Bind, Listener, systemd},
     python::{self, LoadError},
-    settings::{Given, Kind, Settings, TABLE},
+    settings::Settings,
+    sys::{self, Apart},
     telemetry::error_log,
     worker,
 };
 
 const ABOUT: &str = "Serve a WSGI app, or package it into a container image.";
 
-const APP_HELP: &str = "The app to serve: MODULE:NAME, MODULE:FACTORY(ARGUMENTS), or MODULE, whose name is then \
-                        `application`, or else `app`.";
-
 /// The program's command line, with serving as what it does when no command is named.
 pub fn command() -> Command {
-    let version = format!("{} (CPython {})", env!("CARGO_PKG_VERSION"), python::full_version());
-    let command = Command::new("rwsgi")
+    let command = options::command()
         .about(ABOUT)
-        .version(version)
-        // gunicorn's options may be shortened (argparse), and commands in the wild are.
-        .infer_long_args(true)
         .args_conflicts_with_subcommands(true)
         .override_usage("rwsgi [OPTIONS] APP\n       rwsgi COMMAND ...")
         .subcommand_value_name("COMMAND")
-        .subcommand_help_heading("Commands")
-        .arg(Arg::new("app").value_name("APP").help(APP_HELP));
-    let command = TABLE.iter().fold(command, |command, setting| command.arg(argument(setting)));
+        .subcommand_help_heading("Commands");
     super::Command::augment_subcommands(command).subcommand_required(false).arg_required_else_help(false)
-}
-
-fn argument(setting: &'static crate::settings::Setting) -> Arg {
-    let (first, _) = setting.help.split_once(". ").unwrap_or((setting.help.trim_end_matches('.'), ""));
-    let default = match setting.default {
-        "" => String::new(),
-        default => format!(" [default: {default}]"),
-    };
-    let mut argument = Arg::new(setting.name)
-        .long(setting.long)
-        .value_name(setting.value_name)
-        .allow_hyphen_values(setting.kind == Kind::Number)
-        .action(ArgAction::Append)
-        .help(format!("{first}{default}"))
-        .long_help(format!("{}{default}", setting.help));
-    if let Some(short) = setting.short {
-        argument = argument.short(short);
-    }
-    argument
 }
 
 /// Serves until a signal ends it, and returns the exit code. Returns in the processes of workers too.
@@ -64,19 +38,14 @@ fn argument(setting: &'static crate::settings::Setting) -> Arg {
 /// # Errors
 /// What keeps it from serving.
 pub fn run(matches: &ArgMatches, args: &[OsString]) -> Result<ExitCode, Fatal> {
-    let settings = Settings::resolve(&given(matches), |name| std::env::var(name).ok())?;
-    let Some(spec) = matches.get_one::<String>("app") else {
-        return Err(Fatal::new(
-            "No application module specified. Name the app to serve, as in: rwsgi app:app --bind 0.0.0.0:5000",
-        ));
-    };
-    let directory = std::env::current_dir()
-        .map_err(|error| Fatal::new(format!("The working directory cannot be used: {error}.")))?;
+    let configuration = Configuration::new(matches, args)?;
+    let settings = configuration.load(None)?;
     let interpreter = python::environment::interpreter(settings.venv.as_deref())?;
-    if let Some(directory) = &settings.chdir {
-        std::env::set_current_dir(directory).map_err(|error| {
-            Fatal::new(format!("Cannot change to {} (from --chdir): {error}.", directory.display()))
-        })?;
+    std::env::set_current_dir(&settings.chdir)
+        .map_err(|error| Fatal::new(format!("Cannot change to {}: {error}.", settings.chdir_shown)))?;
+    let spec = configuration.app(&settings)?;
+    if settings.check_config || settings.print_config {
+        return check(&settings, &interpreter, spec, args);
     }
     let inherited = upgrade::inherited();
     let listeners = listeners(&settings, inherited.as_ref())?;
@@ -91,7 +60,7 @@ pub fn run(matches: &ArgMatches, args: &[OsString]) -> Result<ExitCode, Fatal> {
     let ended = arbiter::run(Service {
         workers: settings.workers,
         limits: Limits { graceful_timeout: settings.graceful_timeout, timeout: settings.timeout },
-        command: upgrade::Command { args: args.to_vec(), directory },
+        command: upgrade::Command { args: args.to_vec(), directory: configuration.directory().to_owned() },
         predecessor: inherited.map(|inherited| inherited.parent),
         pidfile: None,
         daemon: false,
@@ -155,17 +124,36 @@ fn announce(settings: &Settings, listeners: &[Listener]) {
         1 => tracing::info!("Using worker: threads (1 thread)"),
         threads => tracing::info!("Using worker: threads ({threads} threads)"),
     }
+    if settings.automatic {
+        let (workers, threads) = (settings.workers, settings.threads);
+        tracing::info!("Workers: {workers}, one for each CPU that may be used, with {threads} threads each");
+    }
+    for note in &settings.notes {
+        tracing::info!("{note}");
+    }
 }
 
-/// What stood on the command line. An option that takes one value takes its last (argparse).
-fn given(matches: &ArgMatches) -> Given {
-    TABLE
-        .iter()
-        .filter_map(|setting| {
-            let values: Vec<String> = matches.get_many(setting.name)?.cloned().collect();
-            Some((setting.name, values))
-        })
-        .collect()
+/// Prints the settings, if that is asked for, and tries whether the app loads.
+#[expect(clippy::print_stdout, reason = "this is where the program speaks to the terminal")]
+fn check(settings: &Settings, interpreter: &Path, spec: &str, args: &[OsString]) -> Result<ExitCode, Fatal> {
+    if settings.print_config {
+        print!("{}", settings.print());
+    }
+    for note in &settings.notes {
+        super::note(note);
+    }
+    for bind in &settings.bind {
+        bind.parse::<Bind>()?;
+    }
+    let outcome = sys::run_apart(None, || match worker::try_app(settings, interpreter, spec, args.to_vec()) {
+        Ok(()) => vec![0],
+        Err(error) => vec![fail(&error)],
+    });
+    Ok(match outcome {
+        Ok(Apart::Done(code)) if code == [0] => ExitCode::SUCCESS,
+        Ok(_) => Code::Failed.into(),
+        Err(error) => return Err(Fatal::new(format!("The app cannot be tried: {error}."))),
+    })
 }
 
 /// Says why a worker does not serve, with the user's own traceback below, and gives its exit code.

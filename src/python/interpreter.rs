@@ -49,6 +49,15 @@ impl Interpreter {
         .map_err(|error: PyErr| Fatal::new(format!("Python at {} is not usable: {error}.", executable.display())))
     }
 
+    /// Puts further directories before all others that modules are looked for in.
+    ///
+    /// # Errors
+    /// `sys.path` is not what it should be.
+    pub fn add_paths(&self, directories: &[String]) -> Result<(), Fatal> {
+        Python::attach(|py| self.loader.bind(py).call_method1("add_paths", (directories,)).map(drop))
+            .map_err(|error| Fatal::new(format!("The directories of --pythonpath cannot be used: {error}.")))
+    }
+
     /// Loads the app that `spec` names.
     ///
     /// # Errors

@@ -6,6 +6,7 @@ mod app;
 #[expect(unsafe_code, reason = "starting, running and ending an interpreter have no safe interface in PyO3")]
 mod capi;
 pub mod command;
+pub mod config;
 mod environ;
 pub mod environment;
 mod file_wrapper;

@@ -1,10 +1,20 @@
 //! Every setting of the server: one table, and the typed values that the rest of the program reads.
 //!
-//! The table says what can be set and what it means; `resolve` turns what was given into [`Settings`], or says what is
-//! wrong with it. Reading the command line and telling the user are the `cli`'s.
+//! The table says what can be set and what it means; `resolve` turns what was given, and where, into [`Settings`], or
+//! says what is wrong with it. Reading the command line, the environment and the configuration file is the `cli`'s.
 
+mod address;
+mod check;
 mod resolve;
+mod setting;
+mod sources;
 mod table;
+mod value;
+mod worker_class;
 
-pub use resolve::{Given, Level, Settings};
-pub use table::{Kind, Setting, TABLE};
+pub use address::{Address, Syslog, SyslogAddress};
+pub use resolve::{Level, LogFormat, Settings};
+pub use setting::{Kind, Setting, Standing};
+pub use sources::{CMD_ARGS, CmdArgs, ConfigFile, Given, Location, Machine, Sources};
+pub use table::{SECTIONS, Section, all, find};
+pub use value::Value;

@@ -1,42 +1,72 @@
 //! From what was given to typed values.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, fmt::Write as _, path::PathBuf, time::Duration};
 
-use super::table::{Kind, TABLE};
-use crate::exit::Fatal;
+use super::{
+    Address, Kind, Setting, Sources, Standing, Syslog, SyslogAddress, Value, address, check, find,
+    sources::{Origin, invalid},
+    worker_class,
+};
+use crate::{exit::Fatal, sys::User};
 
-/// What was given for each setting, by its name, as text.
-pub type Given = BTreeMap<&'static str, Vec<String>>;
+/// The threads of a worker when their number follows from `workers = auto`. An app that waits for its database half of
+/// the time keeps a CPU busy with two; more than a few only hold the GIL from each other.
+const AUTOMATIC_THREADS: usize = 4;
 
 /// The settings of a server, checked.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "the table says what each setting is, under the same name")]
+#[expect(clippy::struct_excessive_bools, reason = "that is how many flags gunicorn has")]
 pub struct Settings {
+    pub wsgi_app: Option<String>,
+    /// The directory to be in, absolute.
+    pub chdir: PathBuf,
+    /// The same as it was given, with where, for messages.
+    pub chdir_shown: String,
+    pub pythonpath: Vec<String>,
+    /// Names and values.
+    pub raw_env: Vec<(String, String)>,
+    pub venv: Option<PathBuf>,
+    pub preload_app: bool,
     /// Where to listen, as written.
     pub bind: Vec<String>,
-    /// Connections that may wait to be accepted.
     pub backlog: u32,
-    /// Worker processes.
+    pub reuse_port: bool,
     pub workers: usize,
-    /// Requests that the app handles at a time, in each worker.
+    /// Whether the number of workers was left to the machine.
+    pub automatic: bool,
     pub threads: usize,
-    /// Whether the app is loaded once, before the workers are made.
-    pub preload_app: bool,
-    /// Requests after which a worker is replaced; 0 is never.
     pub max_requests: u64,
-    /// What is added to it at most.
     pub max_requests_jitter: u64,
-    /// How long a worker may be silent; `None` for ever.
+    /// `None` is for ever.
     pub timeout: Option<Duration>,
-    /// How long running requests may take to finish once the server stops.
     pub graceful_timeout: Duration,
-    /// The directory to change to before the app is loaded.
-    pub chdir: Option<PathBuf>,
-    /// The virtual environment named on the command line.
-    pub venv: Option<PathBuf>,
-    /// Where the access log goes: `-` is standard output.
+    pub daemon: bool,
+    pub pidfile: Option<PathBuf>,
+    /// Whom workers run as: `user`, `group` and `initgroups`. Empty where these are the present ones.
+    pub run_as: User,
+    pub umask: u32,
+    pub proc_name: Option<String>,
+    pub enable_stdio_inheritance: bool,
+    /// `-` is standard output.
     pub accesslog: Option<String>,
-    /// How much the error log says.
+    pub access_log_format: String,
+    /// `-` is standard error.
+    pub errorlog: String,
     pub loglevel: Level,
+    pub log_format: LogFormat,
+    pub capture_output: bool,
+    pub syslog: Option<Syslog>,
+    pub statsd_host: Option<Address>,
+    pub statsd_prefix: String,
+    pub dogstatsd_tags: String,
+    pub check_config: bool,
+    pub print_config: bool,
+    /// The names of the hooks that the configuration file has.
+    pub hooks: Vec<&'static str>,
+    /// What was given and has nothing to do, a sentence each, for the log.
+    pub notes: Vec<String>,
+    values: BTreeMap<&'static str, Value>,
 }
 
 /// gunicorn's log levels, from the one that says most.
@@ -50,143 +80,243 @@ pub enum Level {
     Critical,
 }
 
+/// How the logs are written.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum LogFormat {
+    /// As gunicorn writes them.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
 impl Settings {
-    /// Checks what was given and fills in defaults; `variable` looks up the environment.
+    /// Checks what was given, and fills in defaults.
     ///
     /// # Errors
-    /// A value that its setting does not take, named with the setting.
-    pub fn resolve(given: &Given, variable: impl Fn(&str) -> Option<String>) -> Result<Self, Fatal> {
-        let mut given = given.clone();
-        if let Some(workers) = variable("WEB_CONCURRENCY").filter(|workers| !workers.is_empty()) {
-            given.entry("workers").or_insert_with(|| vec![workers]);
-        }
-        let given = &given;
-        let values = Values { given };
-        let mut bind = values.all("bind");
-        if !given.contains_key("bind")
-            && let Some(port) = variable("PORT").filter(|port| !port.is_empty())
-        {
-            bind = vec![format!("0.0.0.0:{port}")];
-        }
+    /// A value that its setting does not take, or a setting that rwsgi does not have, named with its source.
+    pub fn resolve(sources: &Sources) -> Result<Self, Fatal> {
+        let merged = Merged { values: sources.merge()? };
+        let notes = merged.standing()?;
+        let directory = &sources.machine.directory;
+        let automatic = *merged.value("workers") == Value::from("auto");
+        let workers = if automatic { sources.machine.processors.max(1) } else { merged.at_least_one("workers")? };
+        let threads = match merged.origin("threads") {
+            Origin::Default if automatic => AUTOMATIC_THREADS,
+            _ => merged.at_least_one("threads")?,
+        };
+        let class = merged.text("worker_class").unwrap_or_default();
+        worker_class::check(&class).map_err(|why| {
+            Fatal::new(format!("The worker class {class} of {} is not supported. {why}", merged.shown("worker_class")))
+        })?;
+        let given = merged.text("chdir").unwrap_or_default();
+        let chdir_shown = match merged.origin("chdir") {
+            Origin::CommandLine => format!("{given} (from --chdir)"),
+            _ => format!("{given}, {}", merged.shown("chdir")),
+        };
+        let chdir = directory.join(given);
+        let chdir: PathBuf = chdir.components().collect();
+        let mut values: BTreeMap<_, _> =
+            merged.values.iter().map(|(name, (_, value))| (*name, value.clone())).collect();
+        values.insert("chdir", Value::Text(chdir.display().to_string()));
         Ok(Self {
-            bind,
-            backlog: u32::try_from(values.at_least_one("backlog")?).unwrap_or(u32::MAX),
-            workers: usize::try_from(values.at_least_one("workers")?).unwrap_or(usize::MAX),
-            threads: usize::try_from(values.at_least_one("threads")?).unwrap_or(usize::MAX),
-            preload_app: values.one("preload_app").is_some_and(|value| value == "true"),
-            max_requests: values.number("max_requests")?,
-            max_requests_jitter: values.number("max_requests_jitter")?,
-            timeout: Some(values.number("timeout")?).filter(|seconds| *seconds > 0).map(Duration::from_secs),
-            graceful_timeout: Duration::from_secs(values.number("graceful_timeout")?),
-            chdir: values.one("chdir").map(PathBuf::from),
-            venv: values.one("venv").map(PathBuf::from),
-            accesslog: values.one("accesslog"),
-            loglevel: values.level()?,
+            wsgi_app: merged.text("wsgi_app"),
+            chdir,
+            chdir_shown,
+            pythonpath: merged.text("pythonpath").map_or_else(Vec::new, |text| {
+                text.split(',').filter(|directory| !directory.is_empty()).map(str::to_owned).collect()
+            }),
+            raw_env: merged.raw_env()?,
+            venv: merged.text("venv").map(|venv| directory.join(venv)),
+            preload_app: merged.flag("preload_app"),
+            bind: merged.value("bind").texts(),
+            backlog: u32::try_from(merged.at_least_one("backlog")?).unwrap_or(u32::MAX),
+            reuse_port: merged.flag("reuse_port"),
+            workers,
+            automatic,
+            threads,
+            max_requests: merged.number("max_requests"),
+            max_requests_jitter: merged.number("max_requests_jitter"),
+            timeout: Some(merged.number("timeout")).filter(|seconds| *seconds > 0).map(Duration::from_secs),
+            graceful_timeout: Duration::from_secs(merged.number("graceful_timeout")),
+            daemon: merged.flag("daemon"),
+            pidfile: merged.text("pidfile").map(PathBuf::from),
+            run_as: merged.run_as()?,
+            umask: u32::try_from(merged.number("umask"))
+                .ok()
+                .filter(|mask| *mask <= 0o777)
+                .ok_or_else(|| merged.invalid("umask", "is more than 0777"))?,
+            proc_name: merged.text("proc_name"),
+            enable_stdio_inheritance: merged.flag("enable_stdio_inheritance"),
+            accesslog: merged.text("accesslog"),
+            access_log_format: merged.text("access_log_format").unwrap_or_default(),
+            errorlog: merged.text("errorlog").unwrap_or_else(|| "-".to_owned()),
+            loglevel: merged.level()?,
+            log_format: match merged.text("log_format").as_deref() {
+                Some("json") => LogFormat::Json,
+                _ => LogFormat::Text,
+            },
+            capture_output: merged.flag("capture_output"),
+            syslog: merged.syslog()?,
+            statsd_host: merged.text("statsd_host").and_then(|text| Address::parse(&text, 8125)),
+            statsd_prefix: merged.text("statsd_prefix").unwrap_or_default(),
+            dogstatsd_tags: merged.text("dogstatsd_tags").unwrap_or_default(),
+            check_config: merged.flag("check_config"),
+            print_config: merged.flag("print_config"),
+            hooks: merged.hooks(),
+            notes,
+            values,
+        })
+    }
+
+    /// Every setting with its value, a line each, as gunicorn prints them.
+    pub fn print(&self) -> String {
+        let width = self.values.keys().map(|name| name.len()).max().unwrap_or_default();
+        self.values.iter().fold(String::new(), |mut text, (name, value)| {
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "{name:width$} = {value}");
+            text
         })
     }
 }
 
-struct Values<'a> {
-    given: &'a Given,
+/// The value of each setting that counts, with where it is from.
+struct Merged {
+    values: BTreeMap<&'static str, (Origin, Value)>,
 }
 
-impl Values<'_> {
-    fn all(&self, name: &str) -> Vec<String> {
-        if let Some(values) = self.given.get(name) {
-            return values.clone();
+impl Merged {
+    fn entry(&self, name: &str) -> &(Origin, Value) {
+        self.values.get(name).expect("every setting that is asked for is in the table")
+    }
+
+    fn origin(&self, name: &str) -> &Origin {
+        &self.entry(name).0
+    }
+
+    fn value(&self, name: &str) -> &Value {
+        &self.entry(name).1
+    }
+
+    fn shown(&self, name: &str) -> String {
+        find(name).map_or_else(|| name.to_owned(), |setting| self.origin(name).of(setting))
+    }
+
+    fn invalid(&self, name: &'static str, error: &str) -> Fatal {
+        find(name).map_or_else(
+            || Fatal::new(format!("{name} {error}.")),
+            |setting| invalid(setting, self.origin(name), self.value(name), error),
+        )
+    }
+
+    fn text(&self, name: &str) -> Option<String> {
+        self.value(name).text().map(str::to_owned)
+    }
+
+    fn flag(&self, name: &str) -> bool {
+        self.value(name).is_true()
+    }
+
+    fn number(&self, name: &str) -> u64 {
+        match self.value(name) {
+            Value::Number(number) => u64::try_from(*number).unwrap_or_default(),
+            _ => 0,
         }
-        let default = TABLE.iter().find(|setting| setting.name == name).map_or("", |setting| setting.default);
-        if default.is_empty() { Vec::new() } else { vec![default.to_owned()] }
     }
 
-    fn one(&self, name: &str) -> Option<String> {
-        self.all(name).pop().filter(|value| !value.is_empty())
-    }
-
-    fn number(&self, name: &str) -> Result<u64, Fatal> {
-        debug_assert!(TABLE.iter().any(|setting| setting.name == name && setting.kind == Kind::Number), "{name}");
-        let text = self.one(name).unwrap_or_default();
-        parse_number(&text).ok_or_else(|| invalid(name, &text, "a whole number from 0"))
-    }
-
-    fn at_least_one(&self, name: &str) -> Result<u64, Fatal> {
-        match self.number(name)? {
-            0 => Err(invalid(name, "0", "a whole number from 1")),
-            number => Ok(number),
+    fn at_least_one(&self, name: &'static str) -> Result<usize, Fatal> {
+        match self.number(name) {
+            0 => Err(self.invalid(name, "is not a whole number from 1")),
+            number => Ok(usize::try_from(number).unwrap_or(usize::MAX)),
         }
+    }
+
+    fn run_as(&self) -> Result<User, Fatal> {
+        let number = |name| {
+            let is_own = find(name).is_some_and(|setting| is_default(setting, self.value(name)));
+            (!is_own).then(|| self.number(name).to_string())
+        };
+        User::find(number("user").as_deref(), number("group").as_deref(), self.flag("initgroups"))
+            .map_err(|error| Fatal::new(format!("{error}.")))
+    }
+
+    fn raw_env(&self) -> Result<Vec<(String, String)>, Fatal> {
+        let pair = |text: String| match text.split_once('=') {
+            Some((name, value)) if !name.is_empty() && !text.contains('\0') => Ok((name.to_owned(), value.to_owned())),
+            _ => Err(Fatal::new(format!("The value {text:?} of {} is not NAME=VALUE.", self.shown("raw_env")))),
+        };
+        self.value("raw_env").texts().into_iter().map(pair).collect()
     }
 
     fn level(&self) -> Result<Level, Fatal> {
-        let text = self.one("loglevel").unwrap_or_default();
-        Ok(match text.to_ascii_lowercase().as_str() {
+        Ok(match self.text("loglevel").unwrap_or_default().to_ascii_lowercase().as_str() {
             "debug" => Level::Debug,
             "info" => Level::Info,
             "warning" => Level::Warning,
             "error" => Level::Error,
             "critical" => Level::Critical,
-            _ => return Err(invalid("loglevel", &text, "one of debug, info, warning, error, critical")),
+            _ => return Err(self.invalid("loglevel", "is not one of debug, info, warning, error, critical")),
         })
+    }
+
+    fn syslog(&self) -> Result<Option<Syslog>, Fatal> {
+        if !self.flag("syslog") {
+            return Ok(None);
+        }
+        let address = self.text("syslog_addr").unwrap_or_default();
+        let facility = self.text("syslog_facility").unwrap_or_default();
+        Ok(Some(Syslog {
+            address: SyslogAddress::parse(&address).ok_or_else(|| {
+                self.invalid("syslog_addr", "is none of udp://HOST:PORT, tcp://HOST:PORT and unix://PATH")
+            })?,
+            prefix: self.text("syslog_prefix"),
+            facility: address::facility(&facility)
+                .ok_or_else(|| self.invalid("syslog_facility", "names no facility, such as user or local0"))?,
+            access: !self.flag("disable_redirect_access_to_syslog"),
+        }))
+    }
+
+    fn hooks(&self) -> Vec<&'static str> {
+        let is_set = |(_, value): &(Origin, Value)| matches!(value, Value::Function { .. });
+        self.values.iter().filter(|(_, entry)| is_set(entry)).map(|(name, _)| *name).collect()
+    }
+
+    /// Refuses what rwsgi does not do, and says what has nothing to do. A setting that has its default value does
+    /// neither, however often it was given.
+    fn standing(&self) -> Result<Vec<String>, Fatal> {
+        let mut notes = Vec::new();
+        for (name, (origin, value)) in &self.values {
+            let Some(setting) = find(name) else { continue };
+            if *origin == Origin::Default || is_default(setting, value) {
+                continue;
+            }
+            let shown = origin.of(setting);
+            match setting.standing {
+                Standing::Works => {}
+                Standing::Nothing { why } => notes.push(format!("{shown} has nothing to do: {why}")),
+                Standing::Planned { why } => {
+                    let default = setting.default.map_or_else(String::new, |default| format!(", {default}"));
+                    return Err(Fatal::new(format!(
+                        "{shown} is not built yet. {why} Leave it out, or at its default{default}."
+                    )));
+                }
+                Standing::Refused { why, instead } => {
+                    return Err(Fatal::new(format!("{shown} is not supported. {why} {instead}")));
+                }
+            }
+        }
+        Ok(notes)
     }
 }
 
-fn invalid(name: &str, value: &str, expected: &str) -> Fatal {
-    let flag = TABLE.iter().find(|setting| setting.name == name).map_or(name, |setting| setting.long);
-    Fatal::new(format!("The value {value:?} of --{flag} is not {expected}."))
-}
-
-/// As Python's `int(text, 0)`, which gunicorn reads numbers with: `0x10`, `0o20` and `0b1` are numbers too.
-fn parse_number(text: &str) -> Option<u64> {
-    let text = text.trim().to_ascii_lowercase();
-    let (digits, radix) = match text.get(..2) {
-        Some("0x") => (&text[2..], 16),
-        Some("0o") => (&text[2..], 8),
-        Some("0b") => (&text[2..], 2),
-        _ => (text.as_str(), 10),
-    };
-    u64::from_str_radix(&digits.replace('_', ""), radix).ok()
+fn is_default(setting: &Setting, value: &Value) -> bool {
+    // `simple` is what gunicorn called its logger once, and still understands.
+    let synonym = setting.name == "logger_class" && value.text() == Some("simple");
+    let unset = matches!(setting.kind, Kind::Text | Kind::Flag | Kind::Class)
+        && matches!(value, Value::None | Value::Flag(false))
+        && matches!(setting.default, None | Some("" | "False"));
+    synonym || unset || check::default(setting).is_ok_and(|default| default == *value)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{Given, Level, Settings};
-
-    fn resolve(given: &[(&'static str, &str)], port: Option<&str>) -> Result<Settings, String> {
-        let given: Given = given.iter().map(|(name, value)| (*name, vec![(*value).to_owned()])).collect();
-        Settings::resolve(&given, |name| (name == "PORT").then_some(port?.to_owned()))
-            .map_err(|fatal| fatal.to_string())
-    }
-
-    #[test]
-    fn defaults_are_gunicorns() {
-        let settings = resolve(&[], None).expect("defaults are valid");
-        assert_eq!(settings.bind, ["127.0.0.1:8000"]);
-        assert_eq!((settings.threads, settings.backlog, settings.graceful_timeout.as_secs()), (1, 2048, 30));
-        assert_eq!((settings.loglevel, settings.accesslog), (Level::Info, None));
-    }
-
-    #[test]
-    fn port_changes_the_default_bind_only() {
-        assert_eq!(resolve(&[], Some("5000")).expect("valid").bind, ["0.0.0.0:5000"]);
-        assert_eq!(resolve(&[("bind", "[::1]:80")], Some("5000")).expect("valid").bind, ["[::1]:80"]);
-    }
-
-    #[test]
-    fn numbers_are_read_as_python_reads_them() {
-        assert_eq!(resolve(&[("threads", "0x10")], None).expect("valid").threads, 16);
-        assert_eq!(
-            resolve(&[("threads", "many")], None),
-            Err("The value \"many\" of --threads is not a whole number from 0.".to_owned())
-        );
-        assert_eq!(
-            resolve(&[("threads", "0")], None),
-            Err("The value \"0\" of --threads is not a whole number from 1.".to_owned())
-        );
-        assert!(resolve(&[("backlog", "-1")], None).is_err());
-    }
-
-    #[test]
-    fn an_unknown_log_level_is_refused_by_name() {
-        let error = resolve(&[("loglevel", "loud")], None).expect_err("no such level");
-        assert_eq!(error, "The value \"loud\" of --log-level is not one of debug, info, warning, error, critical.");
-    }
-}
+#[path = "resolve_tests.rs"]
+mod tests;

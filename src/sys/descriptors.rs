@@ -25,14 +25,14 @@ pub fn set_nonblocking(descriptor: BorrowedFd<'_>) -> io::Result<()> {
     Ok(())
 }
 
-/// Waits until one of these can be read, or the time is over.
-pub fn wait_readable(descriptors: &[BorrowedFd<'_>], limit: Option<Duration>) {
+/// Waits until one of these can be read, or the time is over. Returns whether one can.
+pub fn wait_readable(descriptors: &[BorrowedFd<'_>], limit: Option<Duration>) -> bool {
     let mut polled: Vec<_> = descriptors.iter().map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLIN)).collect();
     // Rounded up, so that what is due then is due.
     let timeout = limit
         .map_or(PollTimeout::NONE, |limit| PollTimeout::try_from(limit.as_millis() + 1).unwrap_or(PollTimeout::MAX));
     // An interruption is as good as the end of the time: the caller looks at what is there.
-    let _ = poll(&mut polled, timeout);
+    poll(&mut polled, timeout).is_ok_and(|ready| ready > 0)
 }
 
 /// Takes over a descriptor that this program was started with. Other programs that it starts do not get it.

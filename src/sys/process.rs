@@ -25,6 +25,20 @@ pub fn set_umask(mask: u32) -> u32 {
     unsafe { libc::umask(mask) }
 }
 
+/// Sets an environment variable.
+///
+/// # Panics
+/// With more than one thread: another may be reading the environment. And for a name or value that no variable can have.
+pub fn set_variable(name: &str, value: &str) {
+    assert_eq!(threads(), 1, "only a process with a single thread may change its environment");
+    // SAFETY: this is the only thread, so nothing reads the environment meanwhile.
+    unsafe { std::env::set_var(name, value) }
+}
+
+fn threads() -> usize {
+    std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count)
+}
+
 /// Which of the two processes goes on.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Fork {
@@ -42,8 +56,7 @@ pub enum Fork {
 /// # Panics
 /// With more than one thread: a lock that another thread holds would stay locked in the new process for ever.
 pub fn fork() -> io::Result<Fork> {
-    let threads = std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count);
-    assert_eq!(threads, 1, "only a process with a single thread may fork");
+    assert_eq!(threads(), 1, "only a process with a single thread may fork");
     // SAFETY: this is the only thread, so the new process finds every lock free and all memory consistent.
     match unsafe { nix::unistd::fork() }? {
         ForkResult::Parent { child } => Ok(Fork::Parent(child.as_raw())),

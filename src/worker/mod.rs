@@ -15,7 +15,7 @@ use crate::{
     net::Listener,
     python::{Interpreter, LoadError, PyApp},
     settings::Settings,
-    sys::Fork,
+    sys::{self, Fork},
     telemetry::access::AccessLog,
 };
 
@@ -40,11 +40,39 @@ pub struct Plan<'a> {
 /// # Errors
 /// What keeps it from serving: the environment, the app.
 pub fn run(plan: Plan<'_>) -> Result<(), LoadError> {
-    boot(plan, |plan| {
-        let interpreter = Interpreter::start(plan.interpreter, plan.args.clone())?;
-        let app = interpreter.load(plan.spec, plan.settings.threads)?;
-        Ok((interpreter, app))
-    })
+    set_environment(plan.settings);
+    boot(plan, |plan| load(plan.settings, plan.interpreter, plan.spec, plan.args.clone()))
+}
+
+/// Loads an app as a worker would, and serves nothing.
+///
+/// # Errors
+/// What keeps it from being served.
+pub fn try_app(settings: &Settings, interpreter: &Path, spec: &str, args: Vec<OsString>) -> Result<(), LoadError> {
+    set_environment(settings);
+    let (interpreter, app) = load(settings, interpreter, spec, args)?;
+    drop(app);
+    interpreter.finish();
+    Ok(())
+}
+
+/// Sets the variables of `raw_env`. To be called while there is one thread.
+fn set_environment(settings: &Settings) {
+    for (name, value) in &settings.raw_env {
+        sys::set_variable(name, value);
+    }
+}
+
+fn load(
+    settings: &Settings,
+    interpreter: &Path,
+    spec: &str,
+    args: Vec<OsString>,
+) -> Result<(Interpreter, PyApp), LoadError> {
+    let interpreter = Interpreter::start(interpreter, args)?;
+    interpreter.add_paths(&settings.pythonpath)?;
+    let app = interpreter.load(spec, settings.threads)?;
+    Ok((interpreter, app))
 }
 
 /// Loads the app, and serves it in as many processes as are asked for, which share its memory (`preload_app`). Returns
@@ -53,8 +81,8 @@ pub fn run(plan: Plan<'_>) -> Result<(), LoadError> {
 /// # Errors
 /// What keeps it, or the worker that this is, from serving.
 pub fn template(plan: Plan<'_>, mut next_worker: impl FnMut() -> bool) -> Result<(), LoadError> {
-    let interpreter = Interpreter::start(plan.interpreter, plan.args.clone())?;
-    let app = interpreter.load(plan.spec, plan.settings.threads)?;
+    set_environment(plan.settings);
+    let (interpreter, app) = load(plan.settings, plan.interpreter, plan.spec, plan.args.clone())?;
     interpreter.freeze();
     plan.link.report(Report::Ready);
     while next_worker() {

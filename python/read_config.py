@@ -1,0 +1,132 @@
+"""Reads a configuration file, which is Python. Embedded into rwsgi; the rules are gunicorn's app.base and config.
+
+Runs in a process of its own. What the settings may be is checked by the one that gets them.
+"""
+
+import importlib
+import importlib.machinery
+import importlib.util
+import inspect
+import json
+import math
+import sys
+import traceback
+import types
+
+NAME = "__config__"
+POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
+class ValueRefused(Exception):
+    """A value that cannot be used, as a sentence. No traceback: no code of the user's failed."""
+
+
+def load(source, is_module):
+    """The namespace of the module or file. Nothing is kept of the compiled file: it may change within a second."""
+    if is_module:
+        return vars(importlib.import_module(source))
+    if source.endswith(".pyc"):
+        loader = importlib.machinery.SourcelessFileLoader(NAME, source)
+        code = loader.get_code(NAME)
+    else:
+        loader = importlib.machinery.SourceFileLoader(NAME, source)
+        code = loader.source_to_code(loader.get_data(source), source)
+    module = importlib.util.module_from_spec(importlib.util.spec_from_file_location(NAME, source, loader=loader))
+    sys.modules[NAME] = module
+    exec(code, vars(module))
+    return vars(module)
+
+
+def read(source, is_module, kinds):
+    """What the file sets, as JSON: the values of the names in `kinds`, and the other names that it makes up."""
+    namespace = load(source, is_module)
+    values = {name: encode(name, kind, namespace[name]) for name, kind in kinds.items() if name in namespace}
+    unknown = [name for name, value in namespace.items() if name not in kinds and is_made_here(name, value)]
+    return json.dumps({"values": values, "unknown": unknown})
+
+
+def is_made_here(name, value):
+    if name.startswith("_") or isinstance(value, types.ModuleType):
+        return False
+    return not callable(value) or getattr(value, "__module__", None) == NAME
+
+
+def encode(name, kind, value):
+    if kind == "hook":
+        return function(name, value)
+    if kind == "class" and (inspect.isfunction(value) or inspect.ismethod(value)):
+        value = value()
+    return tagged(value)
+
+
+def function(name, value):
+    if isinstance(value, str):
+        value = imported(name, value)
+    if not callable(value):
+        raise ValueRefused(f"The value {value!r} of {name} is not callable.")
+    return tagged(value)
+
+
+def imported(name, path):
+    module_name, _, attribute = path.rpartition(".")
+    if not module_name:
+        raise ValueRefused(f"The value {path!r} of {name} is not the name of a function, as module.function is.")
+    try:
+        return getattr(importlib.import_module(module_name), attribute)
+    except (ImportError, AttributeError) as error:
+        raise ValueRefused(f"The value {path!r} of {name} cannot be imported: {error}.") from None
+
+
+def arity(value):
+    try:
+        parameters = inspect.signature(value).parameters.values()
+    except (TypeError, ValueError):
+        return 0
+    return min(sum(parameter.kind in POSITIONAL for parameter in parameters), 255)
+
+
+def tagged(value):
+    """As JSON that says what it was, for what JSON alone would mix up."""
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return {"flag": value}
+    if isinstance(value, int) and -(2**63) <= value < 2**63:
+        return {"number": int(value)}
+    if isinstance(value, str):
+        return {"text": str.__str__(value)}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return {"list": [tagged(item) for item in value]}
+    if isinstance(value, dict):
+        return {"map": plain(value)}
+    if inspect.isclass(value):
+        return {"class": f"{value.__module__}.{value.__qualname__}"}
+    if callable(value):
+        name = getattr(value, "__qualname__", None) or type(value).__qualname__
+        return {"function": {"name": name, "arity": arity(value)}}
+    return {"other": repr(value)}
+
+
+def plain(value):
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [plain(item) for item in value]
+    if value is None or isinstance(value, (bool, int, str)) or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    return repr(value)
+
+
+def describe(error):
+    """The reason in one line, and the traceback from the user's own code on; none for what is no code's fault."""
+    if isinstance(error, ValueRefused):
+        return str(error), None
+    reason = traceback.format_exception_only(type(error), error)[-1].strip()
+    frame = error.__traceback__
+    while frame is not None and is_ours(frame.tb_frame.f_code.co_filename):
+        frame = frame.tb_next
+    return reason, "".join(traceback.format_exception(type(error), error, frame)).rstrip()
+
+
+def is_ours(filename):
+    return filename == __file__ or filename.startswith("<frozen importlib") or filename == importlib.__file__

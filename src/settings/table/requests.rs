@@ -1,0 +1,87 @@
+//! What requests may look like, and whom to believe what they say of where they come from.
+
+use crate::settings::setting::{Kind, Setting};
+
+pub const REQUESTS: &[Setting] = &[
+    Setting::new("limit_request_line", Kind::Number, "How many bytes the first line of a request may have.")
+        .flags(&["--limit-request-line"], "N")
+        .default("4094")
+        .planned("The limit cannot be chosen yet."),
+    Setting::new("limit_request_fields", Kind::Number, "How many header fields a request may have.")
+        .flags(&["--limit-request-fields"], "N")
+        .default("100")
+        .planned("The limit cannot be chosen yet."),
+    Setting::new("limit_request_field_size", Kind::Number, "How many bytes a header field may have.")
+        .flags(&["--limit-request-field_size"], "N")
+        .default("8190")
+        .planned("The limit cannot be chosen yet."),
+    Setting::new(
+        "header_map",
+        Kind::Choice(&["drop", "refuse", "dangerous"]),
+        "What to do with header fields that look like others once they are in the environ, since their names have \
+         underscores: drop them, refuse the request, or let them through.",
+    )
+    .flags(&["--header-map"], "WAY")
+    .default("drop")
+    .planned("The way cannot be chosen yet."),
+    Setting::new("permit_obsolete_folding", Kind::Flag, "Accept header fields that go over several lines.")
+        .flags(&["--permit-obsolete-folding"], "")
+        .planned("Such requests are always refused so far."),
+    Setting::new("strip_header_spaces", Kind::Flag, "Accept spaces between the name of a header field and its colon.")
+        .flags(&["--strip-header-spaces"], "")
+        .planned("Such requests are always refused so far."),
+    Setting::new(
+        "permit_unconventional_http_method",
+        Kind::Flag,
+        "Accept methods of unusual length, and with small letters.",
+    )
+    .flags(&["--permit-unconventional-http-method"], "")
+    .planned("Which methods are accepted cannot be chosen yet."),
+    Setting::new("permit_unconventional_http_version", Kind::Flag, "Accept versions of HTTP that do not exist.")
+        .flags(&["--permit-unconventional-http-version"], "")
+        .planned("Which versions are accepted cannot be chosen yet."),
+    Setting::new("casefold_http_method", Kind::Flag, "Turn methods into capital letters.")
+        .flags(&["--casefold-http-method"], "")
+        .planned("Methods reach the app as they were sent so far."),
+];
+
+pub const PROXIES: &[Setting] = &[
+    Setting::new(
+        "forwarded_allow_ips",
+        Kind::Networks,
+        "The proxies that may say who the client is and whether it came by https: addresses and networks between \
+         commas, or * for all. The variable FORWARDED_ALLOW_IPS changes the default.",
+    )
+    .flags(&["--forwarded-allow-ips"], "ADDRESSES")
+    .variable("FORWARDED_ALLOW_IPS")
+    .default("127.0.0.1,::1")
+    .planned("What proxies say is not taken over yet."),
+    Setting::new(
+        "secure_scheme_headers",
+        Kind::Map,
+        "The header fields, and their values, by which a proxy says that a client came by https.",
+    )
+    .default(r#"{"X-FORWARDED-PROTOCOL": "ssl", "X-FORWARDED-PROTO": "https", "X-FORWARDED-SSL": "on"}"#)
+    .planned("What proxies say is not taken over yet."),
+    Setting::new(
+        "forwarder_headers",
+        Kind::Commas,
+        "The names of variables in the environ that a proxy may set by a header field.",
+    )
+    .flags(&["--forwarder-headers"], "NAMES")
+    .default("SCRIPT_NAME,PATH_INFO")
+    .planned("What proxies say is not taken over yet."),
+    Setting::new(
+        "proxy_protocol",
+        Kind::Choice(&["off", "v1", "v2", "auto"]),
+        "Which version of the PROXY protocol connections begin with.",
+    )
+    .flags(&["--proxy-protocol"], "VERSION")
+    .default("off")
+    .bare("auto")
+    .planned("The PROXY protocol is not understood yet."),
+    Setting::new("proxy_allow_ips", Kind::Networks, "The proxies whose PROXY protocol is believed.")
+        .flags(&["--proxy-allow-from"], "ADDRESSES")
+        .default("127.0.0.1,::1")
+        .nothing("It is read only with --proxy-protocol."),
+];

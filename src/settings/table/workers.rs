@@ -1,0 +1,147 @@
+//! What is served, from where, and by how many.
+
+use crate::settings::setting::{Kind, Setting};
+
+pub const APP: &[Setting] = &[
+    Setting::new(
+        "config",
+        Kind::Text,
+        "The configuration file, in Python: PATH, file:PATH, or python:MODULE. The default is read where it exists, \
+         any other must exist.",
+    )
+    .flags(&["-c", "--config"], "FILE")
+    .default("./gunicorn.conf.py"),
+    Setting::new(
+        "wsgi_app",
+        Kind::Text,
+        "The app to serve when the command line names none: MODULE:NAME or MODULE:FACTORY(ARGUMENTS).",
+    ),
+    Setting::new(
+        "chdir",
+        Kind::Directory,
+        "Change to this directory before the app is loaded. It is the first place that modules are looked for.",
+    )
+    .flags(&["--chdir"], "DIR"),
+    Setting::new(
+        "pythonpath",
+        Kind::Text,
+        "Further directories to look for modules in, between commas. They come before all others.",
+    )
+    .flags(&["--pythonpath"], "DIRS"),
+    Setting::new("raw_env", Kind::List, "Set an environment variable for the app, as NAME=VALUE. May be repeated.")
+        .flags(&["-e", "--env"], "NAME=VALUE"),
+    Setting::new(
+        "venv",
+        Kind::Text,
+        "The virtual environment whose packages the app sees. Without it: VIRTUAL_ENV, then the environment that \
+         rwsgi is installed in.",
+    )
+    .flags(&["--venv"], "DIR")
+    .variable("VIRTUAL_ENV")
+    .own(),
+    Setting::new(
+        "preload_app",
+        Kind::Flag,
+        "Load the app once, before the workers are made, so that they share its memory.",
+    )
+    .flags(&["--preload"], ""),
+];
+
+pub const SOCKETS: &[Setting] = &[
+    Setting::new(
+        "bind",
+        Kind::List,
+        "Where to listen: HOST[:PORT], [IPV6]:PORT, unix:PATH, unix:@NAME or fd://N. May be repeated. The variable \
+         PORT makes the default 0.0.0.0:$PORT.",
+    )
+    .flags(&["-b", "--bind"], "ADDRESS")
+    .variable("PORT")
+    .default("127.0.0.1:8000"),
+    Setting::new(
+        "backlog",
+        Kind::Number,
+        "How many connections may wait to be accepted, at least 1. The kernel's own limit (net.core.somaxconn) holds \
+         as well.",
+    )
+    .flags(&["--backlog"], "N")
+    .default("2048"),
+    Setting::new("reuse_port", Kind::Flag, "Let other processes listen on the same port (SO_REUSEPORT).")
+        .flags(&["--reuse-port"], ""),
+];
+
+pub const WORKERS: &[Setting] = &[
+    Setting::new(
+        "workers",
+        Kind::Count,
+        "How many worker processes serve, at least 1, or auto. With auto there is one for each CPU that the container \
+         may use, with 4 threads unless --threads says otherwise. The variable WEB_CONCURRENCY changes the default.",
+    )
+    .flags(&["-w", "--workers"], "N")
+    .variable("WEB_CONCURRENCY")
+    .default("1"),
+    Setting::new(
+        "worker_class",
+        Kind::Class,
+        "The kind of worker: sync, gthread or threads. They are all the same here: a worker handles as many requests \
+         at a time as it has threads, and idle connections take none.",
+    )
+    .flags(&["-k", "--worker-class"], "CLASS")
+    .default("sync"),
+    Setting::new(
+        "threads",
+        Kind::Number,
+        "How many requests the app handles at a time, in each worker, at least 1. With 1 the app is called on the main \
+         thread. Waiting clients and idle connections take no thread.",
+    )
+    .flags(&["--threads"], "N")
+    .default("1"),
+    Setting::new("worker_connections", Kind::Number, "How many connections a worker of gunicorn's may have open.")
+        .flags(&["--worker-connections"], "N")
+        .default("1000")
+        .nothing(
+            "A connection takes no thread here, so their number needs no limit but that of open files (ulimit -n).",
+        ),
+    Setting::new(
+        "max_requests",
+        Kind::Number,
+        "Replace a worker after this many requests; 0 is never. Its successor is ready before it goes.",
+    )
+    .flags(&["--max-requests"], "N")
+    .default("0"),
+    Setting::new(
+        "max_requests_jitter",
+        Kind::Number,
+        "Up to this many requests are added to --max-requests, at random for each worker, so that they are not all \
+         replaced at once.",
+    )
+    .flags(&["--max-requests-jitter"], "N")
+    .default("0"),
+    Setting::new(
+        "timeout",
+        Kind::Number,
+        "A worker that is silent, or works on a request, for longer than this many seconds is ended and replaced; 0 is \
+         never.",
+    )
+    .flags(&["-t", "--timeout"], "SECONDS")
+    .default("30"),
+    Setting::new(
+        "graceful_timeout",
+        Kind::Number,
+        "How long requests that run may take to finish after SIGTERM or SIGINT, in seconds. A second signal cuts them \
+         short.",
+    )
+    .flags(&["--graceful-timeout"], "SECONDS")
+    .default("30"),
+    Setting::new("keepalive", Kind::Number, "How long a connection may wait for its next request, in seconds.")
+        .flags(&["--keep-alive"], "SECONDS")
+        .default("2")
+        .planned("The time for which idle connections stay open cannot be chosen yet."),
+    Setting::new(
+        "http_parser",
+        Kind::Choice(&["auto", "fast", "python"]),
+        "Which of gunicorn's parsers reads requests.",
+    )
+    .flags(&["--http-parser"], "PARSER")
+    .default("auto")
+    .nothing("There is one parser, hyper's, and it is a fast one."),
+];

@@ -1,0 +1,247 @@
+//! Configuration files as people write them.
+
+use std::process::Stdio;
+
+use super::{folder, rwsgi, same};
+use crate::support::Server;
+
+/// What gunicorn's documentation shows as an example: each setting that it goes through, and its hooks.
+const DOCUMENTED: &str = r#"
+bind = '127.0.0.1:8000'
+backlog = 2048
+workers = 1
+worker_class = 'sync'
+worker_connections = 1000
+timeout = 30
+keepalive = 2
+spew = False
+daemon = False
+raw_env = ['DJANGO_SECRET_KEY=something', 'SPAM=eggs']
+pidfile = None
+umask = 0
+user = None
+group = None
+tmp_upload_dir = None
+errorlog = '-'
+loglevel = 'info'
+accesslog = '-'
+access_log_format = '%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s"'
+proc_name = None
+
+def post_fork(server, worker):
+    server.log.info('worker %s', worker.pid)
+
+def pre_fork(server, worker):
+    pass
+
+def pre_exec(server):
+    server.log.info('forked')
+
+def when_ready(server):
+    server.log.info('ready')
+
+def worker_int(worker):
+    import threading, sys, traceback
+    worker.log.info('interrupted')
+
+def worker_abort(worker):
+    worker.log.info('aborted')
+
+def ssl_context(conf, default_ssl_context_factory):
+    import ssl
+    context = default_ssl_context_factory()
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    return context
+"#;
+
+const HOOKS: &str = r"
+bind = ['127.0.0.1:8000', 'unix:app.sock']
+
+def noting(text):
+    def note(server):
+        server.log.info(text)
+    return note
+
+on_starting = noting('starting')
+when_ready = lambda server: None
+def child_exit(server, worker):
+    from prometheus_client import multiprocess
+    multiprocess.mark_process_dead(worker.pid)
+def pre_request(worker, req):
+    worker.log.debug('%s %s', req.method, req.path)
+def post_request(worker, req, environ, resp):
+    pass
+def nworkers_changed(server, new, old):
+    pass
+on_exit = 'hooks.on_exit'
+";
+
+const COMPUTED: &str = r"
+import multiprocessing
+import os
+
+workers = int(os.environ.get('WORKERS', multiprocessing.cpu_count() * 2 + 1))
+threads = 2 if os.getenv('DEBUG') else 4
+bind = '0.0.0.0:' + os.getenv('UNSET_PORT', '8080')
+preload_app = True
+max_requests, max_requests_jitter = 1000, 50
+worker_tmp_dir = '/dev/shm'
+for name, value in list(os.environ.items()):
+    if name.startswith('GUNICORN_SET_'):
+        globals()[name[13:].lower()] = value
+timeout = '0x3c'
+umask = 0o027
+wsgi_app = 'app:app'
+";
+
+const LOGGING: &str = r#"
+import os, sys
+log_format = '%(asctime)s %(message)s'
+venv = '/not/a/setting/of/gunicorns'
+loglevel = os.environ.get('LOG_LEVEL', 'WARNING').lower()
+accesslog = '-'
+errorlog = 'error.log'
+access_log_format = '{"remote": "%(h)s", "request": "%(r)s", "status": "%(s)s", "time": "%(M)s", "id": "%({x-request-id}i)s"}'
+capture_output = True
+proc_name = 'shop'
+forwarded_allow_ips = '127.0.0.1,::1'
+statsd_prefix = 'shop'
+print('read by', os.path.basename(sys.argv[0]), file=sys.stderr)
+"#;
+
+#[test]
+fn the_documented_example_is_understood() {
+    let ours = same(&folder(&[("gunicorn.conf.py", DOCUMENTED)]), &[], &["app:app"]);
+    assert_eq!(ours["post_fork"], "<post_fork()>");
+}
+
+#[test]
+fn a_file_with_hooks_is_understood() {
+    let hooks = "def on_exit(server): pass";
+    let ours = same(&folder(&[("conf.py", HOOKS), ("hooks.py", hooks)]), &[], &["-c", "file:conf.py", "app:app"]);
+    assert_eq!(ours["when_ready"], "<<lambda>()>");
+}
+
+/// gunicorn understands them too, but cannot print them.
+#[test]
+fn a_hook_is_whatever_can_be_called() {
+    let file = "
+from functools import partial
+class Counter:
+    def __call__(self, server, worker):
+        pass
+child_exit = Counter()
+on_exit = partial(lambda text, server: None, 'end')
+pre_fork = Counter().__call__
+";
+    let ours = super::printed(&mut rwsgi(folder(&[("gunicorn.conf.py", file)]).path(), &[], &["app:app"]));
+    assert_eq!((ours["child_exit"].as_str(), ours["on_exit"].as_str()), ("<Counter()>", "<partial()>"));
+    assert_eq!(ours["pre_fork"], "<Counter.__call__()>");
+}
+
+#[test]
+fn a_file_that_computes_its_values_is_understood() {
+    let variables = [("GUNICORN_SET_BACKLOG", "0x40"), ("GUNICORN_SET_REUSE_PORT", "true")];
+    let ours = same(&folder(&[("gunicorn.conf.py", COMPUTED)]), &variables, &[]);
+    assert_eq!((ours["timeout"].as_str(), ours["umask"].as_str(), ours["backlog"].as_str()), ("60", "23", "64"));
+}
+
+#[test]
+fn a_file_about_logs_is_understood_and_its_own_variables_are_not_ours() {
+    let ours = same(&folder(&[("gunicorn.conf.py", LOGGING)]), &[], &["app:app"]);
+    assert_eq!((ours["log_format"].as_str(), ours["venv"].as_str()), ("text", "None"));
+}
+
+#[test]
+fn a_module_is_a_configuration_too() {
+    let folder = folder(&[("shop/__init__.py", ""), ("shop/conf.py", "workers = 9\nfrom os import path")]);
+    assert_eq!(same(&folder, &[], &["-c", "python:shop.conf", "app:app"])["workers"], "9");
+}
+
+/// What is printed can be given again, and is the same then.
+#[test]
+fn a_configuration_that_is_printed_can_be_given_again() {
+    let folder = folder(&[("gunicorn.conf.py", LOGGING), ("other.py", "")]);
+    let first = super::printed(&mut rwsgi(folder.path(), &[], &["app:app"]));
+    let mut args = vec!["app:app".to_owned()];
+    for (name, value) in &first {
+        let setting = rwsgi::settings::find(name).expect("what is printed is a setting");
+        let flag = setting.longs().next();
+        if let (Some(flag), false) = (flag, value == "None" || setting.value_name.is_empty()) {
+            let plain = match value.strip_prefix('[').and_then(|list| list.strip_suffix(']')) {
+                Some(list) => list.replace('\'', "").replace(", ", ","),
+                None => value.clone(),
+            };
+            match setting.kind {
+                rwsgi::settings::Kind::List if plain.is_empty() => {}
+                _ => args.push(format!("--{flag}={plain}")),
+            }
+        } else if value == "True" && !["print_config", "suppress_ragged_eofs"].contains(&name.as_str()) {
+            args.push(format!("--{}", flag.expect("it is an option")));
+        }
+    }
+    let args: Vec<_> = args.iter().map(|arg| arg.replace("--config=./gunicorn.conf.py", "--config=other.py")).collect();
+    let args: Vec<_> = args.iter().map(String::as_str).collect();
+    let mut again = super::printed(&mut rwsgi(folder.path(), &[], &args));
+    again.insert("config".to_owned(), first["config"].clone());
+    assert_eq!(first, again);
+}
+
+#[test]
+fn variables_are_set_and_paths_searched_before_the_app_is_loaded() {
+    let app = "
+import os, sys
+assert os.environ['FROM_FILE'] == 'a=b'
+import elsewhere
+path = sys.path[:2]
+def app(environ, start_response):
+    start_response('200 OK', [])
+    return [repr((path, os.environ['FROM_FILE'], os.environ['SPAM'], os.getcwd())).encode()]
+";
+    let file = "raw_env = ['FROM_FILE=a=b']\nchdir = 'deep'\npythonpath = 'lib,more'\nwsgi_app = 'inner'";
+    for preload in ["False", "True"] {
+        let file = format!("{file}\npreload_app = {preload}\nraw_env.append('SPAM=eggs')");
+        let server =
+            Server::of_files(&[("deep/inner.py", app), ("deep/lib/elsewhere.py", ""), ("gunicorn.conf.py", &file)]);
+        let deep = server.directory().canonicalize().expect("it is there").join("deep").display().to_string();
+        let server = server.start();
+        let answer = server.connect().get("/").text();
+        assert_eq!(answer, format!("(['{deep}/more', '{deep}/lib'], 'a=b', 'eggs', '{deep}')"));
+    }
+}
+
+#[test]
+fn automatic_workers_are_announced() {
+    let server = Server::of(super::APP).args(["app:app", "-w", "auto"]).start();
+    server.wait_for_log("one for each CPU that may be used, with 4 threads each");
+    assert_eq!(server.connect().get("/").text(), "hello");
+}
+
+#[test]
+fn what_has_nothing_to_do_is_said_once() {
+    let mut server = Server::of(super::APP).args(["app:app", "--worker-tmp-dir", "/dev/shm"]).start();
+    let ended = server.stop();
+    assert_eq!(ended.stderr.matches("--worker-tmp-dir has nothing to do: ").count(), 1, "{}", ended.stderr);
+}
+
+#[test]
+fn the_arbiter_does_not_run_the_file() {
+    let file = "import os\nopen('who', 'a').write(f'{os.getpid()} ')";
+    let mut server = Server::of_files(&[("app.py", super::APP), ("gunicorn.conf.py", file)]).args(["app:app"]).start();
+    let who = std::fs::read_to_string(server.directory().join("who")).expect("the file has run");
+    assert_ne!(who.trim(), server.pid().to_string());
+    server.stop();
+    assert_eq!(who.split_whitespace().count(), 1, "{who}");
+}
+
+#[test]
+fn check_config_loads_the_app_and_says_only_what_is_wrong() {
+    let folder = folder(&[("raises.py", "def f():\n    1/0\nf()")]);
+    let output = rwsgi(folder.path(), &[], &["--check-config", "app:app"]).stdin(Stdio::null()).output();
+    let output = output.expect("the program starts");
+    assert!(output.status.success() && output.stdout.is_empty() && output.stderr.is_empty(), "{output:?}");
+    let output = rwsgi(folder.path(), &[], &["--check-config", "raises:app"]).output().expect("the program starts");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{errors}");
+    assert!(errors.contains("Could not load raises:app: ZeroDivisionError") && errors.contains("in f\n"), "{errors}");
+}
