@@ -53,6 +53,13 @@ pub trait Program {
     /// Whether workers are made from a template.
     fn has_template(&self) -> bool;
 
+    /// Reads the configuration again: how many workers are wanted, how long things may take, and through `listeners`
+    /// where they accept connections. Workers that are started from now on go by it.
+    ///
+    /// # Errors
+    /// What is wrong with it; then nothing has changed.
+    fn reload(&mut self, listeners: &mut Vec<Listener>) -> Result<(usize, Limits), Fatal>;
+
     /// Serves, in a process of its own. Returns its exit code.
     fn worker(self, listeners: Vec<Listener>, link: Link) -> u8;
 
@@ -196,6 +203,24 @@ impl<P: Program> Arbiter<P> {
         }
     }
 
+    /// Reads the configuration again, for workers that take the place of the present ones.
+    fn reload(&mut self) -> Option<Event> {
+        tracing::info!("Hang up: Master");
+        if self.stopping {
+            return None;
+        }
+        match self.service.program.reload(&mut self.service.listeners) {
+            Ok((workers, limits)) => {
+                self.supervisor.set_limits(limits);
+                Some(Event::Reconfigured(workers))
+            }
+            Err(fatal) => {
+                tracing::error!("The reload failed, and the old workers go on serving: {fatal}");
+                None
+            }
+        }
+    }
+
     /// Starts the new binary beside this one.
     fn upgrade(&mut self) {
         if let Some(pid) = self.successor {
@@ -313,7 +338,7 @@ impl<P: Program> Arbiter<P> {
                 self.close();
                 Event::Quit
             }
-            Signal::Hup => Event::Reconfigured(self.service.workers),
+            Signal::Hup => return self.reload(),
             Signal::Ttin => Event::Increase,
             Signal::Ttou => Event::Decrease,
             Signal::Usr2 => {

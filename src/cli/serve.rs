@@ -1,18 +1,24 @@
 //! `rwsgi APP`: serves an app. Its options and settings are read elsewhere.
 
-use std::{ffi::OsString, path::Path, process::ExitCode, sync::Arc};
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
 
 use clap::{ArgMatches, Command, Subcommand as _};
 
 use super::{configuration::Configuration, options};
 use crate::{
     arbiter::{
-        self, Commands, Ended, Limits, Service,
+        self, Commands, Ended, Limits, PidFile, Service,
         upgrade::{self, Inherited},
     },
     exit::{Code, Fatal},
     link::Link,
-    net::{Bind, Listener, systemd},
+    net::{Bind, Listener, Options, systemd},
     python::{self, LoadError},
     settings::Settings,
     sys::{self, Apart},
@@ -21,6 +27,9 @@ use crate::{
 };
 
 const ABOUT: &str = "Serve a WSGI app, or package it into a container image.";
+
+/// How long a configuration file may run when it is read again, while nobody looks after the workers.
+const RELOAD: Duration = Duration::from_secs(30);
 
 /// The program's command line, with serving as what it does when no command is named.
 pub fn command() -> Command {
@@ -41,12 +50,12 @@ pub fn run(matches: &ArgMatches, args: &[OsString]) -> Result<ExitCode, Fatal> {
     let configuration = Configuration::new(matches, args)?;
     let settings = configuration.load(None)?;
     let interpreter = python::environment::interpreter(settings.venv.as_deref())?;
-    std::env::set_current_dir(&settings.chdir)
-        .map_err(|error| Fatal::new(format!("Cannot change to {}: {error}.", settings.chdir_shown)))?;
+    change_directory(&settings)?;
     let spec = configuration.app(&settings)?;
     if settings.check_config || settings.print_config {
         return check(&settings, &interpreter, spec, args);
     }
+    let spec = spec.to_owned();
     let inherited = upgrade::inherited();
     let listeners = listeners(&settings, inherited.as_ref())?;
     if let Some(target) = settings.accesslog.as_deref().filter(|target| *target != "-") {
@@ -55,33 +64,53 @@ pub fn run(matches: &ArgMatches, args: &[OsString]) -> Result<ExitCode, Fatal> {
             Fatal::new(format!("Cannot open the access log {target} (from --access-logfile): {error}."))
         })?;
     }
+    if settings.daemon && inherited.is_none() {
+        sys::become_daemon(settings.enable_stdio_inheritance)
+            .map_err(|error| Fatal::new(format!("The server cannot become a daemon (from --daemon): {error}.")))?;
+    }
+    let pidfile = pidfile(&settings, inherited.is_some())?;
     error_log::start(settings.loglevel);
     announce(&settings, &listeners);
+    if let Some(name) = &settings.proc_name {
+        sys::set_process_name(&format!("{name}: master"));
+    }
     let ended = arbiter::run(Service {
         workers: settings.workers,
-        limits: Limits { graceful_timeout: settings.graceful_timeout, timeout: settings.timeout },
+        limits: limits(&settings),
         command: upgrade::Command { args: args.to_vec(), directory: configuration.directory().to_owned() },
         predecessor: inherited.map(|inherited| inherited.parent),
-        pidfile: None,
-        daemon: false,
+        pidfile,
+        daemon: settings.daemon,
         listeners,
-        program: Program { settings: &settings, interpreter: &interpreter, spec, args },
+        program: Program { configuration: &configuration, settings, interpreter, spec, args },
     })?;
     let (Ended::Arbiter(code) | Ended::Worker(code)) = ended;
     Ok(ExitCode::from(code))
 }
 
+fn limits(settings: &Settings) -> Limits {
+    Limits { graceful_timeout: settings.graceful_timeout, timeout: settings.timeout }
+}
+
+/// Writes the pid file, beside that of a predecessor where there is one.
+fn pidfile(settings: &Settings, has_predecessor: bool) -> Result<Option<(PidFile, PathBuf)>, Fatal> {
+    let Some(path) = &settings.pidfile else { return Ok(None) };
+    let first = if has_predecessor { PathBuf::from(format!("{}.2", path.display())) } else { path.clone() };
+    Ok(Some((PidFile::write(&first)?, path.clone())))
+}
+
 /// What the arbiter's processes do.
 struct Program<'a> {
-    settings: &'a Settings,
-    interpreter: &'a Path,
-    spec: &'a str,
+    configuration: &'a Configuration,
+    settings: Settings,
+    interpreter: PathBuf,
+    spec: String,
     args: &'a [OsString],
 }
 
-impl<'a> Program<'a> {
-    fn plan(self, listeners: Vec<Listener>, link: Link) -> worker::Plan<'a> {
-        let Self { settings, interpreter, spec, args } = self;
+impl Program<'_> {
+    fn plan(self, listeners: Vec<Listener>, link: Link) -> worker::Plan {
+        let Self { settings, interpreter, spec, args, .. } = self;
         worker::Plan { settings, interpreter, spec, args: args.to_vec(), listeners, link: Arc::new(link) }
     }
 }
@@ -89,6 +118,36 @@ impl<'a> Program<'a> {
 impl arbiter::Program for Program<'_> {
     fn has_template(&self) -> bool {
         self.settings.preload_app
+    }
+
+    fn reload(&mut self, listeners: &mut Vec<Listener>) -> Result<(usize, Limits), Fatal> {
+        let settings = self.configuration.load(Some(RELOAD))?;
+        let spec = self.configuration.app(&settings)?.to_owned();
+        let interpreter = python::environment::interpreter(settings.venv.as_deref())?;
+        change_directory(&settings)?;
+        // Sockets that systemd has passed stay what they are, whatever the settings name.
+        if settings.bind != self.settings.bind && listeners.len() == self.settings.bind.len() {
+            let known = |bind: &String| self.settings.bind.contains(bind);
+            let fresh: Vec<_> = settings
+                .bind
+                .iter()
+                .map(|bind| if known(bind) { Ok(Vec::new()) } else { open(bind, &settings) })
+                .collect::<Result<_, Fatal>>()?;
+            // From here on nothing fails. What is in both lists stays open: an address cannot be opened twice.
+            let mut kept: Vec<_> = self.settings.bind.iter().zip(listeners.drain(..)).collect();
+            let mut all = Vec::new();
+            for (bind, fresh) in settings.bind.iter().zip(fresh) {
+                if let Some(at) = kept.iter().position(|(known, _)| *known == bind) {
+                    all.push(kept.swap_remove(at).1);
+                }
+                all.extend(fresh);
+            }
+            *listeners = all;
+            tracing::info!("Listening at: {} ({})", addresses(listeners), std::process::id());
+        }
+        let answer = (settings.workers, limits(&settings));
+        (self.settings, self.spec, self.interpreter) = (settings, spec, interpreter);
+        Ok(answer)
     }
 
     fn worker(self, listeners: Vec<Listener>, link: Link) -> u8 {
@@ -101,12 +160,32 @@ impl arbiter::Program for Program<'_> {
     }
 }
 
+fn change_directory(settings: &Settings) -> Result<(), Fatal> {
+    std::env::set_current_dir(&settings.chdir)
+        .map_err(|error| Fatal::new(format!("Cannot change to {}: {error}.", settings.chdir_shown)))
+}
+
+fn open(bind: &str, settings: &Settings) -> Result<Vec<Listener>, Fatal> {
+    let run_as = &settings.run_as;
+    let options = Options {
+        backlog: settings.backlog,
+        reuse_port: settings.reuse_port,
+        umask: settings.umask,
+        owner: (run_as.user.as_ref().map(|(id, _)| *id), run_as.group),
+    };
+    Listener::open(&bind.parse::<Bind>()?, &options)
+}
+
+fn addresses(listeners: &[Listener]) -> String {
+    listeners.iter().map(|listener| listener.address().to_string()).collect::<Vec<_>>().join(",")
+}
+
 /// Takes the listeners from the arbiter before, or from systemd, or opens those that the settings name.
 fn listeners(settings: &Settings, inherited: Option<&Inherited>) -> Result<Vec<Listener>, Fatal> {
     let descriptors = inherited.map_or_else(systemd::descriptors, |inherited| inherited.listeners.clone());
     if descriptors.is_empty() {
-        let open = |bind: &String| Listener::open(&bind.parse::<Bind>()?, settings.backlog);
-        return Ok(settings.bind.iter().map(open).collect::<Result<Vec<_>, Fatal>>()?.into_iter().flatten().collect());
+        let opened = settings.bind.iter().map(|bind| open(bind, settings)).collect::<Result<Vec<_>, Fatal>>()?;
+        return Ok(opened.into_iter().flatten().collect());
     }
     let adopt = |number: i32| {
         Listener::adopt(number, inherited.is_some()).map_err(|error| {
@@ -117,9 +196,8 @@ fn listeners(settings: &Settings, inherited: Option<&Inherited>) -> Result<Vec<L
 }
 
 fn announce(settings: &Settings, listeners: &[Listener]) {
-    let addresses: Vec<_> = listeners.iter().map(|listener| listener.address().to_string()).collect();
     tracing::info!("Starting rwsgi {} (CPython {})", env!("CARGO_PKG_VERSION"), python::full_version());
-    tracing::info!("Listening at: {} ({})", addresses.join(","), std::process::id());
+    tracing::info!("Listening at: {} ({})", addresses(listeners), std::process::id());
     match settings.threads {
         1 => tracing::info!("Using worker: threads (1 thread)"),
         threads => tracing::info!("Using worker: threads ({threads} threads)"),

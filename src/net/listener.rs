@@ -43,6 +43,19 @@ impl fmt::Display for Address {
     }
 }
 
+/// How sockets are opened.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Options {
+    /// Connections that may wait to be accepted.
+    pub backlog: u32,
+    /// Whether others may listen at the same port (`SO_REUSEPORT`).
+    pub reuse_port: bool,
+    /// The permissions that the file of a unix socket does not get.
+    pub umask: u32,
+    /// Whom the file of a unix socket belongs to, where that is not this process's user and group.
+    pub owner: (Option<u32>, Option<u32>),
+}
+
 /// A socket that listens. A unix socket's file is removed when this is dropped.
 #[derive(Debug)]
 pub struct Listener {
@@ -79,20 +92,19 @@ impl Listener {
     ///
     /// # Errors
     /// The first address that cannot be listened at, with the reason.
-    pub fn open(bind: &Bind, backlog: u32) -> Result<Vec<Self>, Fatal> {
-        let backlog = i32::try_from(backlog).unwrap_or(i32::MAX);
+    pub fn open(bind: &Bind, options: &Options) -> Result<Vec<Self>, Fatal> {
         match bind {
             Bind::Tcp(host, port) => {
                 let addresses = (host.as_str(), *port).to_socket_addrs().map_err(|error| refuse(bind, &error))?;
                 // As gunicorn: the first address of a name, so that `localhost` is one listener.
                 addresses
                     .take(1)
-                    .map(|address| open_tcp(address, backlog).map_err(|error| refuse(bind, &error)))
+                    .map(|address| open_tcp(address, options).map_err(|error| refuse(bind, &error)))
                     .collect()
             }
             Bind::Unix(path) => {
                 let listener = remove_stale(path)
-                    .and_then(|()| open_unix(&SockAddr::unix(path)?, backlog))
+                    .and_then(|()| open_unix(&SockAddr::unix(path)?, options))
                     .map_err(|error| refuse(bind, &error))?;
                 let address = Address::Unix(path.clone());
                 Ok(vec![Self { address, socket: Socket::Unix(listener), file: Some(SocketFile::at(path)) }])
@@ -168,27 +180,37 @@ impl Listener {
     }
 }
 
-fn open_tcp(address: SocketAddr, backlog: i32) -> io::Result<Listener> {
+impl Options {
+    fn backlog(&self) -> i32 {
+        i32::try_from(self.backlog).unwrap_or(i32::MAX)
+    }
+}
+
+fn open_tcp(address: SocketAddr, options: &Options) -> io::Result<Listener> {
     let socket = RawSocket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
+    socket.set_reuse_port(options.reuse_port)?;
     socket.set_nonblocking(true)?;
     // Inherited by what is accepted: small answers leave at once.
     socket.set_tcp_nodelay(true)?;
     socket.bind(&address.into())?;
-    socket.listen(backlog)?;
+    socket.listen(options.backlog())?;
     let listener = TcpListener::from(socket);
     Ok(Listener { address: Address::Tcp(listener.local_addr()?), socket: Socket::Tcp(listener), file: None })
 }
 
-fn open_unix(address: &SockAddr, backlog: i32) -> io::Result<UnixListener> {
+fn open_unix(address: &SockAddr, options: &Options) -> io::Result<UnixListener> {
     let socket = RawSocket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
     // gunicorn's default umask is 0: whoever reaches the directory may connect.
-    let before = sys::set_umask(0);
+    let before = sys::set_umask(options.umask);
     let bound = socket.bind(address);
     sys::set_umask(before);
     bound?;
-    socket.listen(backlog)?;
+    if let (Some(path), (Some(_), _) | (_, Some(_))) = (address.as_pathname(), options.owner) {
+        std::os::unix::fs::chown(path, options.owner.0, options.owner.1)?;
+    }
+    socket.listen(options.backlog())?;
     Ok(UnixListener::from(std::os::fd::OwnedFd::from(socket)))
 }
 

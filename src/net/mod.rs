@@ -7,4 +7,4 @@ mod listener;
 pub mod systemd;
 
 pub use bind::Bind;
-pub use listener::{Address, Listener, Socket};
+pub use listener::{Address, Listener, Options, Socket};

@@ -102,3 +102,11 @@ pub fn become_user(wanted: &User) -> io::Result<()> {
     }
     Ok(())
 }
+
+/// Names the process for `top` and `ps -o comm`, which show 15 bytes.
+pub fn set_process_name(name: &str) {
+    if let Ok(name) = std::ffi::CString::new(name) {
+        // A name is only for people to see.
+        let _ = nix::sys::prctl::set_name(&name);
+    }
+}

@@ -6,7 +6,12 @@ mod connections;
 mod queue;
 mod watch;
 
-use std::{ffi::OsString, path::Path, sync::Arc, thread};
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread,
+};
 
 use self::watch::Watch;
 use crate::{
@@ -20,13 +25,13 @@ use crate::{
 };
 
 /// What a worker works with.
-pub struct Plan<'a> {
+pub struct Plan {
     /// The settings that matter in a worker.
-    pub settings: &'a Settings,
+    pub settings: Settings,
     /// The `python` that the embedded one stands for.
-    pub interpreter: &'a Path,
+    pub interpreter: PathBuf,
     /// The app's spec.
-    pub spec: &'a str,
+    pub spec: String,
     /// What becomes `sys.argv`.
     pub args: Vec<OsString>,
     /// Where to accept connections.
@@ -39,9 +44,9 @@ pub struct Plan<'a> {
 ///
 /// # Errors
 /// What keeps it from serving: the environment, the app.
-pub fn run(plan: Plan<'_>) -> Result<(), LoadError> {
-    set_environment(plan.settings);
-    boot(plan, |plan| load(plan.settings, plan.interpreter, plan.spec, plan.args.clone()))
+pub fn run(plan: Plan) -> Result<(), LoadError> {
+    set_environment(&plan.settings);
+    boot(plan, |plan| load(&plan.settings, &plan.interpreter, &plan.spec, plan.args.clone()))
 }
 
 /// Loads an app as a worker would, and serves nothing.
@@ -80,9 +85,9 @@ fn load(
 ///
 /// # Errors
 /// What keeps it, or the worker that this is, from serving.
-pub fn template(plan: Plan<'_>, mut next_worker: impl FnMut() -> bool) -> Result<(), LoadError> {
-    set_environment(plan.settings);
-    let (interpreter, app) = load(plan.settings, plan.interpreter, plan.spec, plan.args.clone())?;
+pub fn template(plan: Plan, mut next_worker: impl FnMut() -> bool) -> Result<(), LoadError> {
+    set_environment(&plan.settings);
+    let (interpreter, app) = load(&plan.settings, &plan.interpreter, &plan.spec, plan.args.clone())?;
     interpreter.freeze();
     plan.link.report(Report::Ready);
     while next_worker() {
@@ -99,17 +104,22 @@ pub fn template(plan: Plan<'_>, mut next_worker: impl FnMut() -> bool) -> Result
 }
 
 /// Serves what `load` brings.
-fn boot(
-    mut plan: Plan<'_>,
-    load: impl FnOnce(&Plan<'_>) -> Result<(Interpreter, PyApp), LoadError>,
-) -> Result<(), LoadError> {
-    let settings = plan.settings;
+fn boot(mut plan: Plan, load: impl FnOnce(&Plan) -> Result<(Interpreter, PyApp), LoadError>) -> Result<(), LoadError> {
+    let settings = plan.settings.clone();
+    let settings = &settings;
     let access_log = match &settings.accesslog {
         None => None,
         Some(target) => Some(Arc::new(AccessLog::open(target).map_err(|error| {
             Fatal::new(format!("Cannot open the access log {target} (from --access-logfile): {error}."))
         })?)),
     };
+    // The logs are open: whoever the app runs as need not be able to open them.
+    sys::become_user(&settings.run_as).map_err(|error| {
+        Fatal::new(format!("The worker cannot run as another user: {error}. Only root may (from --user, --group)."))
+    })?;
+    if let Some(name) = &settings.proc_name {
+        sys::set_process_name(&format!("{name}: worker"));
+    }
     let watch = Arc::new(Watch::new());
     let (calls, queue) = queue::channel(request_limit(settings), Arc::clone(&watch), {
         let link = Arc::clone(&plan.link);
