@@ -16,8 +16,7 @@ use crate::{
     python::{self, LoadError},
     settings::Settings,
     sys::{self, Apart},
-    telemetry::error_log,
-    worker,
+    telemetry, worker,
 };
 
 const ABOUT: &str = "Serve a WSGI app, or package it into a container image.";
@@ -49,13 +48,7 @@ pub fn run(matches: &ArgMatches, args: &[OsString]) -> Result<ExitCode, Fatal> {
     }
     let inherited = upgrade::inherited();
     let listeners = listeners(&settings, inherited.as_ref())?;
-    if let Some(target) = settings.accesslog.as_deref().filter(|target| *target != "-") {
-        // A worker opens it for itself; what cannot be opened is told before anything is started.
-        fs_err::OpenOptions::new().create(true).append(true).open(target).map_err(|error| {
-            Fatal::new(format!("Cannot open the access log {target} (from --access-logfile): {error}."))
-        })?;
-    }
-    error_log::start(settings.loglevel);
+    telemetry::start(&settings, spec)?;
     announce(&settings, &listeners);
     let ended = arbiter::run(Service {
         workers: settings.workers,
@@ -92,12 +85,12 @@ impl arbiter::Program for Program<'_> {
     }
 
     fn worker(self, listeners: Vec<Listener>, link: Link) -> u8 {
-        worker::run(self.plan(listeners, link)).map_or_else(|error| fail(&error), |()| 0)
+        worker::run(self.plan(listeners, link)).map_or_else(|error| report(&error), |()| 0)
     }
 
     fn template(self, listeners: Vec<Listener>, link: Link, mut commands: Commands) -> u8 {
         let next_worker = || commands.wait() == Some(arbiter::SPAWN);
-        worker::template(self.plan(listeners, link), next_worker).map_or_else(|error| fail(&error), |()| 0)
+        worker::template(self.plan(listeners, link), next_worker).map_or_else(|error| report(&error), |()| 0)
     }
 }
 
@@ -154,6 +147,19 @@ fn check(settings: &Settings, interpreter: &Path, spec: &str, args: &[OsString])
         Ok(_) => Code::Failed.into(),
         Err(error) => return Err(Fatal::new(format!("The app cannot be tried: {error}."))),
     })
+}
+
+/// Says in the error log why a worker does not serve. Where that is standard error, it is said as to a user at a
+/// terminal.
+fn report(error: &LoadError) -> u8 {
+    if telemetry::error_log::is_standard_error() {
+        return fail(error);
+    }
+    match &error.traceback {
+        Some(traceback) => tracing::error!("{}\n{traceback}", error.fatal),
+        None => tracing::error!("{}", error.fatal),
+    }
+    error.fatal.code() as u8
 }
 
 /// Says why a worker does not serve, with the user's own traceback below, and gives its exit code.

@@ -16,7 +16,7 @@ use crate::{
     python::{Interpreter, LoadError, PyApp},
     settings::Settings,
     sys::{self, Fork},
-    telemetry::access::AccessLog,
+    telemetry::{self, access::AccessLog},
 };
 
 /// What a worker works with.
@@ -89,6 +89,8 @@ pub fn template(plan: Plan<'_>, mut next_worker: impl FnMut() -> bool) -> Result
         match interpreter.fork_orphan() {
             Ok(Fork::Parent(_)) => {}
             Ok(Fork::Child) => {
+                // The template does not follow when the logs are rotated.
+                telemetry::reopen();
                 plan.link.report(Report::Started);
                 return boot(plan, |_| Ok((interpreter, app)));
             }
@@ -104,12 +106,7 @@ fn boot(
     load: impl FnOnce(&Plan<'_>) -> Result<(Interpreter, PyApp), LoadError>,
 ) -> Result<(), LoadError> {
     let settings = plan.settings;
-    let access_log = match &settings.accesslog {
-        None => None,
-        Some(target) => Some(Arc::new(AccessLog::open(target).map_err(|error| {
-            Fatal::new(format!("Cannot open the access log {target} (from --access-logfile): {error}."))
-        })?)),
-    };
+    let access_log = AccessLog::open(settings)?.map(Arc::new);
     let watch = Arc::new(Watch::new());
     let (calls, queue) = queue::channel(request_limit(settings), Arc::clone(&watch), {
         let link = Arc::clone(&plan.link);
@@ -130,7 +127,10 @@ fn boot(
     })?;
     // Only now, when signals are handled: whoever waits for this line may send one as soon as it is there.
     tracing::info!("Booting worker with pid: {}", std::process::id());
-    let (interpreter, app) = load(&plan)?;
+    let (interpreter, mut app) = load(&plan)?;
+    if let Some(log) = &access_log {
+        app.watch(&log.needs().variables);
+    }
     let app = Arc::new(app);
     let extra: Vec<_> =
         (1..settings.threads).map(|number| spawn(&interpreter, number, &app, &queue)).collect::<Result<_, Fatal>>()?;
