@@ -155,10 +155,8 @@ fn report(error: &LoadError) -> u8 {
     if telemetry::error_log::is_standard_error() {
         return fail(error);
     }
-    match &error.traceback {
-        Some(traceback) => tracing::error!("{}\n{traceback}", error.fatal),
-        None => tracing::error!("{}", error.fatal),
-    }
+    let traceback = error.traceback.as_ref().map(|traceback| format!("\n{traceback}")).unwrap_or_default();
+    tracing::error!("{}{traceback}", error.fatal);
     error.fatal.code() as u8
 }
 

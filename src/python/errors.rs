@@ -19,6 +19,7 @@ thread_local! {
 pub struct Errors;
 
 #[pymethods]
+#[expect(clippy::unused_self, reason = "they are the methods of a file")]
 impl Errors {
     fn write(&self, text: &Bound<'_, pyo3::types::PyString>) -> PyResult<usize> {
         let length = text.len()?;
@@ -37,7 +38,6 @@ impl Errors {
     }
 
     /// What is written is out as soon as its line ends; a line that has not ended ends here.
-    #[expect(clippy::unused_self, reason = "it is a method of a file")]
     fn flush(&self) {
         BEGUN.with_borrow_mut(|begun| {
             if !begun.is_empty() {

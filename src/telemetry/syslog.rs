@@ -59,7 +59,7 @@ impl Target {
     }
 }
 
-/// Syslog listens at 0.0.0.0 as a rule, and `localhost` has ::1 first on many machines.
+/// Syslog listens at 0.0.0.0 as a rule, and `localhost` has `::1` first on many machines.
 fn resolve(host: &str, port: u16) -> io::Result<SockAddr> {
     let addresses: Vec<SocketAddr> = (host, port).to_socket_addrs()?.collect();
     let address = addresses.iter().find(|address| address.is_ipv4()).or(addresses.first());
