@@ -103,11 +103,11 @@ def is_ours(filename):
     return filename == __file__ or filename.startswith("<frozen importlib") or filename == importlib.__file__
 
 
-def start(directory, dump_signal):
+def start(directory, dump_signal, error_log):
     # sys.path[0] is the working directory, as in gunicorn.
     sys.path.insert(0, directory)
     # Prints where each thread is, even when one of them holds the GIL for ever.
-    faulthandler.register(dump_signal, file=2, all_threads=True)
+    faulthandler.register(dump_signal, file=error_log, all_threads=True)
 
 
 def add_paths(directories):

@@ -14,4 +14,5 @@ mod serve;
 mod settings;
 mod signals;
 mod smoke;
+mod telemetry;
 mod wsgi;

@@ -26,6 +26,7 @@ use crate::{
     link::{Line, Link, Report},
     net::{Listener, systemd},
     sys::{self, Fork, Pending, Signal},
+    telemetry,
 };
 
 /// What the arbiter keeps running.
@@ -169,11 +170,14 @@ impl<P: Program> Arbiter<P> {
     }
 
     fn become_worker(self) -> u8 {
+        // Until the worker handles it, it must not end it.
+        sys::ignore(Signal::Usr1);
         self.signals.release();
         self.service.program.worker(self.service.listeners, self.line.into_worker())
     }
 
     fn become_template(mut self, commands: Commands) -> u8 {
+        sys::ignore(Signal::Usr1);
         self.signals.release();
         // What a terminal sends to all of its processes is the arbiter's to act on.
         sys::ignore(Signal::Int);
@@ -190,7 +194,8 @@ impl<P: Program> Arbiter<P> {
             Action::Kill(pid) => sys::send(pid, Signal::Kill),
             Action::Log(Level::Info, text) => tracing::info!("{text}"),
             Action::Log(Level::Warning, text) => tracing::warn!("{text}"),
-            Action::Log(Level::Error | Level::Critical, text) => tracing::error!("{text}"),
+            Action::Log(Level::Error, text) => tracing::error!("{text}"),
+            Action::Log(Level::Critical, text) => tracing::error!(target: telemetry::CRITICAL, "{text}"),
             Action::Adopted(generation) => {
                 self.templates.keep_only(generation);
                 tracing::info!("The reload is done: the new workers serve, and the old ones end.");
@@ -271,7 +276,13 @@ impl<P: Program> Arbiter<P> {
 
     fn handle(&mut self, event: Event) -> Vec<Action> {
         let now = self.now();
-        self.supervisor.handle(event, now)
+        let before = self.supervisor.pids().count();
+        let actions = self.supervisor.handle(event, now);
+        let count = self.supervisor.pids().count();
+        if count != before {
+            telemetry::workers(count);
+        }
+        actions
     }
 
     /// Waits for something to happen.
@@ -350,7 +361,12 @@ impl<P: Program> Arbiter<P> {
                 tracing::debug!("SIGWINCH ignored. Not daemonized.");
                 return None;
             }
-            Signal::Chld | Signal::Kill | Signal::Usr1 => return None,
+            Signal::Usr1 => {
+                telemetry::reopen();
+                self.supervisor.pids().for_each(|pid| sys::send(pid, Signal::Usr1));
+                return None;
+            }
+            Signal::Chld | Signal::Kill => return None,
         })
     }
 }

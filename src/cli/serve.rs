@@ -22,8 +22,7 @@ use crate::{
     python::{self, LoadError},
     settings::Settings,
     sys::{self, Apart},
-    telemetry::error_log,
-    worker,
+    telemetry, worker,
 };
 
 const ABOUT: &str = "Serve a WSGI app, or package it into a container image.";
@@ -58,18 +57,12 @@ pub fn run(matches: &ArgMatches, args: &[OsString]) -> Result<ExitCode, Fatal> {
     let spec = spec.to_owned();
     let inherited = upgrade::inherited();
     let listeners = listeners(&settings, inherited.as_ref())?;
-    if let Some(target) = settings.accesslog.as_deref().filter(|target| *target != "-") {
-        // A worker opens it for itself; what cannot be opened is told before anything is started.
-        fs_err::OpenOptions::new().create(true).append(true).open(target).map_err(|error| {
-            Fatal::new(format!("Cannot open the access log {target} (from --access-logfile): {error}."))
-        })?;
-    }
     if settings.daemon && inherited.is_none() {
         sys::become_daemon(settings.enable_stdio_inheritance)
             .map_err(|error| Fatal::new(format!("The server cannot become a daemon (from --daemon): {error}.")))?;
     }
     let pidfile = pidfile(&settings, inherited.is_some())?;
-    error_log::start(settings.loglevel);
+    telemetry::start(&settings, &spec)?;
     announce(&settings, &listeners);
     if let Some(name) = &settings.proc_name {
         sys::set_process_name(&format!("{name}: master"));
@@ -151,12 +144,12 @@ impl arbiter::Program for Program<'_> {
     }
 
     fn worker(self, listeners: Vec<Listener>, link: Link) -> u8 {
-        worker::run(self.plan(listeners, link)).map_or_else(|error| fail(&error), |()| 0)
+        worker::run(self.plan(listeners, link)).map_or_else(|error| report(&error), |()| 0)
     }
 
     fn template(self, listeners: Vec<Listener>, link: Link, mut commands: Commands) -> u8 {
         let next_worker = || commands.wait() == Some(arbiter::SPAWN);
-        worker::template(self.plan(listeners, link), next_worker).map_or_else(|error| fail(&error), |()| 0)
+        worker::template(self.plan(listeners, link), next_worker).map_or_else(|error| report(&error), |()| 0)
     }
 }
 
@@ -232,6 +225,17 @@ fn check(settings: &Settings, interpreter: &Path, spec: &str, args: &[OsString])
         Ok(_) => Code::Failed.into(),
         Err(error) => return Err(Fatal::new(format!("The app cannot be tried: {error}."))),
     })
+}
+
+/// Says in the error log why a worker does not serve. Where that is standard error, it is said as to a user at a
+/// terminal.
+fn report(error: &LoadError) -> u8 {
+    if telemetry::error_log::is_standard_error() {
+        return fail(error);
+    }
+    let traceback = error.traceback.as_ref().map(|traceback| format!("\n{traceback}")).unwrap_or_default();
+    tracing::error!("{}{traceback}", error.fatal);
+    error.fatal.code() as u8
 }
 
 /// Says why a worker does not serve, with the user's own traceback below, and gives its exit code.

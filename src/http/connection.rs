@@ -14,9 +14,10 @@ use hyper::{Request, Response, StatusCode, body::Incoming, header};
 use tokio::sync::{oneshot, watch};
 
 use super::{
+    log_entry::LogEntry,
     request_body::RequestBody,
     responder::{Answer, ChannelResponder},
-    response_body::{LogEntry, ResponseBody},
+    response_body::ResponseBody,
 };
 use crate::{
     telemetry::access::AccessLog,
@@ -95,7 +96,7 @@ pub async fn answer(
     request: Request<Incoming>,
 ) -> Result<Response<ResponseBody>, Infallible> {
     let (parts, incoming) = request.into_parts();
-    let log = connection.access_log.as_ref().map(|log| LogEntry::new(Arc::clone(log), connection.peer, &parts));
+    let log = connection.access_log.as_ref().map(|log| LogEntry::new(log, connection.peer, &parts));
     let head_request = parts.method == hyper::Method::HEAD;
     let body = match RequestBody::receive(incoming).await {
         Ok(body) => body,
@@ -105,13 +106,14 @@ pub async fn answer(
             let (head, page) = Head::error_page(StatusCode::BAD_REQUEST);
             let mut response = respond(Answer::complete(head, page), head_request, log);
             response.headers_mut().insert(header::CONNECTION, header::HeaderValue::from_static("close"));
-            return Ok(response);
+            return Ok(logged(response));
         }
     };
     let running = Running::new(&connection.running);
+    let notes = log.as_ref().and_then(|log| log.notes());
     let (sender, answer) = oneshot::channel();
     connection.app.call(Call {
-        request: wsgi::Request { parts, peer: connection.peer, origin: Arc::clone(&connection.origin) },
+        request: wsgi::Request { parts, peer: connection.peer, origin: Arc::clone(&connection.origin), notes },
         body: Box::new(body),
         responder: Box::new(ChannelResponder::new(sender)),
     });
@@ -125,13 +127,20 @@ pub async fn answer(
     if *connection.stop.borrow() != Stop::Not {
         response.headers_mut().insert(header::CONNECTION, header::HeaderValue::from_static("close"));
     }
-    Ok(response)
+    Ok(logged(response))
 }
 
-fn respond(answer: Answer, head_request: bool, log: Option<LogEntry>) -> Response<ResponseBody> {
+/// The access log sees the head as it goes out; only what hyper adds to it (Date, and how the body is framed) is later.
+fn logged(response: Response<ResponseBody>) -> Response<ResponseBody> {
+    let (parts, mut body) = response.into_parts();
+    body.answered(parts.status, &parts.headers);
+    Response::from_parts(parts, body)
+}
+
+fn respond(answer: Answer, head_request: bool, log: Option<Box<LogEntry>>) -> Response<ResponseBody> {
     let Answer { head, body } = answer;
     let has_body = !head_request && head.status != StatusCode::NO_CONTENT && head.status != StatusCode::NOT_MODIFIED;
-    let body = ResponseBody::new(body, has_body, log.map(|log| log.with_status(head.status)));
+    let body = ResponseBody::new(body, has_body, log);
     let mut response = Response::new(body);
     *response.status_mut() = head.status;
     if !head.reason.is_empty()

@@ -2,6 +2,7 @@
 //! [`wsgi::App`](crate::wsgi::App).
 
 mod connection;
+mod log_entry;
 mod request_body;
 mod responder;
 mod response_body;

@@ -1,27 +1,20 @@
 //! The connection's end of an answer: the body that hyper sends, and the line in the access log once it is sent.
 
 use std::{
-    net::IpAddr,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
 use hyper::{
-    StatusCode,
+    HeaderMap, StatusCode,
     body::{Body, Frame, SizeHint},
-    header::{self, HeaderValue},
 };
-use jiff::ZonedDateTime;
 
 use super::{
     connection::Running,
+    log_entry::LogEntry,
     responder::{AnswerBody, Piece},
-};
-use crate::{
-    telemetry::access::{self, AccessLog, Record},
-    wsgi,
 };
 
 /// The body of a response.
@@ -30,7 +23,7 @@ pub struct ResponseBody {
     /// The app broke off, and hyper has been given a turn to send what came before.
     broken: bool,
     sent: u64,
-    log: Option<LogEntry>,
+    log: Option<Box<LogEntry>>,
     /// The request that this answers, which runs until its answer is sent.
     pub running: Option<Running>,
 }
@@ -48,13 +41,22 @@ enum Kind {
 pub struct BrokenOff;
 
 impl ResponseBody {
-    pub fn new(body: AnswerBody, has_body: bool, log: Option<LogEntry>) -> Self {
+    pub fn new(body: AnswerBody, has_body: bool, log: Option<Box<LogEntry>>) -> Self {
         let kind = match body {
             _ if !has_body => Kind::Absent,
             AnswerBody::Whole(bytes) => Kind::Whole(Some(bytes).filter(|bytes| !bytes.is_empty())),
             AnswerBody::Pieces(pieces) => Kind::Pieces(pieces),
         };
         Self { kind, broken: false, sent: 0, log, running: None }
+    }
+}
+
+impl ResponseBody {
+    /// Lets the access log know of the head that goes out.
+    pub fn answered(&mut self, status: StatusCode, headers: &HeaderMap) {
+        if let Some(log) = &mut self.log {
+            log.answered(status, headers);
+        }
     }
 }
 
@@ -104,56 +106,5 @@ impl Drop for ResponseBody {
         if let Some(log) = &self.log {
             log.write(self.sent);
         }
-    }
-}
-
-/// What the access log will say of a request, kept until its answer is sent.
-pub struct LogEntry {
-    log: Arc<AccessLog>,
-    remote_addr: Option<IpAddr>,
-    method: hyper::Method,
-    target: String,
-    protocol: &'static str,
-    status: u16,
-    authorization: Option<HeaderValue>,
-    referer: Option<HeaderValue>,
-    user_agent: Option<HeaderValue>,
-}
-
-impl LogEntry {
-    pub fn new(log: Arc<AccessLog>, peer: Option<(IpAddr, u16)>, parts: &http::request::Parts) -> Self {
-        let field = |name| parts.headers.get(name).cloned();
-        Self {
-            log,
-            remote_addr: peer.map(|(address, _)| address),
-            method: parts.method.clone(),
-            target: wsgi::raw_uri(&parts.uri).into_owned(),
-            protocol: wsgi::protocol(parts.version),
-            status: 0,
-            authorization: field(header::AUTHORIZATION),
-            referer: field(header::REFERER),
-            user_agent: field(header::USER_AGENT),
-        }
-    }
-
-    pub fn with_status(mut self, status: StatusCode) -> Self {
-        self.status = status.as_u16();
-        self
-    }
-
-    fn write(&self, sent: u64) {
-        let remote_addr = self.remote_addr.map(|address| address.to_canonical().to_string()).unwrap_or_default();
-        let record = Record {
-            remote_addr: &remote_addr,
-            authorization: self.authorization.as_ref().map(HeaderValue::as_bytes),
-            method: self.method.as_str(),
-            target: self.target.as_bytes(),
-            protocol: self.protocol,
-            status: self.status,
-            sent,
-            referer: self.referer.as_ref().map(HeaderValue::as_bytes),
-            user_agent: self.user_agent.as_ref().map(HeaderValue::as_bytes),
-        };
-        self.log.write(&access::format(&record, &ZonedDateTime::now()));
     }
 }

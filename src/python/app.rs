@@ -11,14 +11,19 @@ use super::{
     input::Input,
     names::Names,
     start_response::{StartResponse, bytes, to_python},
+    watched::{Watch, Watched},
 };
-use crate::wsgi::{self, Call, Exchange, Flow, Request};
+use crate::{
+    telemetry,
+    wsgi::{self, Call, Exchange, Flow, Request},
+};
 
 /// A WSGI application that is loaded.
 pub struct PyApp {
     callable: Py<PyAny>,
     template: Py<PyDict>,
     names: Names,
+    watched: Watched,
 }
 
 impl PyApp {
@@ -26,7 +31,17 @@ impl PyApp {
     pub(super) fn new(callable: &Bound<'_, PyAny>, multithread: bool) -> PyResult<Self> {
         let py = callable.py();
         let template = template(py, multithread, py.get_type::<FileWrapper>().as_any())?;
-        Ok(Self { callable: callable.clone().unbind(), template: template.unbind(), names: Names::new(py) })
+        Ok(Self {
+            callable: callable.clone().unbind(),
+            template: template.unbind(),
+            names: Names::new(py),
+            watched: Watched::default(),
+        })
+    }
+
+    /// Leaves these variables of each environ to the access log.
+    pub fn watch(&mut self, names: &[String]) {
+        self.watched = Python::attach(|py| Watched::new(py, names));
     }
 
     /// Serves on this thread whatever `next` hands out, until it hands out nothing more. Python runs elsewhere while
@@ -65,8 +80,11 @@ impl PyApp {
         let environ = self.template.bind(py).copy()?;
         wsgi::fill(request, &mut DictEnviron { dict: &environ, names: &self.names })?;
         environ.set_item(pyo3::intern!(py, "wsgi.input"), input)?;
-        let result = self.callable.bind(py).call1((environ, start_response))?;
-        let sent = send(py, &result, start_response.get());
+        let watch = self.watched.begin(request.notes.as_deref(), &environ);
+        let result = self.callable.bind(py).call1((environ, start_response));
+        watch.leave();
+        let result = result?;
+        let sent = send(py, &result, start_response.get(), &watch);
         // PEP 3333: close() is called in any case, once.
         let closed = match result.getattr_opt(pyo3::intern!(py, "close")) {
             Ok(Some(close)) => close.call0().map(drop),
@@ -86,7 +104,12 @@ impl PyApp {
 }
 
 /// Sends what the app returned.
-fn send(py: Python<'_>, result: &Bound<'_, PyAny>, start_response: &StartResponse) -> PyResult<()> {
+fn send(
+    py: Python<'_>,
+    result: &Bound<'_, PyAny>,
+    start_response: &StartResponse,
+    watch: &Watch<'_, '_>,
+) -> PyResult<()> {
     // The most common answer is a list of one piece: it goes out whole, and its length is known (PEP 3333, "Handling
     // the Content-Length Header").
     let only = match (result.cast_exact::<PyList>(), result.cast_exact::<PyTuple>()) {
@@ -107,6 +130,8 @@ fn send(py: Python<'_>, result: &Bound<'_, PyAny>, start_response: &StartRespons
             break;
         }
     }
+    // An app that answers piece by piece may change its environ until the last.
+    watch.leave();
     start_response.detached(py, Exchange::finish).map_err(|error| to_python(&error))
 }
 
@@ -133,5 +158,5 @@ fn log_failure(py: Python<'_>, request: &Request, error: &PyErr) {
         .and_then(|lines| lines.extract::<Vec<String>>())
         .map_or_else(|_| error.to_string(), |lines| lines.concat());
     let (method, target) = (&request.parts.method, wsgi::raw_uri(&request.parts.uri));
-    tracing::error!("Error handling request {method} {target}\n{}", traceback.trim_end());
+    tracing::error!(target: telemetry::EXCEPTION, "Error handling request {method} {target}\n{}", traceback.trim_end());
 }

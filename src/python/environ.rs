@@ -5,8 +5,11 @@ use pyo3::{
     types::{PyDict, PyString},
 };
 
-use super::{capi, names::Names};
-use crate::wsgi::{Environ, Key, SERVER_SOFTWARE};
+use super::{capi, errors::Errors, names::Names};
+use crate::{
+    telemetry::error_log,
+    wsgi::{Environ, Key, SERVER_SOFTWARE},
+};
 
 /// What is the same in every environ; each request begins with a copy of it.
 pub fn template<'py>(
@@ -15,7 +18,11 @@ pub fn template<'py>(
     file_wrapper: &Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, PyDict>> {
     let environ = PyDict::new(py);
-    environ.set_item("wsgi.errors", py.import("sys")?.getattr("stderr")?)?;
+    if error_log::is_standard_error() {
+        environ.set_item("wsgi.errors", py.import("sys")?.getattr("stderr")?)?;
+    } else {
+        environ.set_item("wsgi.errors", Bound::new(py, Errors)?)?;
+    }
     environ.set_item("wsgi.version", (1, 0))?;
     environ.set_item("wsgi.multithread", multithread)?;
     environ.set_item("wsgi.multiprocess", false)?;

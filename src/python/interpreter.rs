@@ -13,6 +13,7 @@ use super::{PyApp, capi};
 use crate::{
     exit::{Code, Fatal},
     sys::{self, Fork},
+    telemetry::error_log,
 };
 
 /// The interpreter of this process. There is one, started once, on the main thread.
@@ -43,7 +44,7 @@ impl Interpreter {
         Python::attach(|py| {
             let code = c_str!(include_str!("../../python/load_app.py"));
             let loader = PyModule::from_code(py, code, c"<rwsgi>", c"_rwsgi_load_app")?;
-            loader.call_method1("start", (directory.into_os_string(), sys::dump_signal()))?;
+            loader.call_method1("start", (directory.into_os_string(), sys::dump_signal(), error_log::descriptor()))?;
             Ok(Self { loader: loader.unbind() })
         })
         .map_err(|error: PyErr| Fatal::new(format!("Python at {} is not usable: {error}.", executable.display())))

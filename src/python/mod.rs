@@ -9,11 +9,13 @@ pub mod command;
 pub mod config;
 mod environ;
 pub mod environment;
+mod errors;
 mod file_wrapper;
 mod input;
 mod interpreter;
 mod names;
 mod start_response;
+mod watched;
 
 /// The version that rwsgi is built against, `major.minor`.
 pub const VERSION: &str = env!("RWSGI_PYTHON_VERSION");

@@ -309,8 +309,10 @@ impl Merged {
 }
 
 fn is_default(setting: &Setting, value: &Value) -> bool {
-    // `simple` is what gunicorn called its logger once, and still understands.
-    let synonym = setting.name == "logger_class" && value.text() == Some("simple");
+    // `simple` is what gunicorn called its logger once, and still understands; `Statsd` is the same one with the metrics
+    // that statsd_host asks for.
+    let same = ["simple", "gunicorn.instrument.statsd.Statsd"];
+    let synonym = setting.name == "logger_class" && value.text().is_some_and(|class| same.contains(&class));
     let unset = matches!(setting.kind, Kind::Text | Kind::Flag | Kind::Class)
         && matches!(value, Value::None | Value::Flag(false))
         && matches!(setting.default, None | Some("" | "False"));

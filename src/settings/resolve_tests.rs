@@ -132,6 +132,7 @@ fn what_is_refused_says_why_and_what_to_do() {
 #[test]
 fn what_is_refused_may_have_its_default_value() {
     valid(&command_line(&[("root_path", ""), ("spew", "False"), ("logger_class", "simple")]));
+    valid(&command_line(&[("logger_class", "gunicorn.instrument.statsd.Statsd")]));
     valid(&file(&[("spew", Value::Flag(false)), ("certfile", Value::None), ("dirty_workers", Value::Number(0))]));
 }
 

@@ -1,6 +1,7 @@
 //! Descriptors: waiting for them, and handing them from one program to the next.
 
 use std::{
+    fs::File,
     io,
     os::{
         fd::{AsFd as _, AsRawFd, BorrowedFd, FromRawFd as _, OwnedFd, RawFd},
@@ -66,4 +67,23 @@ pub fn spawn_with(mut command: Command, descriptors: &[BorrowedFd<'_>]) -> io::R
     // SAFETY: between fork and exec `keep` only calls fcntl, which is safe there, and allocates nothing.
     unsafe { command.pre_exec(keep) };
     command.spawn()
+}
+
+/// Makes standard output and standard error the same as `file`.
+///
+/// # Errors
+/// As `dup2`.
+pub fn redirect_output(file: &File) -> io::Result<()> {
+    nix::unistd::dup2_stdout(file)?;
+    Ok(nix::unistd::dup2_stderr(file)?)
+}
+
+/// Puts another file behind a file's descriptor: whoever writes to its number writes to the other one from now on.
+///
+/// # Errors
+/// As `dup3`.
+pub fn replace(file: &mut File, other: &File) -> io::Result<()> {
+    // SAFETY: both descriptors are open and stay so; the one that is replaced is `file`'s own, which is borrowed for it.
+    let result = unsafe { libc::dup3(other.as_raw_fd(), file.as_raw_fd(), libc::O_CLOEXEC) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }

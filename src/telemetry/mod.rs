@@ -1,4 +1,76 @@
-//! What the server says while it runs: the error log and the access log, in gunicorn's formats.
+//! What the server says while it runs: the error log, the access log and metrics, in gunicorn's formats or as JSON.
+//!
+//! [`start`] is for the arbiter, before there are workers, which inherit it; each worker has an access log of its own.
 
 pub mod access;
+mod clock;
 pub mod error_log;
+mod output;
+mod statsd;
+mod syslog;
+mod text;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+pub use error_log::{CRITICAL, EXCEPTION};
+
+use self::statsd::Statsd;
+use crate::{exit::Fatal, settings::Settings};
+
+static STATSD: Mutex<Option<Arc<Statsd>>> = Mutex::new(None);
+
+static PROGRAM: Mutex<String> = Mutex::new(String::new());
+
+/// Starts the error log and metrics as the settings say, and sees whether there can be an access log. `app` is the app's
+/// spec, by which syslog knows the program if it has no other name. May be called
+/// again, with other settings.
+///
+/// # Errors
+/// A file cannot be opened, a host has no address, or the format of the access log has a mistake.
+pub fn start(settings: &Settings, app: &str) -> Result<(), Fatal> {
+    let name = settings.syslog.as_ref().and_then(|syslog| syslog.prefix.clone());
+    let name = name.unwrap_or_else(|| settings.proc_name.as_deref().unwrap_or(app).replace(':', "."));
+    *PROGRAM.lock().unwrap_or_else(PoisonError::into_inner) = name;
+    access::layout(settings)?;
+    access::file(settings)?;
+    let statsd = settings.statsd_host.as_ref();
+    let statsd = statsd.map(|address| Statsd::new(address, &settings.statsd_prefix, &settings.dogstatsd_tags));
+    *STATSD.lock().unwrap_or_else(PoisonError::into_inner) = statsd.transpose()?.map(Arc::new);
+    error_log::start(settings)
+}
+
+/// Opens the files of both logs again under their names, as whoever rotates them asks for with `USR1`.
+pub fn reopen() {
+    error_log::reopen();
+    access::reopen();
+}
+
+/// The number of workers has become this: a metric.
+pub fn workers(count: usize) {
+    if let Some(statsd) = statsd() {
+        statsd.workers(count);
+    }
+}
+
+/// Gives the files of the logs to the user and group that workers run as, who must be able to open them again.
+///
+/// # Errors
+/// The first file that cannot be given away. One that is no regular file, `/dev/null` say, is left as it is.
+pub fn give_to(settings: &Settings, user: u32, group: u32) -> std::io::Result<()> {
+    let access = settings.accesslog.as_deref().filter(|name| *name != "-").map(std::path::PathBuf::from);
+    for path in error_log::path().into_iter().chain(access) {
+        if fs_err::metadata(&path)?.is_file() {
+            std::os::unix::fs::chown(&path, Some(user), Some(group))?;
+        }
+    }
+    Ok(())
+}
+
+fn statsd() -> Option<Arc<Statsd>> {
+    STATSD.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
+/// The program's name in syslog.
+fn program() -> String {
+    PROGRAM.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}

@@ -23,7 +23,7 @@ use crate::{
     link::{Link, Report},
     net::Listener,
     python, sys,
-    telemetry::access::AccessLog,
+    telemetry::{self, access::AccessLog},
     wsgi::App,
 };
 
@@ -129,7 +129,7 @@ async fn live(plan: Plan, may_begin: oneshot::Receiver<()>, may_end: oneshot::Re
         () = look_after(&link, &watch, timeout) => Stop::Stuck,
     };
     if stop == Stop::Stuck {
-        tracing::error!("WORKER TIMEOUT (pid:{})", std::process::id());
+        tracing::error!(target: telemetry::CRITICAL, "WORKER TIMEOUT (pid:{})", std::process::id());
         python::dump_stacks();
         link.report(Report::Retires);
     }
@@ -201,6 +201,8 @@ struct Signals {
     term: Signal,
     int: Signal,
     quit: Signal,
+    /// Whoever rotates the logs asks for them to be opened again.
+    usr1: Signal,
 }
 
 impl Signals {
@@ -210,6 +212,7 @@ impl Signals {
             term: signal(SignalKind::terminate())?,
             int: signal(SignalKind::interrupt())?,
             quit: signal(SignalKind::quit())?,
+            usr1: signal(SignalKind::user_defined1())?,
         })
     }
 
@@ -221,6 +224,7 @@ impl Signals {
                 Some(()) = self.quit.recv() => return Stop::AtOnce,
                 // A terminal sends INT to all of its processes; the arbiter passes on what it means.
                 Some(()) = self.int.recv() => {}
+                Some(()) = self.usr1.recv() => telemetry::reopen(),
                 else => pending().await,
             }
         }

@@ -21,7 +21,7 @@ use crate::{
     python::{Interpreter, LoadError, PyApp},
     settings::Settings,
     sys::{self, Fork},
-    telemetry::access::AccessLog,
+    telemetry::{self, access::AccessLog},
 };
 
 /// What a worker works with.
@@ -94,6 +94,8 @@ pub fn template(plan: Plan, mut next_worker: impl FnMut() -> bool) -> Result<(),
         match interpreter.fork_orphan() {
             Ok(Fork::Parent(_)) => {}
             Ok(Fork::Child) => {
+                // The template does not follow when the logs are rotated.
+                telemetry::reopen();
                 plan.link.report(Report::Started);
                 return boot(plan, |_| Ok((interpreter, app)));
             }
@@ -107,12 +109,7 @@ pub fn template(plan: Plan, mut next_worker: impl FnMut() -> bool) -> Result<(),
 fn boot(mut plan: Plan, load: impl FnOnce(&Plan) -> Result<(Interpreter, PyApp), LoadError>) -> Result<(), LoadError> {
     let settings = plan.settings.clone();
     let settings = &settings;
-    let access_log = match &settings.accesslog {
-        None => None,
-        Some(target) => Some(Arc::new(AccessLog::open(target).map_err(|error| {
-            Fatal::new(format!("Cannot open the access log {target} (from --access-logfile): {error}."))
-        })?)),
-    };
+    let access_log = AccessLog::open(settings)?.map(Arc::new);
     // The logs are open: whoever the app runs as need not be able to open them.
     sys::become_user(&settings.run_as).map_err(|error| {
         Fatal::new(format!("The worker cannot run as another user: {error}. Only root may (from --user, --group)."))
@@ -140,7 +137,10 @@ fn boot(mut plan: Plan, load: impl FnOnce(&Plan) -> Result<(Interpreter, PyApp),
     })?;
     // Only now, when signals are handled: whoever waits for this line may send one as soon as it is there.
     tracing::info!("Booting worker with pid: {}", std::process::id());
-    let (interpreter, app) = load(&plan)?;
+    let (interpreter, mut app) = load(&plan)?;
+    if let Some(log) = &access_log {
+        app.watch(&log.needs().variables);
+    }
     let app = Arc::new(app);
     let extra: Vec<_> =
         (1..settings.threads).map(|number| spawn(&interpreter, number, &app, &queue)).collect::<Result<_, Fatal>>()?;

@@ -4,7 +4,7 @@ use std::{net::IpAddr, sync::Arc};
 
 use bytes::Bytes;
 
-use super::{Head, Origin};
+use super::{Head, Notes, Origin};
 
 /// Something that answers requests.
 pub trait App: Send + Sync + 'static {
@@ -31,6 +31,8 @@ pub struct Request {
     pub peer: Option<(IpAddr, u16)>,
     /// The listener that it came through.
     pub origin: Arc<Origin>,
+    /// Where to leave what the access log asks for.
+    pub notes: Option<Arc<Notes>>,
 }
 
 /// A version as `SERVER_PROTOCOL` and the access log write it.

@@ -177,7 +177,7 @@ mod tests {
         let (parts, ()) = request.body(()).expect("a valid request").into_parts();
         let peer = (!origin.port.is_empty()).then(|| ([192, 0, 2, 1].into(), 4711));
         let mut map = Map::default();
-        let Ok(()) = fill(&Request { parts, peer, origin: Arc::new(origin) }, &mut map);
+        let Ok(()) = fill(&Request { parts, peer, origin: Arc::new(origin), notes: None }, &mut map);
         map.0
     }
 

@@ -6,10 +6,12 @@ mod app;
 mod environ;
 mod exchange;
 mod input;
+mod notes;
 mod response;
 
 pub use app::{App, BodyError, BodyReader, Call, Gone, Request, Responder, protocol};
 pub use environ::{Environ, Key, Origin, SERVER_SOFTWARE, fill, raw_uri};
 pub use exchange::{Exchange, ExchangeError, Flow};
 pub use input::Input;
+pub use notes::Notes;
 pub use response::{Head, HeadError};

@@ -41,7 +41,7 @@ fn in_folder(program: &Path, folder: &Path, variables: &[(&str, &str)], args: &[
 }
 
 fn rwsgi(folder: &Path, variables: &[(&str, &str)], args: &[&str]) -> Command {
-    in_folder(Path::new(environment::RWSGI), folder, variables, args)
+    in_folder(Path::new(environment::rwsgi()), folder, variables, args)
 }
 
 fn gunicorn(folder: &Path, variables: &[(&str, &str)], args: &[&str]) -> Command {

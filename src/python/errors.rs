@@ -1,0 +1,50 @@
+//! `wsgi.errors` where standard error is not the error log: a text file of Python's that writes to the log.
+
+use std::cell::RefCell;
+
+use pyo3::prelude::*;
+
+use crate::telemetry::error_log;
+
+/// Text without an end of its line grows to this size, and is then written as it is.
+const LIMIT: usize = 64 << 10;
+
+thread_local! {
+    /// What this thread has written of a line that has not ended: `print` writes a text and its newline apart.
+    static BEGUN: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
+/// The file. There is no state in it: every request has the same one.
+#[pyclass(frozen, name = "Errors", module = "rwsgi")]
+pub struct Errors;
+
+#[pymethods]
+#[expect(clippy::unused_self, reason = "they are the methods of a file")]
+impl Errors {
+    fn write(&self, text: &Bound<'_, pyo3::types::PyString>) -> PyResult<usize> {
+        let length = text.len()?;
+        BEGUN.with_borrow_mut(|begun| {
+            begun.push_str(&text.to_string_lossy());
+            if begun.ends_with('\n') || begun.len() > LIMIT {
+                error_log::write_app(begun);
+                begun.clear();
+            }
+        });
+        Ok(length)
+    }
+
+    fn writelines(&self, lines: &Bound<'_, PyAny>) -> PyResult<()> {
+        lines.try_iter()?.try_for_each(|line| self.write(line?.cast()?).map(drop))
+    }
+
+    /// What is written is out as soon as its line ends; a line that has not ended ends here.
+    fn flush(&self) {
+        BEGUN.with_borrow_mut(|begun| {
+            if !begun.is_empty() {
+                begun.push('\n');
+                error_log::write_app(begun);
+                begun.clear();
+            }
+        });
+    }
+}

@@ -1,0 +1,76 @@
+//! The variables of an environ that the access log asks for, read when the app is done with it.
+
+use pyo3::{
+    prelude::*,
+    types::{PyDict, PyString},
+};
+
+use crate::wsgi::Notes;
+
+/// The names of the variables. The first is `REMOTE_ADDR`, which counts only where the app has replaced it.
+#[derive(Default)]
+pub struct Watched(Vec<Vec<Py<PyString>>>);
+
+/// The variables of one request.
+pub struct Watch<'a, 'py> {
+    watched: &'a Watched,
+    notes: Option<&'a Notes>,
+    environ: Bound<'py, PyDict>,
+    /// The value that the first one had before the app was called.
+    before: Option<Bound<'py, PyAny>>,
+}
+
+impl Watched {
+    /// Watches these. gunicorn finds a variable whatever the case of its letters; here it is as the format writes it,
+    /// or all upper or all lower case.
+    pub fn new(py: Python<'_>, names: &[String]) -> Self {
+        Self(
+            names
+                .iter()
+                .map(|name| {
+                    let mut spellings = vec![name.clone(), name.to_uppercase(), name.to_lowercase()];
+                    spellings.dedup();
+                    spellings.iter().map(|name| PyString::intern(py, name).unbind()).collect()
+                })
+                .collect(),
+        )
+    }
+
+    /// Begins with the environ of a request, before the app has it.
+    pub fn begin<'a, 'py>(&'a self, notes: Option<&'a Notes>, environ: &Bound<'py, PyDict>) -> Watch<'a, 'py> {
+        let before = notes.and_then(|_| self.get(environ, 0));
+        Watch { watched: self, notes, environ: environ.clone(), before }
+    }
+
+    fn get<'py>(&self, environ: &Bound<'py, PyDict>, index: usize) -> Option<Bound<'py, PyAny>> {
+        let spellings = self.0.get(index)?;
+        spellings.iter().find_map(|name| environ.get_item(name.bind(environ.py())).ok().flatten())
+    }
+}
+
+impl Watch<'_, '_> {
+    /// Leaves the values for the log.
+    pub fn leave(&self) {
+        let Some(notes) = self.notes else { return };
+        let first = self.watched.get(&self.environ, 0);
+        let replaced = match (&self.before, &first) {
+            (Some(before), Some(first)) => !first.is(before),
+            (before, first) => before.is_some() != first.is_some(),
+        };
+        // As a rule that is all there is to say, and nothing has to be made for it.
+        if !replaced && self.watched.0.len() < 2 {
+            return;
+        }
+        let value = |index| self.watched.get(&self.environ, index).and_then(|value| text(&value));
+        let first = replaced.then(|| value(0)).flatten();
+        notes.leave(std::iter::once(first).chain((1..self.watched.0.len()).map(value)).collect());
+    }
+}
+
+/// A value as text: that of a `str` in the bytes that it stands for (PEP 3333), that of anything else as `str()` has it.
+fn text(value: &Bound<'_, PyAny>) -> Option<Vec<u8>> {
+    let text = value.str().ok()?;
+    let text = text.to_string_lossy();
+    let latin1: Option<Vec<u8>> = text.chars().map(|c| u8::try_from(u32::from(c)).ok()).collect();
+    Some(latin1.unwrap_or_else(|| text.as_bytes().to_vec()))
+}

@@ -1,0 +1,250 @@
+//! The access log's format, read once at the start: what `--access-logformat` says becomes a list of atoms.
+
+use http::{HeaderName, header};
+
+/// One thing that a line says of a request.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Atom {
+    RemoteAddr,
+    /// The target as it came: only JSON has it by itself.
+    Target,
+    /// `l`: the remote log name (RFC 1413), which nobody knows.
+    LogName,
+    /// The user of basic authentication, whose field is the captured one with this index.
+    User(usize),
+    Time,
+    RequestLine,
+    Status,
+    Method,
+    Query,
+    Protocol,
+    Sent,
+    Seconds,
+    Microseconds,
+    Milliseconds,
+    Decimal,
+    ProcessId,
+    RequestField(usize),
+    ResponseField(usize),
+    /// A variable of the environ as the app left it.
+    Variable(usize),
+}
+
+/// A part of a line.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Part {
+    /// Text as it is.
+    Literal(String),
+    /// What an atom says, in a field of at least this width: to the left in it where that is negative.
+    Atom(Atom, i16),
+}
+
+/// A format, and what of a request it needs.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Format {
+    /// The parts of a line.
+    pub parts: Vec<Part>,
+    /// What they need.
+    pub needs: Needs,
+}
+
+/// What has to be kept of a request until its line is written. Nothing else is.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Needs {
+    /// Fields of the request.
+    pub request_fields: Vec<HeaderName>,
+    /// Fields of the answer, as they are sent.
+    pub response_fields: Vec<HeaderName>,
+    /// Variables of the environ, as the app leaves them. The first is always `REMOTE_ADDR`: a middleware that knows the
+    /// proxies in front may have replaced it.
+    pub variables: Vec<String>,
+    /// How long the request took.
+    pub duration: bool,
+}
+
+/// What is wrong with a format.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("{what} at position {position}")]
+pub struct FormatError {
+    /// What is wrong, in words.
+    pub what: String,
+    /// Where, counted in characters from 1.
+    pub position: usize,
+}
+
+impl Needs {
+    /// Nothing but what every line may need.
+    pub fn new() -> Self {
+        Self { variables: vec!["REMOTE_ADDR".to_owned()], ..Self::default() }
+    }
+
+    /// The index of a field of the request, which is needed.
+    pub fn request_field(&mut self, name: HeaderName) -> usize {
+        index(&mut self.request_fields, name)
+    }
+
+    fn atom(&mut self, name: &str) -> Option<Atom> {
+        Some(match name {
+            "h" => Atom::RemoteAddr,
+            "l" => Atom::LogName,
+            "u" => Atom::User(self.request_field(header::AUTHORIZATION)),
+            "t" => Atom::Time,
+            "r" => Atom::RequestLine,
+            "s" => Atom::Status,
+            "m" => Atom::Method,
+            "U" => Atom::Variable(index(&mut self.variables, "PATH_INFO".to_owned())),
+            "q" => Atom::Query,
+            "H" => Atom::Protocol,
+            "b" | "B" => Atom::Sent,
+            "f" => Atom::RequestField(self.request_field(header::REFERER)),
+            "a" => Atom::RequestField(self.request_field(header::USER_AGENT)),
+            "T" => self.timed(Atom::Seconds),
+            "D" => self.timed(Atom::Microseconds),
+            "M" => self.timed(Atom::Milliseconds),
+            "L" => self.timed(Atom::Decimal),
+            "p" => Atom::ProcessId,
+            _ => {
+                let (name, kind) = name.strip_prefix('{')?.rsplit_once('}')?;
+                match kind {
+                    "i" => Atom::RequestField(self.request_field(field(name)?)),
+                    "o" => Atom::ResponseField(index(&mut self.response_fields, field(name)?)),
+                    "e" if !name.is_empty() => Atom::Variable(index(&mut self.variables, name.to_owned())),
+                    _ => return None,
+                }
+            }
+        })
+    }
+
+    fn timed(&mut self, atom: Atom) -> Atom {
+        self.duration = true;
+        atom
+    }
+}
+
+fn field(name: &str) -> Option<HeaderName> {
+    HeaderName::from_bytes(name.as_bytes()).ok()
+}
+
+fn index<T: PartialEq>(known: &mut Vec<T>, wanted: T) -> usize {
+    known.iter().position(|known| *known == wanted).unwrap_or_else(|| {
+        known.push(wanted);
+        known.len() - 1
+    })
+}
+
+impl Format {
+    /// Reads a format: `%(ATOM)s`, with a width where one is given as in Python (`%(s)-5s`), `%%`, and text.
+    ///
+    /// # Errors
+    /// What is not an atom, or not written as one, and where. A format with a mistake would write lines with holes for
+    /// as long as nobody looks at them.
+    pub fn parse(text: &str) -> Result<Self, FormatError> {
+        if let Some(at) = text.find(['\n', '\r']) {
+            let position = text[..at].chars().count() + 1;
+            return Err(FormatError { what: "a line break".to_owned(), position });
+        }
+        let mut format = Self { parts: Vec::new(), needs: Needs::new() };
+        let mut literal = String::new();
+        let mut rest = text;
+        while let Some(at) = rest.find('%') {
+            literal.push_str(&rest[..at]);
+            let position = text[..text.len() - rest.len() + at].chars().count() + 1;
+            let error = |what: String| FormatError { what, position };
+            let after = &rest[at + 1..];
+            if let Some(after) = after.strip_prefix('%') {
+                literal.push('%');
+                rest = after;
+                continue;
+            }
+            let (name, conversion) = after
+                .strip_prefix('(')
+                .and_then(|after| after.split_once(')'))
+                .ok_or_else(|| error("a % that begins no atom like %(h)s; a percent sign is written %%".to_owned()))?;
+            let atom = format.needs.atom(name).ok_or_else(|| error(format!("the unknown atom %({name})s")))?;
+            let (width, after) = width(conversion, &atom).ok_or_else(|| {
+                error(format!("the atom %({name}) without an s behind it, which is how an atom is written: %({name})s"))
+            })?;
+            if !literal.is_empty() {
+                format.parts.push(Part::Literal(std::mem::take(&mut literal)));
+            }
+            format.parts.push(Part::Atom(atom, width));
+            rest = after;
+        }
+        literal.push_str(rest);
+        literal.push('\n');
+        format.parts.push(Part::Literal(literal));
+        Ok(format)
+    }
+}
+
+/// The width in front of a conversion, and what follows it. Numbers may be written with `d` as well.
+fn width<'a>(conversion: &'a str, atom: &Atom) -> Option<(i16, &'a str)> {
+    let numeric = matches!(atom, Atom::Sent | Atom::Seconds | Atom::Microseconds | Atom::Milliseconds);
+    let (left, digits) = conversion.strip_prefix('-').map_or((false, conversion), |rest| (true, rest));
+    let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
+    let width: i16 = if end == 0 { 0 } else { digits[..end].parse().ok().filter(|width| *width <= 1000)? };
+    let after = digits[end..].strip_prefix('s').or_else(|| digits[end..].strip_prefix('d').filter(|_| numeric))?;
+    Some((if left { -width } else { width }, after))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Atom, Format, Part};
+
+    fn atoms(format: &str) -> Vec<Atom> {
+        let parts = Format::parse(format).expect("a valid format").parts.into_iter();
+        parts.filter_map(|part| if let Part::Atom(atom, _) = part { Some(atom) } else { None }).collect()
+    }
+
+    #[test]
+    fn every_atom_of_gunicorns_is_known() {
+        for name in "hlutrsmUqHbBfaTDMLp".chars() {
+            assert_eq!(atoms(&format!("%({name})s")).len(), 1, "{name}");
+        }
+        assert_eq!(atoms("%({X-A}i)s %({X-A}o)s %({X_A}e)s").len(), 3);
+    }
+
+    #[test]
+    fn a_format_needs_what_its_atoms_need_and_no_more() {
+        let format =
+            Format::parse("%({X-A}i)s %({x-a}i)s %({X-B}o)s %({REMOTE_USER}e)s %({REMOTE_ADDR}e)s").expect("valid");
+        assert_eq!(format.needs.request_fields, ["x-a"]);
+        assert_eq!(format.needs.response_fields, ["x-b"]);
+        assert_eq!(format.needs.variables, ["REMOTE_ADDR", "REMOTE_USER"]);
+        assert!(!format.needs.duration);
+        assert!(Format::parse("%(L)s").expect("valid").needs.duration);
+    }
+
+    #[test]
+    fn text_and_percent_signs_are_kept() {
+        let parts = Format::parse("100%% %(s)5s|%(D)-8d.").expect("valid").parts;
+        assert_eq!(
+            parts,
+            [
+                Part::Literal("100% ".to_owned()),
+                Part::Atom(Atom::Status, 5),
+                Part::Literal("|".to_owned()),
+                Part::Atom(Atom::Microseconds, -8),
+                Part::Literal(".\n".to_owned()),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_mistake_is_named_with_its_place() {
+        for (format, expected) in [
+            ("%(h)s %(Z)s", "the unknown atom %(Z)s at position 7"),
+            ("é %({x}z)s", "the unknown atom %({x}z)s at position 3"),
+            ("%({bad name}i)s", "the unknown atom %({bad name}i)s at position 1"),
+            ("%({}e)s", "the unknown atom %({}e)s at position 1"),
+            ("50%", "a % that begins no atom like %(h)s; a percent sign is written %% at position 3"),
+            ("%h", "a % that begins no atom like %(h)s; a percent sign is written %% at position 1"),
+            ("%(h", "a % that begins no atom like %(h)s; a percent sign is written %% at position 1"),
+            ("%(h)", "the atom %(h) without an s behind it, which is how an atom is written: %(h)s at position 1"),
+            ("%(s)d", "the atom %(s) without an s behind it, which is how an atom is written: %(s)s at position 1"),
+            ("ab\ncd", "a line break at position 3"),
+        ] {
+            assert_eq!(Format::parse(format).expect_err(format).to_string(), expected);
+        }
+    }
+}

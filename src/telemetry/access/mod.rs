@@ -1,0 +1,130 @@
+//! The access log: a line for each request, written in batches by a thread of its own; and the metrics of requests.
+
+mod format;
+mod layout;
+mod queue;
+
+use std::{
+    sync::{Arc, Mutex, PoisonError, Weak},
+    time::Duration,
+};
+
+pub use format::{Format, FormatError, Needs};
+pub use layout::{Layout, Record};
+
+use self::queue::{Lines, Writer};
+use super::{output::Output, statsd::Statsd, syslog::Syslog};
+use crate::{
+    exit::Fatal,
+    settings::{LogFormat, Settings},
+};
+
+/// Where the lines of this process are, for [`reopen`].
+static LINES: Mutex<Weak<Lines>> = Mutex::new(Weak::new());
+
+/// What is said of requests.
+pub struct AccessLog {
+    layout: Layout,
+    needs: Needs,
+    /// None where only metrics are sent.
+    lines: Option<Writer>,
+    statsd: Option<Arc<Statsd>>,
+}
+
+/// What every line of the log will look like.
+///
+/// # Errors
+/// The format has a mistake.
+pub fn layout(settings: &Settings) -> Result<Layout, Fatal> {
+    let format = Format::parse(&settings.access_log_format).map_err(|error| {
+        Fatal::new(format!(
+            "The value of --access-logformat has {error}. The atoms are %(h)s l u t r s m U q H b B f a T D M L p, \
+             %({{field}}i)s, %({{field}}o)s and %({{VARIABLE}}e)s."
+        ))
+    })?;
+    Ok(match settings.log_format {
+        LogFormat::Text => Layout::Text(format),
+        LogFormat::Json => Layout::json(&format),
+    })
+}
+
+/// Whether there is an access log.
+fn is_wanted(settings: &Settings) -> bool {
+    settings.accesslog.is_some() || settings.syslog.as_ref().is_some_and(|syslog| syslog.access)
+}
+
+/// Opens the file of the log, which is to be given to whoever the workers run as.
+pub(super) fn file(settings: &Settings) -> Result<Option<Output>, Fatal> {
+    let Some(name) = &settings.accesslog else { return Ok(None) };
+    if name == "-" {
+        return Ok(Some(Output::Stdout));
+    }
+    Output::file(name).map(Some).map_err(|error| {
+        Fatal::new(format!("Cannot open the access log {name} (from --access-logfile): {error}. May it be written to?"))
+    })
+}
+
+impl AccessLog {
+    /// Opens what `settings` ask for: nothing, where they ask for neither a log nor metrics.
+    ///
+    /// # Errors
+    /// The file cannot be opened, no thread can be started, or the format has a mistake.
+    pub fn open(settings: &Settings) -> Result<Option<Self>, Fatal> {
+        let statsd = super::statsd();
+        if !is_wanted(settings) && statsd.is_none() {
+            return Ok(None);
+        }
+        let layout = layout(settings)?;
+        let mut needs = Needs::default();
+        let mut lines = None;
+        if is_wanted(settings) {
+            needs.clone_from(layout.needs());
+            let syslog = settings.syslog.as_ref().filter(|syslog| syslog.access);
+            let syslog = syslog.map(|syslog| Syslog::new(syslog, &super::program(), "access"));
+            let writer = Writer::start(file(settings)?, syslog, layout.clock())
+                .map_err(|error| Fatal::new(format!("The access log has no thread to write it: {error}.")))?;
+            *LINES.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(writer.lines());
+            lines = Some(writer);
+        }
+        needs.duration |= statsd.is_some();
+        Ok(Some(Self { layout, needs, lines, statsd }))
+    }
+
+    /// What of a request has to be kept for its line.
+    pub fn needs(&self) -> &Needs {
+        &self.needs
+    }
+
+    /// Notes a request that was answered. Waits only while the log's file is far behind.
+    pub fn write(&self, record: &Record<'_>) {
+        if let Some(writer) = &self.lines {
+            writer.lines().push(|line, clock| self.layout.write(line, record, clock));
+        }
+        if let Some(statsd) = &self.statsd {
+            statsd.request(record.status, record.duration);
+        }
+    }
+
+    /// Writes what is left and ends. Safe to call more than once.
+    pub fn close(&self) {
+        if let Some(writer) = &self.lines {
+            writer.close();
+        }
+    }
+}
+
+impl Drop for AccessLog {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// Has the log's file opened again under its name. What was said before is in the old one.
+pub(super) fn reopen() {
+    if let Some(lines) = LINES.lock().unwrap_or_else(PoisonError::into_inner).upgrade() {
+        lines.reopen();
+    }
+}
+
+/// How long a line may wait for others to be written with. A line each would cost more than all else in this module.
+const GATHER: Duration = Duration::from_millis(10);

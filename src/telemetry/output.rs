@@ -1,0 +1,83 @@
+//! Where a log goes: a file that can be opened again under its name, or a standard stream.
+
+use std::{
+    fs::File,
+    io::{self, Write as _},
+    os::fd::{AsRawFd as _, RawFd},
+    path::{Path, PathBuf},
+};
+
+use crate::sys;
+
+/// Where a log goes.
+#[derive(Debug)]
+pub enum Output {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+    /// A file that is appended to: several processes share it, and a line that is written at once stays whole.
+    File(PathBuf, File),
+}
+
+impl Output {
+    /// Opens a file by its name. The name holds from any working directory.
+    ///
+    /// # Errors
+    /// The file cannot be written to.
+    pub fn file(name: &str) -> io::Result<Self> {
+        let path = std::path::absolute(name)?;
+        let file = open(&path)?;
+        Ok(Self::File(path, file))
+    }
+
+    /// The file's name.
+    pub fn path(&self) -> Option<&Path> {
+        if let Self::File(path, _) = self { Some(path) } else { None }
+    }
+
+    /// Whether this is standard error.
+    pub fn is_standard_error(&self) -> bool {
+        matches!(self, Self::Stderr)
+    }
+
+    /// What is written to. It stays the same when the file is opened again.
+    pub fn descriptor(&self) -> RawFd {
+        match self {
+            Self::Stdout => 1,
+            Self::Stderr => 2,
+            Self::File(_, file) => file.as_raw_fd(),
+        }
+    }
+
+    /// Opens the file again, which may be a new one: whoever rotates logs renames the old one first.
+    ///
+    /// # Errors
+    /// It cannot be opened; the old one is written to as before.
+    pub fn reopen(&mut self) -> io::Result<()> {
+        if let Self::File(path, file) = self {
+            sys::replace(file, &open(path)?)?;
+        }
+        Ok(())
+    }
+
+    /// Writes whole lines.
+    ///
+    /// # Errors
+    /// As the system has them.
+    pub fn write(&mut self, lines: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Stdout => {
+                let mut stdout = io::stdout().lock();
+                stdout.write_all(lines).and_then(|()| stdout.flush())
+            }
+            Self::Stderr => io::stderr().lock().write_all(lines),
+            Self::File(_, file) => file.write_all(lines),
+        }
+    }
+}
+
+/// Whoever calls this names the file in what is said of an error.
+fn open(path: &Path) -> io::Result<File> {
+    File::options().create(true).append(true).open(path)
+}

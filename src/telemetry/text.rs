@@ -1,0 +1,98 @@
+//! Text that comes from elsewhere, made fit for a line of a log: nothing in it ends the line or its quotes, or does
+//! anything to a terminal.
+
+use std::io::Write as _;
+
+/// Appends a value of an access log's line: `"` as gunicorn writes it, a backslash doubled so that it cannot take the
+/// closing quote with it, and every byte that is not printable ASCII as `\xNN`.
+pub fn value(line: &mut Vec<u8>, bytes: &[u8]) {
+    let mut rest = bytes;
+    while let Some(at) = rest.iter().position(|byte| !matches!(byte, 0x20..=0x7e) || matches!(byte, b'"' | b'\\')) {
+        line.extend_from_slice(&rest[..at]);
+        match rest[at] {
+            byte @ (b'"' | b'\\') => line.extend_from_slice(&[b'\\', byte]),
+            byte => drop(write!(line, "\\x{byte:02x}")),
+        }
+        rest = &rest[at + 1..];
+    }
+    line.extend_from_slice(rest);
+}
+
+/// Appends a message of the error log. It may have lines of its own, a traceback say; none of them begins as a line of
+/// the log does, so that none can be taken for one.
+pub fn message(line: &mut Vec<u8>, text: &str) {
+    let mut previous = ' ';
+    for c in text.chars() {
+        match c {
+            '\n' => line.push(b'\n'),
+            '[' if previous == '\n' => line.extend_from_slice(b" ["),
+            c if c.is_control() => drop(write!(line, "\\x{:02x}", u32::from(c))),
+            c => drop(write!(line, "{c}")),
+        }
+        previous = c;
+    }
+}
+
+/// Appends a JSON string. What is not UTF-8 is written as `\xNN`, as in the text format.
+pub fn json(line: &mut Vec<u8>, bytes: &[u8]) {
+    line.push(b'"');
+    for chunk in bytes.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            match c {
+                '"' => line.extend_from_slice(b"\\\""),
+                '\\' => line.extend_from_slice(b"\\\\"),
+                '\n' => line.extend_from_slice(b"\\n"),
+                // Some readers take the separators of Unicode for the end of a line.
+                c if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') => {
+                    drop(write!(line, "\\u{:04x}", u32::from(c)));
+                }
+                c => line.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
+            }
+        }
+        for byte in chunk.invalid() {
+            drop(write!(line, "\\\\x{byte:02x}"));
+        }
+    }
+    line.push(b'"');
+}
+
+/// The same for what is text already.
+pub fn json_text(line: &mut Vec<u8>, text: &str) {
+    json(line, text.as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    fn written(write: impl Fn(&mut Vec<u8>)) -> String {
+        let mut line = Vec::new();
+        write(&mut line);
+        String::from_utf8(line).expect("what is written is text")
+    }
+
+    #[test]
+    fn a_value_keeps_to_its_line_and_its_quotes() {
+        let hostile = b"a\"b\r\n\x1b[31m\xff\\\x7f\t\x00";
+        let line = written(|line| super::value(line, hostile));
+        assert_eq!(line, "a\\\"b\\x0d\\x0a\\x1b[31m\\xff\\\\\\x7f\\x09\\x00");
+        assert_eq!(written(|line| super::value(line, b"plain")), "plain");
+    }
+
+    #[test]
+    fn a_message_keeps_its_lines_but_none_looks_like_the_logs_own() {
+        let text = "[first]\n  File \"x\"\n[2026-11-23 00:00:00 +0000] [1] [INFO] forged\r\u{1b}[0m\u{9b}é";
+        assert_eq!(
+            written(|line| super::message(line, text)),
+            "[first]\n  File \"x\"\n [2026-11-23 00:00:00 +0000] [1] [INFO] forged\\x0d\\x1b[0m\\x9bé"
+        );
+    }
+
+    #[test]
+    fn a_json_string_is_read_back_as_it_was() {
+        let text = "a\"b\\\r\n\t\u{1b}[0m\u{2028}\u{85}é😀";
+        let line = written(|line| super::json(line, text.as_bytes()));
+        assert!(!line.chars().any(|c| c.is_control() || c == '\u{2028}'), "{line}");
+        assert_eq!(serde_json::from_str::<String>(&line).expect("it is JSON"), text);
+        let bytes = written(|line| super::json(line, b"\xffa\xc3"));
+        assert_eq!(serde_json::from_str::<String>(&bytes).expect("it is JSON"), "\\xffa\\xc3");
+    }
+}
