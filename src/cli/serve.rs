@@ -57,12 +57,18 @@ pub fn run(matches: &ArgMatches, args: &[OsString]) -> Result<ExitCode, Fatal> {
     let spec = spec.to_owned();
     let inherited = upgrade::inherited();
     let listeners = listeners(&settings, inherited.as_ref())?;
+    // What is wrong with the logs is told while there is a terminal to tell it to.
+    telemetry::start(&settings, &spec)?;
+    let (user, group) = (settings.run_as.user.as_ref().map(|(id, _)| *id), settings.run_as.group);
+    if user.is_some() || group.is_some() {
+        telemetry::give_to(&settings, user, group)
+            .map_err(|error| Fatal::new(format!("The logs cannot be given to the workers' user: {error}.")))?;
+    }
     if settings.daemon && inherited.is_none() {
         sys::become_daemon(settings.enable_stdio_inheritance)
             .map_err(|error| Fatal::new(format!("The server cannot become a daemon (from --daemon): {error}.")))?;
     }
     let pidfile = pidfile(&settings, inherited.is_some())?;
-    telemetry::start(&settings, &spec)?;
     announce(&settings, &listeners);
     if let Some(name) = &settings.proc_name {
         sys::set_process_name(&format!("{name}: master"));
@@ -137,6 +143,10 @@ impl arbiter::Program for Program<'_> {
             }
             *listeners = all;
             tracing::info!("Listening at: {} ({})", addresses(listeners), std::process::id());
+        }
+        telemetry::start(&settings, &spec)?;
+        for note in &settings.notes {
+            tracing::info!("{note}");
         }
         let answer = (settings.workers, limits(&settings));
         (self.settings, self.spec, self.interpreter) = (settings, spec, interpreter);

@@ -56,11 +56,11 @@ pub fn workers(count: usize) {
 ///
 /// # Errors
 /// The first file that cannot be given away. One that is no regular file, `/dev/null` say, is left as it is.
-pub fn give_to(settings: &Settings, user: u32, group: u32) -> std::io::Result<()> {
+pub fn give_to(settings: &Settings, user: Option<u32>, group: Option<u32>) -> std::io::Result<()> {
     let access = settings.accesslog.as_deref().filter(|name| *name != "-").map(std::path::PathBuf::from);
     for path in error_log::path().into_iter().chain(access) {
         if fs_err::metadata(&path)?.is_file() {
-            std::os::unix::fs::chown(&path, Some(user), Some(group))?;
+            std::os::unix::fs::chown(&path, user, group)?;
         }
     }
     Ok(())
