@@ -413,7 +413,7 @@ fn a_value_that_cannot_be_is_named_with_its_option() {
 
 #[test]
 fn options_may_be_shortened_and_the_last_value_counts() {
-    let args = ["app:app", "--thr", "2", "--threads", "3", "--graceful", "5", "--log=info"];
+    let args = ["app:app", "--thr", "2", "--threads", "3", "--graceful", "5", "--log-le=info"];
     let server = Server::of(HELLO).args(args).start();
     server.wait_for_log("(3 threads)");
     assert_eq!(server.connect().get("/").text(), "hello");
