@@ -1,6 +1,6 @@
 //! Accepting connections, and ending them in order.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, net::IpAddr, sync::Arc, time::Duration};
 
 use hyper::server::conn::http1;
 use hyper_util::{
@@ -9,7 +9,7 @@ use hyper_util::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::{TcpListener, UnixListener},
+    net::{TcpListener, TcpStream, UnixListener, UnixStream},
     sync::watch,
     task::JoinSet,
     time::{Instant, sleep},
@@ -74,11 +74,11 @@ impl Server {
             match listener.socket() {
                 Socket::Tcp(socket) => {
                     let socket = TcpListener::from_std(socket.try_clone()?)?;
-                    server.accepting.spawn(acceptor.accept_tcp(socket));
+                    server.accepting.spawn(acceptor.run(socket));
                 }
                 Socket::Unix(socket) => {
                     let socket = UnixListener::from_std(socket.try_clone()?)?;
-                    server.accepting.spawn(acceptor.accept_unix(socket));
+                    server.accepting.spawn(acceptor.run(socket));
                 }
             }
         }
@@ -113,6 +113,34 @@ fn origin(address: &Address, script_name: &str) -> Origin {
     Origin { name, port, script_name: script_name.to_owned() }
 }
 
+/// The address and port of a client; none on a unix socket.
+type Peer = Option<(IpAddr, u16)>;
+
+/// A socket that gives connections.
+trait Accept: Send + Sync {
+    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+
+    /// Waits for the next.
+    fn accept(&self) -> impl Future<Output = io::Result<(Self::Stream, Peer)>> + Send;
+}
+
+impl Accept for TcpListener {
+    type Stream = TcpStream;
+
+    async fn accept(&self) -> io::Result<(TcpStream, Peer)> {
+        let (stream, peer) = Self::accept(self).await?;
+        Ok((stream, Some((peer.ip(), peer.port()))))
+    }
+}
+
+impl Accept for UnixListener {
+    type Stream = UnixStream;
+
+    async fn accept(&self) -> io::Result<(UnixStream, Peer)> {
+        Ok((Self::accept(self).await?.0, None))
+    }
+}
+
 struct Acceptor {
     connection: Connection,
     connections: Arc<GracefulShutdown>,
@@ -120,7 +148,7 @@ struct Acceptor {
 }
 
 impl Acceptor {
-    async fn accept_tcp(mut self, listener: TcpListener) {
+    async fn run(mut self, listener: impl Accept) {
         loop {
             let accepted = tokio::select! {
                 biased;
@@ -129,31 +157,13 @@ impl Acceptor {
                 _ = self.stop.wait_for(|stop| *stop != Stop::Not) => return,
             };
             match accepted {
-                Ok((stream, peer)) => self.serve(stream, Some((peer.ip(), peer.port()))),
+                Ok((stream, peer)) => self.serve(stream, peer),
                 Err(error) => pause(&error).await,
             }
         }
     }
 
-    async fn accept_unix(mut self, listener: UnixListener) {
-        loop {
-            let accepted = tokio::select! {
-                biased;
-                accepted = listener.accept() => accepted,
-                _ = self.stop.wait_for(|stop| *stop != Stop::Not) => return,
-            };
-            match accepted {
-                Ok((stream, _)) => self.serve(stream, None),
-                Err(error) => pause(&error).await,
-            }
-        }
-    }
-
-    fn serve(
-        &self,
-        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-        peer: Option<(std::net::IpAddr, u16)>,
-    ) {
+    fn serve(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: Peer) {
         let connection = Arc::new(Connection { peer, running: Arc::default(), ..self.connection.clone() });
         let service = {
             let connection = Arc::clone(&connection);
