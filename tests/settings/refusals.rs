@@ -39,7 +39,9 @@ fn every_setting_that_is_not_there_is_refused_by_name() {
         let python = match setting.kind {
             Kind::Flag | Kind::Number => value.to_owned(),
             Kind::Map => "{'a': 'b'}".to_owned(),
-            Kind::Hook(_, arity) => format!("lambda {}: None", ["a", "a, b", "a, b, c"][usize::from(arity) - 1]),
+            Kind::Hook(_, arity) => {
+                format!("lambda {}: None", ["a", "a, b", "a, b, c", "a, b, c, d"][usize::from(arity) - 1])
+            }
             _ => format!("'{value}'"),
         };
         let file = format!("{} = {python}", setting.name);
