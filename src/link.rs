@@ -25,7 +25,7 @@ pub enum Report {
     Ready = 5,
 }
 
-/// A report is its number and the worker's id, both of four bytes. Pipes keep writes of this size in one piece.
+/// A report is its number and the generation of its worker, of four bytes together, and the worker's id, of four. Pipes keep writes of this size in one piece.
 const SIZE: usize = 8;
 
 /// Both ends of the line, as the arbiter makes them.
@@ -56,14 +56,15 @@ impl Line {
         self.reports.as_fd()
     }
 
-    /// Takes every report that has come, with the id of its worker.
-    pub fn take(&mut self) -> Vec<(i32, Report)> {
+    /// Takes every report that has come, with the id and the generation of its worker.
+    pub fn take(&mut self) -> Vec<(i32, u64, Report)> {
         let mut bytes = [0; SIZE * 512];
         let mut reports = Vec::new();
         while let Ok(size) = self.reports.read(&mut bytes) {
             for message in bytes[..size].chunks_exact(SIZE) {
                 let word = |at: usize| [message[at], message[at + 1], message[at + 2], message[at + 3]];
-                let report = match u32::from_ne_bytes(word(0)) {
+                let number = u32::from_ne_bytes(word(0));
+                let report = match number & 0xff {
                     1 => Report::Booted,
                     2 => Report::Alive,
                     3 => Report::Retires,
@@ -71,7 +72,7 @@ impl Line {
                     5 => Report::Ready,
                     _ => continue,
                 };
-                reports.push((i32::from_ne_bytes(word(4)), report));
+                reports.push((i32::from_ne_bytes(word(4)), u64::from(number >> 8), report));
             }
             if size < bytes.len() {
                 break;
@@ -80,10 +81,10 @@ impl Line {
         reports
     }
 
-    /// The worker's end, in the process of a worker.
-    pub fn into_worker(self) -> Link {
+    /// The worker's end, in the process of a worker, or of a template, of this generation.
+    pub fn into_worker(self, generation: u64) -> Link {
         // The arbiter's ends close here: when the arbiter is gone, nobody holds the other end of `alive` any more.
-        Link { report: self.report, alive: self.alive }
+        Link { report: self.report, alive: self.alive, generation: u32::try_from(generation).unwrap_or(u32::MAX) }
     }
 }
 
@@ -92,13 +93,14 @@ impl Line {
 pub struct Link {
     report: io::PipeWriter,
     alive: io::PipeReader,
+    generation: u32,
 }
 
 impl Link {
     /// Tells the arbiter. An arbiter that is gone or far behind misses it; neither needs it.
     pub fn report(&self, report: Report) {
         let mut message = [0; SIZE];
-        message[..4].copy_from_slice(&(report as u32).to_ne_bytes());
+        message[..4].copy_from_slice(&(report as u32 | self.generation << 8).to_ne_bytes());
         message[4..].copy_from_slice(&std::process::id().to_ne_bytes());
         let _ = (&self.report).write(&message);
     }
@@ -119,11 +121,12 @@ mod tests {
         let link = Link {
             report: ours.report.try_clone().expect("descriptors"),
             alive: ours.alive.try_clone().expect("descriptors"),
+            generation: 3,
         };
         assert_eq!(ours.take(), []);
         link.report(Report::Booted);
         link.report(Report::Retires);
         let pid = i32::try_from(std::process::id()).expect("ids are small");
-        assert_eq!(ours.take(), [(pid, Report::Booted), (pid, Report::Retires)]);
+        assert_eq!(ours.take(), [(pid, 3, Report::Booted), (pid, 3, Report::Retires)]);
     }
 }

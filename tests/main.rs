@@ -5,6 +5,7 @@ mod support;
 
 mod connections;
 mod dockerize;
+mod faults;
 mod httpbin;
 mod layers;
 mod lint;

@@ -110,8 +110,10 @@ pub fn run<P: Program>(service: Service<P>) -> Result<Ended, Fatal> {
                         Ok(Process::Arbiter(event)) => {
                             actions.extend(event.map(|event| arbiter.handle(event)).into_iter().flatten());
                         }
-                        Ok(Process::Worker) => return Ok(Ended::Worker(arbiter.become_worker())),
-                        Ok(Process::Template(commands)) => return Ok(Ended::Worker(arbiter.become_template(commands))),
+                        Ok(Process::Worker(generation)) => return Ok(Ended::Worker(arbiter.become_worker(generation))),
+                        Ok(Process::Template(generation, commands)) => {
+                            return Ok(Ended::Worker(arbiter.become_template(generation, commands)));
+                        }
                         Err(error) => actions.extend(arbiter.handle(Event::SpawnFailed(error.to_string()))),
                     },
                     Action::End(code) => {
@@ -130,8 +132,8 @@ pub fn run<P: Program>(service: Service<P>) -> Result<Ended, Fatal> {
 enum Process {
     /// The arbiter, perhaps with something to take in.
     Arbiter(Option<Event>),
-    Worker,
-    Template(Commands),
+    Worker(u64),
+    Template(u64, Commands),
 }
 
 struct Arbiter<P> {
@@ -152,15 +154,15 @@ impl<P: Program> Arbiter<P> {
     fn spawn(&mut self, generation: u64) -> io::Result<Process> {
         if !self.service.program.has_template() {
             return Ok(match sys::fork()? {
-                Fork::Child => Process::Worker,
-                Fork::Parent(pid) => Process::Arbiter(Some(Event::Spawned(pid))),
+                Fork::Child => Process::Worker(generation),
+                Fork::Parent(pid) => Process::Arbiter(Some(Event::Spawned(pid, generation))),
             });
         }
         if !self.templates.spawn(generation) {
             sys::adopt_orphans()?;
             let (writer, commands) = Commands::new()?;
             match sys::fork()? {
-                Fork::Child => return Ok(Process::Template(commands)),
+                Fork::Child => return Ok(Process::Template(generation, commands)),
                 Fork::Parent(pid) => self.templates.insert(generation, pid, writer),
             }
             self.templates.spawn(generation);
@@ -169,21 +171,21 @@ impl<P: Program> Arbiter<P> {
         Ok(Process::Arbiter(None))
     }
 
-    fn become_worker(self) -> u8 {
+    fn become_worker(self, generation: u64) -> u8 {
         // Until the worker handles it, it must not end it.
         sys::ignore(Signal::Usr1);
         self.signals.release();
-        self.service.program.worker(self.service.listeners, self.line.into_worker())
+        self.service.program.worker(self.service.listeners, self.line.into_worker(generation))
     }
 
-    fn become_template(mut self, commands: Commands) -> u8 {
+    fn become_template(mut self, generation: u64, commands: Commands) -> u8 {
         sys::ignore(Signal::Usr1);
         self.signals.release();
         // What a terminal sends to all of its processes is the arbiter's to act on.
         sys::ignore(Signal::Int);
         // The others' commands must end when the arbiter lets go of them.
         self.templates.clear();
-        self.service.program.template(self.service.listeners, self.line.into_worker(), commands)
+        self.service.program.template(self.service.listeners, self.line.into_worker(generation), commands)
     }
 
     /// Carries out what starts no process.
@@ -266,7 +268,7 @@ impl<P: Program> Arbiter<P> {
             self.service.listeners.iter_mut().for_each(Listener::keep_file);
         }
         self.service.listeners.clear();
-        self.templates.clear();
+        self.templates.end();
         systemd::notify("STOPPING=1");
     }
 
@@ -319,9 +321,9 @@ impl<P: Program> Arbiter<P> {
     /// What workers and templates have reported.
     fn reports(&mut self) -> Vec<Event> {
         let mut events = Vec::new();
-        for (pid, report) in self.line.take() {
+        for (pid, generation, report) in self.line.take() {
             match report {
-                Report::Started => events.push(Event::Spawned(pid)),
+                Report::Started => events.push(Event::Spawned(pid, generation)),
                 Report::Booted => events.push(Event::Booted(pid)),
                 Report::Alive => events.push(Event::Alive(pid)),
                 Report::Retires => events.push(Event::Retires(pid)),
@@ -342,6 +344,11 @@ impl<P: Program> Arbiter<P> {
                 Event::Quit
             }
             Signal::Term | Signal::Int => {
+                self.close();
+                Event::Stop
+            }
+            // A new arbiter serves already (USR2), so there is no hurry that would be worth a request.
+            Signal::Quit if self.successor.is_some() && !self.stopping => {
                 self.close();
                 Event::Stop
             }

@@ -8,6 +8,7 @@ use std::{
 };
 
 use super::Pid;
+use crate::sys::{self, Signal};
 
 /// The command to make a worker.
 pub const SPAWN: u8 = b'S';
@@ -64,6 +65,14 @@ impl Templates {
     /// Lets go of the template of a generation.
     pub fn remove(&mut self, generation: u64) {
         self.all.remove(&generation);
+    }
+
+    /// Ends all, also one that is still loading.
+    pub fn end(&mut self) {
+        for template in self.all.values() {
+            sys::send(template.pid, Signal::Term);
+        }
+        self.clear();
     }
 
     /// Lets go of all.

@@ -28,6 +28,34 @@ pub fn child(pid: u32) -> u32 {
     found.expect("it has one child")
 }
 
+/// The children of a process.
+pub fn children(pid: u32) -> Vec<u32> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    text.split_whitespace().filter_map(|number| number.parse().ok()).collect()
+}
+
+/// Whether a process runs. One that has ended and was not waited for does not.
+pub fn is_alive(pid: u32) -> bool {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    text.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
+}
+
+/// A line of what the system says of a process.
+pub fn status(pid: u32, name: &str) -> String {
+    field(pid, name)
+}
+
+/// Ends a process that is not a child of the test's, when it goes out of scope.
+pub struct Guard(pub u32);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if is_alive(self.0) {
+            signal(self.0, "KILL");
+        }
+    }
+}
+
 /// Sends a signal to a process by its own id.
 pub fn signal(pid: u32, signal: &str) {
     let status = std::process::Command::new("kill").args(["-s", signal, &pid.to_string()]).status();

@@ -108,6 +108,13 @@ impl Server {
         assert!(self.stderr.wait_for(text), "{text:?} was never logged, but:\n{}", self.stderr());
     }
 
+    /// Waits until standard error has this text so many times.
+    #[track_caller]
+    pub fn wait_for_logs(&self, text: &str, times: usize) {
+        let seen = process::until(LIMIT, || (self.stderr().matches(text).count() >= times).then_some(()));
+        assert!(seen.is_some(), "{text:?} was not logged {times} times, but:\n{}", self.stderr());
+    }
+
     /// Waits until standard output has this text.
     #[track_caller]
     pub fn wait_for_output(&self, text: &str) {
@@ -125,6 +132,13 @@ impl Server {
         let status = process::wait(&mut self.child, LIMIT)
             .unwrap_or_else(|| panic!("the server does not end:\n{}", self.stderr.text()));
         Ended { status, stdout: self.stdout.all(), stderr: self.stderr.all() }
+    }
+
+    /// Waits for its first process to end. Others may go on writing to what it wrote to.
+    #[track_caller]
+    pub fn wait_status(&mut self) -> ExitStatus {
+        process::wait(&mut self.child, LIMIT)
+            .unwrap_or_else(|| panic!("the server does not end:\n{}", self.stderr.text()))
     }
 
     /// Ends it with SIGTERM, which must end well.

@@ -24,8 +24,8 @@ const QUICK: Duration = Duration::from_secs(2);
 pub enum Event {
     /// Time passed; also the answer to nothing in particular.
     Tick,
-    /// A worker that was asked for runs under this id.
-    Spawned(Pid),
+    /// A worker of this generation, which was asked for, runs under this id.
+    Spawned(Pid, u64),
     /// The system would not start a worker.
     SpawnFailed(String),
     /// What workers are made from could not be loaded.
@@ -200,10 +200,14 @@ impl Supervisor {
     fn take(&mut self, event: Event, now: Duration, actions: &mut Vec<Action>) {
         match event {
             Event::Tick => {}
-            Event::Spawned(pid) => {
-                let generation = self.spawning.take().unwrap_or(self.generation);
+            Event::Spawned(pid, generation) => {
+                self.forget_spawning(generation);
                 self.age += 1;
                 self.workers.insert(pid, Worker { generation, age: self.age, state: State::Booting, seen: now });
+                if generation != self.generation && self.candidate != Some(generation) {
+                    // A reload has taken the place of the one that it was for.
+                    self.end_generation(generation, now, actions);
+                }
             }
             Event::SpawnFailed(reason) => {
                 self.spawning = None;
@@ -241,6 +245,7 @@ impl Supervisor {
                 // A reload that comes while another proves itself takes its place.
                 if let Some(candidate) = self.candidate.take() {
                     self.end_generation(candidate, now, actions);
+                    self.forget_spawning(candidate);
                     actions.push(Action::Abandoned(candidate));
                 }
                 self.candidate = Some(self.next_generation);
@@ -260,6 +265,13 @@ impl Supervisor {
             Event::Stop => self.stop(Some(0), false, now, actions),
             Event::Quit => self.stop(Some(0), true, now, actions),
             Event::Dismiss => self.stop(None, false, now, actions),
+        }
+    }
+
+    /// No worker of this generation is waited for any more.
+    fn forget_spawning(&mut self, generation: u64) {
+        if self.spawning == Some(generation) {
+            self.spawning = None;
         }
     }
 
@@ -297,6 +309,7 @@ impl Supervisor {
         if self.candidate == Some(generation) {
             self.candidate = None;
             self.end_generation(generation, now, actions);
+            self.forget_spawning(generation);
             actions.push(Action::Abandoned(generation));
             actions.push(Action::Log(
                 Level::Error,
@@ -326,6 +339,8 @@ impl Supervisor {
     fn stop(&mut self, code: Option<u8>, quick: bool, now: Duration, actions: &mut Vec<Action>) {
         self.stopping = Some(Stopping { code });
         self.candidate = None;
+        // One that still comes is ended then, or ends itself when there is no arbiter any more.
+        self.spawning = None;
         let limit = now + if quick { QUICK } else { self.limits.graceful_timeout + MARGIN };
         for (pid, worker) in &mut self.workers {
             match worker.state {
@@ -373,6 +388,7 @@ impl Supervisor {
             if self.count(candidate, |state| state == State::Serving) >= self.size {
                 self.candidate = None;
                 let before = std::mem::replace(&mut self.generation, candidate);
+                self.forget_spawning(before);
                 actions.push(Action::Adopted(candidate));
                 let old: Vec<u64> =
                     self.workers.values().map(|worker| worker.generation).filter(|other| *other <= before).collect();

@@ -50,7 +50,7 @@ impl World {
                         let pid = self.next_pid;
                         self.next_pid += 1;
                         self.spawned.push((pid, generation));
-                        next.extend(self.supervisor.handle(Event::Spawned(pid), self.now));
+                        next.extend(self.supervisor.handle(Event::Spawned(pid, generation), self.now));
                     }
                     Action::Log(_, text) => self.logged.push(text),
                     Action::Resized(..) => {}
@@ -253,4 +253,25 @@ fn a_system_without_processes_to_give_is_asked_again_later() {
     let text = "A worker could not be started: out of memory. The next attempt is in 0.5 s.".to_owned();
     assert_eq!(actions, [Action::Log(Level::Warning, text)]);
     assert_eq!(supervisor.handle(Event::Tick, Duration::from_millis(500)), [Action::Spawn(1)]);
+}
+
+#[test]
+fn a_worker_that_comes_too_late_for_its_reload_is_ended() {
+    let mut supervisor = Supervisor::new(1, Limits { graceful_timeout: GRACE, timeout: None });
+    let mut send = |event| supervisor.handle(event, Duration::ZERO);
+    assert_eq!(send(Event::Tick), [Action::Spawn(1)]);
+    send(Event::Spawned(101, 1));
+    send(Event::Booted(101));
+    assert_eq!(send(Event::Reconfigured(1)), [Action::Spawn(2)]);
+    assert_eq!(send(Event::Reconfigured(1)), [Action::Abandoned(2), Action::Spawn(3)]);
+    assert_eq!(send(Event::Spawned(102, 2)), [Action::Term(102)]);
+    send(Event::Spawned(103, 3));
+    assert_eq!(send(Event::Booted(103)), [Action::Adopted(3), Action::Term(101)]);
+}
+
+#[test]
+fn a_worker_that_never_comes_does_not_keep_the_arbiter_from_ending() {
+    let mut supervisor = Supervisor::new(1, Limits { graceful_timeout: GRACE, timeout: None });
+    assert_eq!(supervisor.handle(Event::Tick, Duration::ZERO), [Action::Spawn(1)]);
+    assert_eq!(supervisor.handle(Event::Stop, Duration::ZERO), [Action::End(0)]);
 }
