@@ -160,11 +160,11 @@ fn a_worker_that_is_killed_loses_only_what_it_was_at() {
     process::signal(before[0], "KILL");
     server.wait_for_logs("was sent SIGKILL", 1);
     server.wait_for_logs("Booting worker", 3);
-    let served = process::until(LIMIT, || {
+    let replaced = process::until(LIMIT, || {
         let pid = says(&server).split(' ').next()?.parse().ok()?;
         (!before.contains(&pid)).then_some(())
     });
-    assert!(served.is_some(), "{}", server.stderr());
+    assert!(replaced.is_some(), "{}", server.stderr());
     let count = load.finish("kill -9 of one of two workers");
     // No client has more than one request under way or one connection open.
     assert!(count.failed.len() <= CLIENTS.0 + CLIENTS.1, "{:?}", count.failed);

@@ -40,11 +40,6 @@ pub fn is_alive(pid: u32) -> bool {
     text.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
 }
 
-/// A line of what the system says of a process.
-pub fn status(pid: u32, name: &str) -> String {
-    field(pid, name)
-}
-
 /// Ends a process that is not a child of the test's, when it goes out of scope.
 pub struct Guard(pub u32);
 
