@@ -2,10 +2,11 @@
 //!
 //! No process is started and no signal sent here; time is what the caller says it is.
 
+mod events;
+
 use std::{collections::BTreeMap, time::Duration};
 
-/// A process id.
-pub type Pid = i32;
+pub use events::{Action, Event, Level, Limits, Outcome, Pid};
 
 /// The first pause after a worker died while it booted; it doubles with each further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
@@ -18,81 +19,6 @@ const MARGIN: Duration = Duration::from_secs(1);
 
 /// How long a worker that was told to quit at once may take.
 const QUICK: Duration = Duration::from_secs(2);
-
-/// Something that happened.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Event {
-    /// Time passed; also the answer to nothing in particular.
-    Tick,
-    /// A worker of this generation, which was asked for, runs under this id.
-    Spawned(Pid, u64),
-    /// The system would not start a worker.
-    SpawnFailed(String),
-    /// What workers are made from could not be loaded.
-    TemplateFailed(Outcome),
-    /// A worker has loaded its app and accepts connections.
-    Booted(Pid),
-    /// A worker has answered as many requests as it may (`max_requests`).
-    Retires(Pid),
-    /// A worker has been alive just now.
-    Alive(Pid),
-    /// A worker ended.
-    Exited(Pid, Outcome),
-    /// The configuration was read again for a reload: this many workers are wanted.
-    Reconfigured(usize),
-    /// One worker more (`TTIN`).
-    Increase,
-    /// One worker less (`TTOU`).
-    Decrease,
-    /// Stop in order (`TERM`).
-    Stop,
-    /// Stop at once (`INT`, `QUIT`).
-    Quit,
-    /// Stop the workers but stay (`WINCH` of a daemon).
-    Dismiss,
-}
-
-/// How a process ended.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Outcome {
-    /// With an exit code.
-    Code(i32),
-    /// By a signal.
-    Signal(i32),
-}
-
-/// Something to do.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Action {
-    /// Start a worker of this generation, and report [`Event::Spawned`].
-    Spawn(u64),
-    /// Ask a worker to finish what it does and end (`TERM`).
-    Term(Pid),
-    /// Ask a worker to end at once (`QUIT`).
-    Quit(Pid),
-    /// End a worker that does not listen (`KILL`).
-    Kill(Pid),
-    /// Say something in the error log.
-    Log(Level, String),
-    /// A generation serves: what belonged to the one before is not needed any more.
-    Adopted(u64),
-    /// A generation will never serve: what belongs to it is not needed any more.
-    Abandoned(u64),
-    /// The number of workers is this now; before it was that.
-    Resized(usize, Option<usize>),
-    /// End the arbiter with this exit code.
-    End(u8),
-}
-
-/// How serious a message is.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[expect(missing_docs, reason = "the names are the documentation")]
-pub enum Level {
-    Info,
-    Warning,
-    Error,
-    Critical,
-}
 
 /// What is known of the workers, and what is wanted.
 #[derive(Debug)]
@@ -113,15 +39,6 @@ pub struct Supervisor {
     not_before: Duration,
     stopping: Option<Stopping>,
     age: u64,
-}
-
-/// How long things may take.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Limits {
-    /// How long a worker may take to end in order.
-    pub graceful_timeout: Duration,
-    /// How long a worker may be silent; `None` for ever.
-    pub timeout: Option<Duration>,
 }
 
 #[derive(Debug)]
