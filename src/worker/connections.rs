@@ -27,8 +27,8 @@ use crate::{
     wsgi::App,
 };
 
-/// How often a worker tells the arbiter that it is alive.
-const ALIVE: Duration = Duration::from_secs(1);
+/// How often a worker tells the arbiter that it is alive: several times in the shortest timeout, which is a second.
+const ALIVE: Duration = Duration::from_millis(250);
 
 /// How long the other requests of a worker may take to finish when one of them takes too long.
 const STUCK: Duration = Duration::from_secs(5);
