@@ -22,4 +22,5 @@ pub mod settings;
 pub mod sys;
 pub mod telemetry;
 pub mod worker;
+pub mod wire;
 pub mod wsgi;

@@ -6,9 +6,10 @@ use regex::Regex;
 use walkdir::WalkDir;
 
 /// The rows, from the bottom. A path stands for itself and what is below it; the longest that fits counts.
-const ROWS: [&[&str]; 9] = [
+const ROWS: [&[&str]; 10] = [
     &["exit", "sys"],
     &["settings"],
+    &["wire"],
     &[
         "link",
         "wsgi",

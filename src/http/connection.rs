@@ -2,6 +2,7 @@
 
 use std::{
     convert::Infallible,
+    future::poll_fn,
     net::IpAddr,
     sync::{
         Arc,
@@ -10,17 +11,25 @@ use std::{
     time::Duration,
 };
 
-use hyper::{Request, Response, StatusCode, body::Incoming, header};
-use tokio::sync::{oneshot, watch};
+use hyper::{Request, Response, StatusCode, body::Incoming, header, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::{oneshot, watch},
+};
 
 use super::{
+    desk::{Desk, Running},
+    gate::Gate,
     log_entry::LogEntry,
     request_body::RequestBody,
-    responder::{Answer, ChannelResponder},
+    responder::{Answer, AnswerBody, ChannelResponder},
     response_body::ResponseBody,
 };
 use crate::{
+    settings::{Clients, ProxyProtocol},
     telemetry::access::AccessLog,
+    wire::{self, Proxied, Refusal, Trust, Version},
     wsgi::{self, App, Call, Head, Origin},
 };
 
@@ -32,7 +41,10 @@ const LOOK: Duration = Duration::from_millis(10);
 pub struct Connection {
     pub app: Arc<dyn App>,
     pub origin: Arc<Origin>,
+    pub clients: Arc<Clients>,
     pub peer: Option<(IpAddr, u16)>,
+    /// What a proxy said of it.
+    pub proxied: Option<Proxied>,
     pub access_log: Option<Arc<AccessLog>>,
     /// How far the server is in stopping.
     pub stop: watch::Receiver<Stop>,
@@ -51,112 +63,173 @@ pub enum Stop {
     Cut,
 }
 
-/// A request that the app has, or whose answer is on its way, for as long as this lives.
-pub struct Running(Arc<AtomicUsize>);
-
-impl Running {
-    fn new(count: &Arc<AtomicUsize>) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(count))
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 impl Connection {
-    /// Returns when the server waits for no further request, and this connection has none that is complete. A client
-    /// that never gets its request across must not keep a server from ending.
-    pub async fn cut(&self) {
-        let mut stop = self.stop.clone();
-        // A server that is gone without a word has nothing to wait for either.
-        let _ = stop.wait_for(|stop| *stop == Stop::Cut).await;
-        while self.running.load(Ordering::Relaxed) > 0 {
-            tokio::time::sleep(LOOK).await;
+    /// Answers what comes, until either side has enough.
+    pub async fn run(self, socket: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+        let (mut stop, running) = (self.stop.clone(), Arc::clone(&self.running));
+        tokio::select! {
+            () = self.answer_all(socket) => {}
+            () = cut(&mut stop, &running) => {}
         }
     }
 
-    /// Says why a connection broke, where that was not simply the client's leaving.
-    pub fn ended(&self, error: &hyper::Error) {
-        let address = self.peer.map_or_else(|| "unix".to_owned(), |(address, _)| address.to_string());
-        if error.is_parse() {
-            tracing::warn!("Invalid request from ip={address}: {error}");
-        } else {
-            tracing::debug!("Connection from ip={address} ended: {error}");
+    async fn answer_all(mut self, socket: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+        let address = self.peer.map(|(address, _)| address);
+        let trust = if self.clients.forwarded_allow_ips.contain(address) { Trust::Proxy } else { Trust::Stranger };
+        let desk = Arc::<Desk>::default();
+        let mut gate = Gate::new(socket, Arc::clone(&desk), Arc::clone(&self.clients), trust);
+        if self.clients.proxy_protocol != ProxyProtocol::Off {
+            match gate.proxied().await {
+                Ok(Some(_)) if !self.clients.proxy_allow_ips.contain(address) => {
+                    gate.refuse(Refusal::new(403, "This address may not speak the PROXY protocol"));
+                }
+                Ok(proxied) => self.proxied = proxied,
+                Err(refusal) => gate.refuse(refusal),
+            }
+            if let Some((client, _)) = self.proxied.and_then(|proxied| proxied.addresses) {
+                self.peer = Some((client.ip(), client.port()));
+            }
         }
+        if gate.refusal().is_none() && gate.has_request().await {
+            let connection = Arc::new(self);
+            let service = {
+                let (connection, desk) = (Arc::clone(&connection), Arc::clone(&desk));
+                service_fn(move |request| Box::pin(answer(Arc::clone(&connection), Arc::clone(&desk), request)))
+            };
+            let mut served = http1::Builder::new()
+                // A client may shut its side down after its request and still wait for the answer.
+                .half_close(true)
+                // The gate writes the fields that a client sees.
+                .auto_date_header(false)
+                .serve_connection(TokioIo::new(gate), service);
+            let ended = poll_fn(|context| served.poll_without_shutdown(context)).await;
+            gate = served.into_parts().io.into_inner();
+            if let Err(error) = ended {
+                tracing::debug!("The connection from ip={} ended: {error}.", connection.shown_peer());
+                return;
+            }
+            self = Arc::unwrap_or_clone(connection);
+        }
+        if let Some(refusal) = gate.refusal() {
+            self.log(refusal);
+        }
+        gate.close().await;
+    }
+
+    /// Says in the error log why a request was refused.
+    fn log(&self, refusal: Refusal) {
+        tracing::warn!("Invalid request from ip={}: {refusal}", self.shown_peer());
+    }
+
+    fn shown_peer(&self) -> String {
+        self.peer.map_or_else(|| "unix".to_owned(), |(address, _)| address.to_string())
     }
 }
 
-/// Answers one request.
-pub async fn answer(
+/// Returns when the server waits for no further request, and the connection has none that is complete. A client that
+/// never gets its request across must not keep a server from ending.
+async fn cut(stop: &mut watch::Receiver<Stop>, running: &AtomicUsize) {
+    // A server that is gone without a word has nothing to wait for either.
+    let _ = stop.wait_for(|stop| *stop == Stop::Cut).await;
+    while running.load(Ordering::Relaxed) > 0 {
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// Answers one request. Of hyper's request only the body counts: the head is what the gate has read.
+async fn answer(
     connection: Arc<Connection>,
+    desk: Arc<Desk>,
     request: Request<Incoming>,
 ) -> Result<Response<ResponseBody>, Infallible> {
-    let (parts, incoming) = request.into_parts();
-    let log = connection.access_log.as_ref().map(|log| LogEntry::new(log, connection.peer, &parts));
-    let head_request = parts.method == hyper::Method::HEAD;
-    let body = match RequestBody::receive(incoming).await {
-        Ok(body) => body,
-        Err(error) => {
-            // The framing is lost, so the connection cannot be used again.
-            tracing::debug!("{error}");
-            let (head, page) = Head::error_page(StatusCode::BAD_REQUEST);
-            let mut response = respond(Answer::complete(head, page), head_request, log);
-            response.headers_mut().insert(header::CONNECTION, header::HeaderValue::from_static("close"));
-            return Ok(logged(response));
-        }
+    let head = desk.take_request().expect("the gate brings a head before it tells hyper of it");
+    let address = connection.peer.map(|(address, _)| address);
+    let log = connection.access_log.as_ref().map(|log| LogEntry::new(log, address, &head));
+    let refused = |refusal: Refusal, log| {
+        connection.log(refusal);
+        let answer = Answer::refusal(refusal);
+        Ok(respond(&connection, &desk, &head, answer, log, wire::Connection::Close))
     };
-    let running = Running::new(&connection.running);
-    let notes = log.as_ref().and_then(|log| log.notes());
+    let body = match RequestBody::receive(request.into_body()).await {
+        Ok(body) => body,
+        // The framing is lost, so the connection cannot be used again.
+        Err(refusal) => return refused(refusal, log),
+    };
+    let request = wsgi::Request {
+        head: Arc::clone(&head),
+        peer: connection.peer,
+        proxied: connection.proxied,
+        origin: Arc::clone(&connection.origin),
+        notes: log.as_ref().and_then(|log| log.notes()),
+    };
+    if wsgi::mount(&request).is_none() {
+        return refused(Refusal::new(500, "The path is outside of SCRIPT_NAME, where the app is mounted"), log);
+    }
+    desk.begin(Running::new(&connection.running));
     let (sender, answer) = oneshot::channel();
-    connection.app.call(Call {
-        request: wsgi::Request { parts, peer: connection.peer, origin: Arc::clone(&connection.origin), notes },
-        body: Box::new(body),
-        responder: Box::new(ChannelResponder::new(sender)),
-    });
+    let responder = Box::new(ChannelResponder::new(sender));
+    connection.app.call(Call { request, body: Box::new(body), responder });
     // The sender is dropped without an answer when the call panics.
-    let answer = answer.await.unwrap_or_else(|_| {
-        let (head, page) = Head::error_page(StatusCode::INTERNAL_SERVER_ERROR);
-        Answer::complete(head, page)
-    });
-    let mut response = respond(answer, head_request, log);
-    response.body_mut().running = Some(running);
-    if *connection.stop.borrow() != Stop::Not {
-        response.headers_mut().insert(header::CONNECTION, header::HeaderValue::from_static("close"));
-    }
-    Ok(logged(response))
+    let answer = answer.await.unwrap_or_else(|_| Answer::refusal(Refusal::new(500, "")));
+    Ok(respond(&connection, &desk, &head, answer, log, wire::Connection::KeepAlive))
 }
 
-/// The access log sees the head as it goes out; only what hyper adds to it (Date, and how the body is framed) is later.
-fn logged(response: Response<ResponseBody>) -> Response<ResponseBody> {
-    let (parts, mut body) = response.into_parts();
-    body.answered(parts.status, &parts.headers);
-    Response::from_parts(parts, body)
-}
-
-fn respond(answer: Answer, head_request: bool, log: Option<Box<LogEntry>>) -> Response<ResponseBody> {
+/// Leaves the head at the desk, and tells hyper as much as frames the body.
+fn respond(
+    connection: &Connection,
+    desk: &Arc<Desk>,
+    request: &wire::Head,
+    answer: Answer,
+    log: Option<Box<LogEntry>>,
+    wish: wire::Connection,
+) -> Response<ResponseBody> {
     let Answer { head, body } = answer;
-    let has_body = !head_request && head.status != StatusCode::NO_CONTENT && head.status != StatusCode::NOT_MODIFIED;
-    let body = ResponseBody::new(body, has_body, log);
-    let mut response = Response::new(body);
-    *response.status_mut() = head.status;
-    if !head.reason.is_empty()
-        && head.status.canonical_reason().is_none_or(|reason| reason.as_bytes() != head.reason)
-        && let Ok(reason) = hyper::ext::ReasonPhrase::try_from(head.reason)
-    {
-        response.extensions_mut().insert(reason);
+    let to_head = request.method() == "HEAD";
+    let has_body = head.has_body() && !to_head;
+    let length = match &body {
+        AnswerBody::Whole(bytes) if has_body => Some(bytes.len() as u64),
+        _ => head.content_length,
+    };
+    let chunked = has_body && length.is_none() && request.version != Version::HTTP_10;
+    let ends_with_connection = has_body && length.is_none() && !chunked;
+    let keep_alive = wish == wire::Connection::KeepAlive
+        && request.keep_alive
+        && !ends_with_connection
+        && *connection.stop.borrow() == Stop::Not;
+    let fate = if keep_alive { wire::Connection::KeepAlive } else { wire::Connection::Close };
+    let mut text = Vec::new();
+    let status = head.status;
+    wire::write_head(
+        &mut text,
+        request.version,
+        status.as_u16(),
+        &head.reason,
+        fate,
+        length,
+        chunked,
+        &head.fields,
+    );
+    desk.bring_response(text);
+    let mut log = log;
+    if let Some(log) = &mut log {
+        log.answered(&head);
     }
+    let mut response = Response::new(ResponseBody::new(body, has_body, log, Arc::clone(desk)));
+    *response.status_mut() = status;
     let headers = response.headers_mut();
-    headers.reserve(head.fields.len() + 2);
-    headers.insert(header::SERVER, header::HeaderValue::from_static("rwsgi"));
-    if let Some(length) = head.content_length {
+    if let Some(length) = length.filter(|_| has_body) {
         headers.insert(header::CONTENT_LENGTH, header::HeaderValue::from(length));
     }
-    for (name, value) in head.fields {
-        headers.append(name, value);
+    if !keep_alive {
+        headers.insert(header::CONNECTION, header::HeaderValue::from_static("close"));
     }
     response
+}
+
+impl Answer {
+    fn refusal(refusal: Refusal) -> Self {
+        let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let (head, page) = Head::error_page(status, refusal.why);
+        Self::complete(head, page)
+    }
 }

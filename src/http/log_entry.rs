@@ -1,4 +1,4 @@
-//! What is kept of a request for its line in the access log, until its answer is sent: what the log needs, no more.
+//! What is kept of a request for its line in the access log, until its answer is sent.
 
 use std::{
     net::IpAddr,
@@ -6,10 +6,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
+use http::HeaderName;
 
 use crate::{
     telemetry::access::{AccessLog, Record},
+    wire::{self, Version},
     wsgi::{self, Notes},
 };
 
@@ -17,29 +18,23 @@ use crate::{
 pub struct LogEntry {
     log: Arc<AccessLog>,
     remote_addr: Option<IpAddr>,
-    method: Method,
-    uri: Uri,
-    protocol: &'static str,
+    request: Arc<wire::Head>,
     status: u16,
     started: Option<Instant>,
-    request_fields: Vec<Option<HeaderValue>>,
-    response_fields: Vec<Option<HeaderValue>>,
+    response_fields: Vec<Option<Vec<u8>>>,
     notes: Option<Arc<Notes>>,
 }
 
 impl LogEntry {
     /// A request has come.
-    pub fn new(log: &Arc<AccessLog>, peer: Option<(IpAddr, u16)>, parts: &http::request::Parts) -> Box<Self> {
+    pub fn new(log: &Arc<AccessLog>, remote_addr: Option<IpAddr>, request: &Arc<wire::Head>) -> Box<Self> {
         let needs = log.needs();
         Box::new(Self {
             log: Arc::clone(log),
-            remote_addr: peer.map(|(address, _)| address),
-            method: parts.method.clone(),
-            uri: parts.uri.clone(),
-            protocol: wsgi::protocol(parts.version),
+            remote_addr,
+            request: Arc::clone(request),
             status: 0,
             started: needs.duration.then(Instant::now),
-            request_fields: fields(&needs.request_fields, &parts.headers),
             response_fields: Vec::new(),
             notes: (!needs.variables.is_empty()).then(Arc::default),
         })
@@ -51,31 +46,44 @@ impl LogEntry {
     }
 
     /// This is the head of the answer.
-    pub fn answered(&mut self, status: StatusCode, headers: &HeaderMap) {
-        self.status = status.as_u16();
-        self.response_fields = fields(&self.log.needs().response_fields, headers);
+    pub fn answered(&mut self, head: &wsgi::Head) {
+        self.status = head.status.as_u16();
+        let value = |name: &HeaderName| match (head.fields.all(name.as_str()).next_back(), head.content_length) {
+            (Some(value), _) => Some(value.to_vec()),
+            (None, Some(length)) if *name == http::header::CONTENT_LENGTH => Some(length.to_string().into_bytes()),
+            (None, _) => None,
+        };
+        self.response_fields = self.log.needs().response_fields.iter().map(value).collect();
     }
 
     /// The answer is sent, with so many bytes in its body.
     pub fn write(&self, sent: u64) {
         let variables = self.notes.as_ref().map(|notes| notes.take()).unwrap_or_default();
+        let request = &self.request;
+        let fields = &self.log.needs().request_fields;
+        // Of a field that is repeated, the last.
+        let request_fields: Vec<_> = fields.iter().map(|name| request.fields.all(name.as_str()).next_back()).collect();
+        let response_fields: Vec<_> = self.response_fields.iter().map(Option::as_deref).collect();
+        let odd;
+        let protocol = match request.version {
+            Version::HTTP_11 => "HTTP/1.1",
+            version => {
+                odd = version.to_string();
+                &odd
+            }
+        };
         self.log.write(&Record {
             remote_addr: self.remote_addr,
-            method: self.method.as_str(),
-            target: &wsgi::raw_uri(&self.uri),
-            query: self.uri.query().unwrap_or_default(),
-            protocol: self.protocol,
+            method: request.method(),
+            target: request.target(),
+            query: request.query(),
+            protocol,
             status: self.status,
             sent,
             duration: self.started.map_or(Duration::ZERO, |started| started.elapsed()),
-            request_fields: &self.request_fields,
-            response_fields: &self.response_fields,
+            request_fields: &request_fields,
+            response_fields: &response_fields,
             variables: &variables,
         });
     }
-}
-
-/// The values of these fields, of one that is repeated the last.
-fn fields(names: &[HeaderName], headers: &HeaderMap) -> Vec<Option<HeaderValue>> {
-    names.iter().map(|name| headers.get_all(name).iter().next_back().cloned()).collect()
 }

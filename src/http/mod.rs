@@ -2,7 +2,11 @@
 //! [`wsgi::App`](crate::wsgi::App).
 
 mod connection;
+mod desk;
+mod gate;
 mod log_entry;
+mod patience;
+mod rate;
 mod request_body;
 mod responder;
 mod response_body;

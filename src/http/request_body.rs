@@ -3,14 +3,17 @@
 //! What is short is taken in before the app is called, so that a client which sends a byte a second costs no app
 //! thread. The rest is read by the app at its own pace, and the connection reads no further than that.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, error::Error as _, io, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
 use tokio::runtime::Handle;
 
-use crate::wsgi::{BodyError, BodyReader};
+use crate::{
+    wire::Refusal,
+    wsgi::{BodyError, BodyReader},
+};
 
 /// So many bytes of a body are taken in before the app is called.
 const TAKEN_IN: usize = 64 << 10;
@@ -28,7 +31,10 @@ pub struct RequestBody {
 
 impl RequestBody {
     /// Takes in the beginning of a body, or all of it where it is short.
-    pub async fn receive(mut incoming: Incoming) -> Result<Self, BodyError> {
+    ///
+    /// # Errors
+    /// It ended early, or was malformed.
+    pub async fn receive(mut incoming: Incoming) -> Result<Self, Refusal> {
         let mut taken_in = VecDeque::new();
         let mut size = 0;
         while size < TAKEN_IN && !incoming.is_end_stream() {
@@ -47,7 +53,7 @@ impl BodyReader for RequestBody {
             return Ok(Some(piece));
         }
         let Some((incoming, _)) = &mut self.rest else { return Ok(None) };
-        let piece = futures_executor::block_on(next(incoming));
+        let piece = futures_executor::block_on(next(incoming)).map_err(|refusal| BodyError(refusal.why.to_owned()));
         if !matches!(piece, Ok(Some(_))) {
             self.rest = None;
         }
@@ -73,9 +79,9 @@ impl Drop for RequestBody {
 }
 
 /// The next piece of data; trailers are not the app's (PEP 3333 has no place for them).
-async fn next(incoming: &mut Incoming) -> Result<Option<Bytes>, BodyError> {
+async fn next(incoming: &mut Incoming) -> Result<Option<Bytes>, Refusal> {
     while let Some(frame) = incoming.frame().await {
-        let frame = frame.map_err(|error| BodyError(error.to_string()))?;
+        let frame = frame.map_err(|error| reason(&error))?;
         if let Ok(data) = frame.into_data()
             && !data.is_empty()
         {
@@ -83,4 +89,17 @@ async fn next(incoming: &mut Incoming) -> Result<Option<Bytes>, BodyError> {
         }
     }
     Ok(None)
+}
+
+/// Why a body broke off: what the gate said, as hyper hands it on.
+fn reason(error: &hyper::Error) -> Refusal {
+    let mut source = error.source();
+    while let Some(error) = source {
+        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        if let Some(refusal) = inner.and_then(|inner| inner.downcast_ref::<Refusal>()) {
+            return *refusal;
+        }
+        source = error.source();
+    }
+    Refusal::bad("The body ended early")
 }

@@ -2,17 +2,15 @@
 
 use std::{
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
-use hyper::{
-    HeaderMap, StatusCode,
-    body::{Body, Frame, SizeHint},
-};
+use hyper::body::{Body, Frame, SizeHint};
 
 use super::{
-    connection::Running,
+    desk::Desk,
     log_entry::LogEntry,
     responder::{AnswerBody, Piece},
 };
@@ -24,8 +22,7 @@ pub struct ResponseBody {
     broken: bool,
     sent: u64,
     log: Option<Box<LogEntry>>,
-    /// The request that this answers, which runs until its answer is sent.
-    pub running: Option<Running>,
+    desk: Arc<Desk>,
 }
 
 enum Kind {
@@ -41,22 +38,13 @@ enum Kind {
 pub struct BrokenOff;
 
 impl ResponseBody {
-    pub fn new(body: AnswerBody, has_body: bool, log: Option<Box<LogEntry>>) -> Self {
+    pub fn new(body: AnswerBody, has_body: bool, log: Option<Box<LogEntry>>, desk: Arc<Desk>) -> Self {
         let kind = match body {
             _ if !has_body => Kind::Absent,
             AnswerBody::Whole(bytes) => Kind::Whole(Some(bytes).filter(|bytes| !bytes.is_empty())),
             AnswerBody::Pieces(pieces) => Kind::Pieces(pieces),
         };
-        Self { kind, broken: false, sent: 0, log, running: None }
-    }
-}
-
-impl ResponseBody {
-    /// Lets the access log know of the head that goes out.
-    pub fn answered(&mut self, status: StatusCode, headers: &HeaderMap) {
-        if let Some(log) = &mut self.log {
-            log.answered(status, headers);
-        }
+        Self { kind, broken: false, sent: 0, log, desk }
     }
 }
 
@@ -84,6 +72,9 @@ impl Body for ResponseBody {
                 None => return Poll::Ready(Some(Err(BrokenOff))),
             },
         };
+        if piece.is_none() {
+            self.desk.close();
+        }
         self.sent += piece.as_ref().map_or(0, |bytes| bytes.len() as u64);
         Poll::Ready(piece.map(|bytes| Ok(Frame::data(bytes))))
     }
@@ -103,6 +94,7 @@ impl Body for ResponseBody {
 
 impl Drop for ResponseBody {
     fn drop(&mut self) {
+        self.desk.close();
         if let Some(log) = &self.log {
             log.write(self.sent);
         }

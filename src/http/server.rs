@@ -1,29 +1,31 @@
 //! Accepting connections, and ending them in order.
 
-use std::{io, net::IpAddr, sync::Arc, time::Duration};
-
-use hyper::server::conn::http1;
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    server::graceful::GracefulShutdown,
+use std::{
+    io,
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
+
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt as _},
     net::{TcpListener, TcpStream, UnixListener, UnixStream},
-    sync::watch,
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
     task::JoinSet,
-    time::{Instant, sleep},
+    time::{Instant, sleep, timeout},
 };
 
-use super::connection::{self, Connection, Stop};
+use super::connection::{Connection, Stop};
 use crate::{
     net::{Address, Listener, Socket},
+    settings::Clients,
     telemetry::access::AccessLog,
+    wire::Refusal,
     wsgi::{App, Origin},
 };
-
-/// A client that does not get the head of a request across in this time is let go.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long a connection that is kept alive may still bring a request once the server stops: a client that has just
 /// sent one must not find the connection closed (gunicorn 27.0.1). The answer says that it is the last.
@@ -40,7 +42,7 @@ pub struct Server {
     listeners: Vec<Listener>,
     accepting: JoinSet<()>,
     stop: watch::Sender<Stop>,
-    connections: Arc<GracefulShutdown>,
+    open: Open,
 }
 
 impl Server {
@@ -51,6 +53,7 @@ impl Server {
     pub fn start(
         listeners: Vec<Listener>,
         script_name: &str,
+        clients: Clients,
         app: &Arc<dyn App>,
         access_log: Option<&Arc<AccessLog>>,
     ) -> io::Result<Self> {
@@ -58,19 +61,21 @@ impl Server {
             listeners,
             accepting: JoinSet::new(),
             stop: watch::channel(Stop::Not).0,
-            connections: Arc::default(),
+            open: Open::new(&clients),
         };
+        let clients = Arc::new(clients);
         for listener in &server.listeners {
             let connection = Connection {
                 app: Arc::clone(app),
                 origin: Arc::new(origin(listener.address(), script_name)),
+                clients: Arc::clone(&clients),
                 peer: None,
+                proxied: None,
                 access_log: access_log.map(Arc::clone),
                 stop: server.stop.subscribe(),
                 running: Arc::default(),
             };
-            let acceptor =
-                Acceptor { connection, connections: Arc::clone(&server.connections), stop: server.stop.subscribe() };
+            let acceptor = Acceptor { connection, open: server.open.clone(), stop: server.stop.subscribe() };
             match listener.socket() {
                 Socket::Tcp(socket) => {
                     let socket = TcpListener::from_std(socket.try_clone()?)?;
@@ -93,14 +98,59 @@ impl Server {
         // Whoever connects from now on is refused at once, and may try another server, instead of waiting for this one.
         drop(self.listeners);
         let limit = Instant::now() + LAST_REQUESTS;
-        while self.connections.count() > 0 && Instant::now() < limit {
+        while self.open.count() > 0 && Instant::now() < limit {
             sleep(LOOK).await;
         }
         let _ = self.stop.send(Stop::Cut);
-        // The acceptors, which are gone, held the others.
-        if let Some(connections) = Arc::into_inner(self.connections) {
-            connections.shutdown().await;
+        while self.open.count() > 0 {
+            sleep(LOOK).await;
         }
+    }
+}
+
+/// The connections that are open, and how many may be.
+#[derive(Clone)]
+struct Open {
+    count: Arc<AtomicUsize>,
+    places: Option<Arc<Semaphore>>,
+    /// How long a connection may wait for its place before it is sent away.
+    patience: Option<Duration>,
+}
+
+/// An open connection, for as long as this lives.
+struct Place {
+    count: Arc<AtomicUsize>,
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Open {
+    fn new(clients: &Clients) -> Self {
+        let places = clients.worker_connections.map(|most| Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS))));
+        Self { count: Arc::default(), places, patience: clients.backlog_timeout }
+    }
+
+    fn count(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    /// Waits until there is a place.
+    async fn permit(&self) -> Option<OwnedSemaphorePermit> {
+        match &self.places {
+            // It is never closed.
+            Some(places) => Arc::clone(places).acquire_owned().await.ok(),
+            None => None,
+        }
+    }
+
+    fn place(&self, permit: Option<OwnedSemaphorePermit>) -> Place {
+        self.count.fetch_add(1, Ordering::Relaxed);
+        Place { count: Arc::clone(&self.count), _permit: permit }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.count.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -143,50 +193,58 @@ impl Accept for UnixListener {
 
 struct Acceptor {
     connection: Connection,
-    connections: Arc<GracefulShutdown>,
+    open: Open,
     stop: watch::Receiver<Stop>,
 }
 
 impl Acceptor {
     async fn run(mut self, listener: impl Accept) {
         loop {
-            let accepted = tokio::select! {
+            let next = async {
+                // Without a time to wait, connections wait in the kernel's queue, where another worker may take them.
+                let permit = if self.open.patience.is_none() { self.open.permit().await } else { None };
+                (listener.accept().await, permit)
+            };
+            let (accepted, permit) = tokio::select! {
                 biased;
-                accepted = listener.accept() => accepted,
+                next = next => next,
                 // The queue is empty when accepting has to wait, so nothing that the kernel took on is lost.
                 _ = self.stop.wait_for(|stop| *stop != Stop::Not) => return,
             };
             match accepted {
-                Ok((stream, peer)) => self.serve(stream, peer),
+                Ok((stream, peer)) => self.serve(stream, peer, permit),
                 Err(error) => pause(&error).await,
             }
         }
     }
 
-    fn serve(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: Peer) {
-        let connection = Arc::new(Connection { peer, running: Arc::default(), ..self.connection.clone() });
-        let service = {
-            let connection = Arc::clone(&connection);
-            hyper::service::service_fn(move |request| connection::answer(Arc::clone(&connection), request))
-        };
-        let served = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_TIMEOUT)
-            // A client may shut its side down after its request and still wait for the answer.
-            .half_close(true)
-            .title_case_headers(true)
-            .serve_connection(TokioIo::new(stream), service);
-        let served = self.connections.watcher().watch(served);
+    fn serve(
+        &self,
+        mut stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        peer: Peer,
+        permit: Option<OwnedSemaphorePermit>,
+    ) {
+        let connection = Connection { peer, running: Arc::default(), ..self.connection.clone() };
+        let mut place = self.open.place(permit);
+        let open = self.open.clone();
         tokio::spawn(async move {
-            tokio::select! {
-                served = served => if let Err(error) = served {
-                    connection.ended(&error);
-                },
-                () = connection.cut() => {}
+            if let Some(patience) = open.patience {
+                match timeout(patience, open.permit()).await {
+                    Ok(permit) => place._permit = permit,
+                    Err(_) => {
+                        tracing::warn!("A connection was sent away: there are as many as there may be.");
+                        let _ = stream.write_all(&FULL.answer(true)).await;
+                        return;
+                    }
+                }
             }
+            connection.run(stream).await;
+            drop(place);
         });
     }
 }
+
+const FULL: Refusal = Refusal::new(503, "The server has as many connections as it may have");
 
 async fn pause(error: &io::Error) {
     // A connection that was reset while it waited is the client's business.

@@ -56,7 +56,7 @@ impl PyApp {
 
     fn answer(&self, py: Python<'_>, call: Call) {
         let Call { request, body, responder } = call;
-        let exchange = Exchange::new(request.parts.method.clone(), responder);
+        let exchange = Exchange::new(request.head.method() == "HEAD", responder);
         let outcome = Bound::new(py, StartResponse::new(exchange)).and_then(|start_response| {
             let input = Bound::new(py, Input::new(body))?;
             let outcome = self.call(py, &request, &input, &start_response);
@@ -142,7 +142,7 @@ fn finish(py: Python<'_>, request: &Request, start_response: &StartResponse, out
         && error.value(py).to_string() == wsgi::Gone.to_string()
     {
         // The client's leaving is no fault of the app's.
-        tracing::debug!("The client left before the answer to {} was sent.", wsgi::raw_uri(&request.parts.uri));
+        tracing::debug!("The client left before the answer to {} was sent.", request.head.target());
     } else {
         log_failure(py, request, &error);
     }
@@ -157,6 +157,6 @@ fn log_failure(py: Python<'_>, request: &Request, error: &PyErr) {
         })
         .and_then(|lines| lines.extract::<Vec<String>>())
         .map_or_else(|_| error.to_string(), |lines| lines.concat());
-    let (method, target) = (&request.parts.method, wsgi::raw_uri(&request.parts.uri));
+    let (method, target) = (request.head.method(), request.head.target());
     tracing::error!(target: telemetry::EXCEPTION, "Error handling request {method} {target}\n{}", traceback.trim_end());
 }

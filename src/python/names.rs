@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use http::HeaderName;
 use pyo3::{prelude::*, types::PyString};
 
 use crate::wsgi::Key;
@@ -13,10 +12,10 @@ const LEARNED: usize = 256;
 /// Every key that a request can set.
 pub struct Names {
     fixed: Vec<Py<PyString>>,
-    headers: std::sync::Mutex<HashMap<HeaderName, Py<PyString>>>,
+    headers: std::sync::Mutex<HashMap<Box<[u8]>, Py<PyString>>>,
 }
 
-const FIXED: [&str; 13] = [
+const FIXED: [&str; 16] = [
     "REQUEST_METHOD",
     "QUERY_STRING",
     "RAW_URI",
@@ -30,6 +29,9 @@ const FIXED: [&str; 13] = [
     "SCRIPT_NAME",
     "CONTENT_TYPE",
     "CONTENT_LENGTH",
+    "PROXY_PROTOCOL",
+    "PROXY_ADDR",
+    "PROXY_PORT",
 ];
 
 impl Names {
@@ -54,20 +56,25 @@ impl Names {
             Key::ScriptName => 10,
             Key::ContentType => 11,
             Key::ContentLength => 12,
+            Key::ProxyProtocol => 13,
+            Key::ProxyAddr => 14,
+            Key::ProxyPort => 15,
             Key::Header(name) => return self.header(py, name),
         };
         self.fixed[index].bind(py).clone()
     }
 
-    fn header<'py>(&self, py: Python<'py>, name: &HeaderName) -> Bound<'py, PyString> {
+    /// The key of a field whose name is this, as it was sent.
+    fn header<'py>(&self, py: Python<'py>, name: &[u8]) -> Bound<'py, PyString> {
         let mut headers = self.headers.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if let Some(found) = headers.get(name) {
             return found.bind(py).clone();
         }
-        let text: String = name.as_str().chars().map(|c| if c == '-' { '_' } else { c.to_ascii_uppercase() }).collect();
-        let string = PyString::new(py, &format!("HTTP_{text}"));
+        let letter = |byte: &u8| if *byte == b'-' { '_' } else { char::from(byte.to_ascii_uppercase()) };
+        let key: String = "HTTP_".chars().chain(name.iter().map(letter)).collect();
+        let string = PyString::new(py, &key);
         if headers.len() < LEARNED {
-            headers.insert(name.clone(), string.clone().unbind());
+            headers.insert(name.into(), string.clone().unbind());
         }
         string
     }

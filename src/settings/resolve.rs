@@ -3,7 +3,8 @@
 use std::{collections::BTreeMap, fmt::Write as _, path::PathBuf, time::Duration};
 
 use super::{
-    Address, Kind, Setting, Sources, Standing, Syslog, SyslogAddress, Value, address, check, find,
+    Address, HeaderMap, Kind, Networks, ProxyProtocol, RequestRules, Setting, Sources, Standing, Syslog, SyslogAddress,
+    Value, address, check, find, requests,
     sources::{Origin, invalid},
     worker_class,
 };
@@ -41,6 +42,7 @@ pub struct Settings {
     /// `None` is for ever.
     pub timeout: Option<Duration>,
     pub graceful_timeout: Duration,
+    pub clients: Clients,
     pub daemon: bool,
     pub pidfile: Option<PathBuf>,
     /// Whom workers run as: `user`, `group` and `initgroups`. Empty where these are the present ones.
@@ -67,6 +69,27 @@ pub struct Settings {
     /// What was given and has nothing to do, a sentence each, for the log.
     pub notes: Vec<String>,
     values: BTreeMap<&'static str, Value>,
+}
+
+/// What clients may do.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "the table says what each setting is, under the same name")]
+pub struct Clients {
+    pub rules: RequestRules,
+    /// `None` is as much as there is.
+    pub limit_request_body: Option<u64>,
+    /// `None` is for ever.
+    pub header_timeout: Option<Duration>,
+    /// Bytes a second; `None` is any rate.
+    pub body_min_rate: Option<u64>,
+    pub keepalive: Duration,
+    /// `None` is as many as there may be open files.
+    pub worker_connections: Option<usize>,
+    /// `None` is for ever.
+    pub backlog_timeout: Option<Duration>,
+    pub forwarded_allow_ips: Networks,
+    pub proxy_protocol: ProxyProtocol,
+    pub proxy_allow_ips: Networks,
 }
 
 /// gunicorn's log levels, from the one that says most.
@@ -138,6 +161,7 @@ impl Settings {
             max_requests_jitter: merged.number("max_requests_jitter"),
             timeout: Some(merged.number("timeout")).filter(|seconds| *seconds > 0).map(Duration::from_secs),
             graceful_timeout: Duration::from_secs(merged.number("graceful_timeout")),
+            clients: merged.clients(),
             daemon: merged.flag("daemon"),
             pidfile: merged.text("pidfile").map(PathBuf::from),
             run_as: merged.run_as()?,
@@ -223,10 +247,72 @@ impl Merged {
         }
     }
 
+    fn size(&self, name: &str) -> usize {
+        usize::try_from(self.number(name)).unwrap_or(usize::MAX)
+    }
+
     fn at_least_one(&self, name: &'static str) -> Result<usize, Fatal> {
         match self.number(name) {
             0 => Err(self.invalid(name, "is not a whole number from 1")),
             number => Ok(usize::try_from(number).unwrap_or(usize::MAX)),
+        }
+    }
+
+    fn clients(&self) -> Clients {
+        let seconds = |name| Some(self.number(name)).filter(|seconds| *seconds > 0).map(Duration::from_secs);
+        let is_given = |name| !matches!(self.origin(name), Origin::Default);
+        Clients {
+            rules: self.request_rules(),
+            limit_request_body: Some(self.number("limit_request_body")).filter(|bytes| *bytes > 0),
+            header_timeout: seconds("header_timeout"),
+            body_min_rate: Some(self.number("body_min_rate")).filter(|rate| *rate > 0),
+            keepalive: Duration::from_secs(self.number("keepalive")),
+            worker_connections: is_given("worker_connections").then(|| self.size("worker_connections").max(1)),
+            backlog_timeout: seconds("backlog_timeout"),
+            forwarded_allow_ips: Networks::new(&self.value("forwarded_allow_ips").texts()),
+            proxy_protocol: match self.text("proxy_protocol").as_deref() {
+                Some("v1") => ProxyProtocol::V1,
+                Some("v2") => ProxyProtocol::V2,
+                Some("auto") => ProxyProtocol::Auto,
+                _ => ProxyProtocol::Off,
+            },
+            proxy_allow_ips: Networks::new(&self.value("proxy_allow_ips").texts()),
+        }
+    }
+
+    fn request_rules(&self) -> RequestRules {
+        let secure = match self.value("secure_scheme_headers") {
+            Value::Map(map) => map
+                .iter()
+                .map(|(name, value)| (name.clone(), value.as_str().map_or_else(|| value.to_string(), str::to_owned)))
+                .collect(),
+            _ => Vec::new(),
+        };
+        RequestRules {
+            limit_line: match self.size("limit_request_line") {
+                0 => None,
+                limit => Some(limit.min(requests::MOST_LINE)),
+            },
+            limit_fields: match self.size("limit_request_fields") {
+                0 => requests::MOST_FIELDS,
+                limit => limit.min(requests::MOST_FIELDS),
+            },
+            limit_field_size: match self.size("limit_request_field_size") {
+                0 => requests::FIELD_SIZE,
+                limit => limit,
+            },
+            header_map: match self.text("header_map").as_deref() {
+                Some("refuse") => HeaderMap::Refuse,
+                Some("dangerous") => HeaderMap::Dangerous,
+                _ => HeaderMap::Drop,
+            },
+            permit_obsolete_folding: self.flag("permit_obsolete_folding"),
+            strip_header_spaces: self.flag("strip_header_spaces"),
+            permit_unconventional_method: self.flag("permit_unconventional_http_method"),
+            permit_unconventional_version: self.flag("permit_unconventional_http_version"),
+            casefold_method: self.flag("casefold_http_method"),
+            secure_scheme_headers: secure,
+            forwarder_headers: self.value("forwarder_headers").texts(),
         }
     }
 

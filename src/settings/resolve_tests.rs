@@ -123,9 +123,9 @@ fn what_is_refused_says_why_and_what_to_do() {
          variable SCRIPT_NAME for a WSGI app."
     );
     assert_eq!(
-        refusal(&file(&[("keepalive", Value::Number(5))])),
-        "keepalive (from gunicorn.conf.py) is not built yet. The time for which idle connections stay open cannot be \
-         chosen yet. Leave it out, or at its default, 2."
+        refusal(&file(&[("certfile", Value::from("a.pem"))])),
+        "certfile (from gunicorn.conf.py) is not built yet. TLS is not built in yet. Let a proxy in front do it. Leave \
+         it out, or at its default."
     );
 }
 

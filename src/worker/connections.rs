@@ -22,7 +22,9 @@ use crate::{
     http::Server,
     link::{Link, Report},
     net::Listener,
-    python, sys,
+    python,
+    settings::Clients,
+    sys,
     telemetry::{self, access::AccessLog},
     wsgi::App,
 };
@@ -38,6 +40,7 @@ pub struct Plan {
     pub listeners: Vec<Listener>,
     pub calls: Calls,
     pub script_name: String,
+    pub clients: Clients,
     pub access_log: Option<Arc<AccessLog>>,
     pub graceful_timeout: Duration,
     pub timeout: Option<Duration>,
@@ -104,7 +107,7 @@ pub fn start(plan: Plan) -> Result<Connections, Fatal> {
 }
 
 async fn live(plan: Plan, may_begin: oneshot::Receiver<()>, may_end: oneshot::Receiver<()>, mut signals: Signals) {
-    let Plan { listeners, calls, script_name, access_log, graceful_timeout, timeout, watch, link } = plan;
+    let Plan { listeners, calls, script_name, clients, access_log, graceful_timeout, timeout, watch, link } = plan;
     let arbiter = Arbiter::watch(&link);
     tokio::select! {
         begin = may_begin => if begin.is_err() { return },
@@ -113,7 +116,7 @@ async fn live(plan: Plan, may_begin: oneshot::Receiver<()>, may_end: oneshot::Re
         () = arbiter.gone() => sys::exit_now(0),
     }
     let app: Arc<dyn App> = Arc::new(calls);
-    let server = match Server::start(listeners, &script_name, &app, access_log.as_ref()) {
+    let server = match Server::start(listeners, &script_name, clients, &app, access_log.as_ref()) {
         Ok(server) => server,
         Err(error) => {
             tracing::error!("The worker cannot accept connections: {error}.");

@@ -5,6 +5,7 @@ use std::{net::IpAddr, sync::Arc};
 use bytes::Bytes;
 
 use super::{Head, Notes, Origin};
+use crate::wire;
 
 /// Something that answers requests.
 pub trait App: Send + Sync + 'static {
@@ -26,22 +27,15 @@ pub struct Call {
 #[derive(Debug)]
 pub struct Request {
     /// Method, target, version and header fields.
-    pub parts: http::request::Parts,
+    pub head: Arc<wire::Head>,
     /// The client's address and port; none on a unix socket.
     pub peer: Option<(IpAddr, u16)>,
+    /// What a proxy said of the connection by the PROXY protocol.
+    pub proxied: Option<wire::Proxied>,
     /// The listener that it came through.
     pub origin: Arc<Origin>,
     /// Where to leave what the access log asks for.
     pub notes: Option<Arc<Notes>>,
-}
-
-/// A version as `SERVER_PROTOCOL` and the access log write it.
-pub fn protocol(version: http::Version) -> &'static str {
-    match version {
-        http::Version::HTTP_10 => "HTTP/1.0",
-        http::Version::HTTP_2 => "HTTP/2",
-        _ => "HTTP/1.1",
-    }
 }
 
 /// Reads a request's body.

@@ -3,12 +3,12 @@
 //! What is the same for every request (`wsgi.version`, say) is not set here: it is in the template that the
 //! interpreter's side copies.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::HashMap};
 
-use http::{HeaderMap, HeaderName, header};
 use percent_encoding::percent_decode;
 
 use super::Request;
+use crate::wire::{Fields, Version};
 
 /// `SERVER_SOFTWARE`. Apps on PyPI test whether it begins with `gunicorn/` before they read a chunked body (httpbin
 /// does), so the version whose behaviour rwsgi has comes first, as browsers put Mozilla first.
@@ -42,8 +42,11 @@ pub enum Key<'a> {
     ScriptName,
     ContentType,
     ContentLength,
-    /// `HTTP_` and the field's name.
-    Header(&'a HeaderName),
+    ProxyProtocol,
+    ProxyAddr,
+    ProxyPort,
+    /// `HTTP_` and the field's name, which is here as it was sent.
+    Header(&'a [u8]),
 }
 
 /// Takes the keys and values. A value is bytes, each a character of the `str` that the app sees (PEP 3333: latin-1).
@@ -63,13 +66,16 @@ pub trait Environ {
 /// # Errors
 /// The first that `environ` reports.
 pub fn fill<E: Environ>(request: &Request, environ: &mut E) -> Result<(), E::Error> {
-    let parts = &request.parts;
-    environ.set(Key::RequestMethod, parts.method.as_str().as_bytes())?;
-    environ.set(Key::QueryString, parts.uri.query().unwrap_or_default().as_bytes())?;
-    environ.set(Key::RawUri, raw_uri(&parts.uri).as_bytes())?;
-    environ.set(Key::ServerProtocol, super::protocol(parts.version).as_bytes())?;
-    set_fields(&parts.headers, environ)?;
-    environ.set(Key::UrlScheme, b"http")?;
+    let head = &*request.head;
+    environ.set(Key::RequestMethod, head.method().as_bytes())?;
+    environ.set(Key::QueryString, head.query().as_bytes())?;
+    environ.set(Key::RawUri, head.target().as_bytes())?;
+    match head.version {
+        Version::HTTP_11 => environ.set(Key::ServerProtocol, b"HTTP/1.1")?,
+        version => environ.set(Key::ServerProtocol, version.to_string().as_bytes())?,
+    }
+    set_fields(&head.fields, environ)?;
+    environ.set(Key::UrlScheme, if head.https { b"https" } else { b"http" })?;
     match request.peer {
         Some((address, port)) => {
             environ.set(Key::RemoteAddr, address.to_canonical().to_string().as_bytes())?;
@@ -77,77 +83,101 @@ pub fn fill<E: Environ>(request: &Request, environ: &mut E) -> Result<(), E::Err
         }
         None => environ.set(Key::RemoteAddr, b"")?,
     }
-    let (name, port) = server(&request.origin, &parts.headers);
-    environ.set(Key::ServerName, name.as_bytes())?;
-    environ.set(Key::ServerPort, port.as_bytes())?;
-    let path: Cow<'_, [u8]> = percent_decode(path(&parts.uri).as_bytes()).into();
-    let script_name = request.origin.script_name.as_bytes();
-    // A request outside of the mount point keeps its whole path, as with no SCRIPT_NAME.
-    let below = path.strip_prefix(script_name).filter(|rest| rest.is_empty() || rest.starts_with(b"/"));
-    environ.set(Key::ScriptName, if below.is_some() { script_name } else { b"" })?;
-    environ.set(Key::PathInfo, below.unwrap_or(&path))
-}
-
-/// The request's target as it came (gunicorn's `RAW_URI`).
-pub fn raw_uri(uri: &http::Uri) -> Cow<'_, str> {
-    match (uri.scheme(), uri.path_and_query()) {
-        (None, Some(target)) => Cow::Borrowed(target.as_str()),
-        _ => Cow::Owned(uri.to_string()),
+    if let Some(proxied) = &request.proxied {
+        environ.set(Key::ProxyProtocol, proxied.protocol.as_bytes())?;
+        if let Some((_, proxy)) = proxied.addresses {
+            environ.set(Key::ProxyAddr, proxy.ip().to_string().as_bytes())?;
+            environ.set(Key::ProxyPort, proxy.port().to_string().as_bytes())?;
+        }
     }
+    let (name, port) = server(request);
+    environ.set(Key::ServerName, name)?;
+    environ.set(Key::ServerPort, port)?;
+    // A request outside of the mount point is refused before it comes here.
+    let (script_name, path) = mount(request).unwrap_or((b"", head.path().as_bytes()));
+    environ.set(Key::ScriptName, script_name)?;
+    let path: Cow<'_, [u8]> = percent_decode(path).into();
+    environ.set(Key::PathInfo, &path)
 }
 
-/// `*` stays as it is, and an absolute target without a path means `/` (RFC 9112 section 3.2).
-fn path(uri: &http::Uri) -> &str {
-    match uri.path() {
-        "" => "/",
-        path => path,
-    }
+/// The path that the app is mounted at, and what is behind it of the request's path, not decoded. `None` where the
+/// request is for another path. A proxy may name the mount point in a field (gunicorn's `forwarder_headers`).
+pub fn mount(request: &Request) -> Option<(&[u8], &[u8])> {
+    let path = request.head.path().as_bytes();
+    let named = request.head.fields.all("script_name").next_back();
+    let script_name = named.unwrap_or(request.origin.script_name.as_bytes());
+    let script_name = script_name.strip_suffix(b"/").unwrap_or(script_name);
+    let below = path.strip_prefix(script_name)?;
+    (script_name.is_empty() || below.is_empty() || below.starts_with(b"/")).then_some((script_name, below))
 }
 
-fn set_fields<E: Environ>(headers: &HeaderMap, environ: &mut E) -> Result<(), E::Error> {
-    for name in headers.keys() {
-        // `X_Forwarded_For` and `X-Forwarded-For` would be one key: whoever is in front cannot tell them apart, so the
-        // one that a client can slip past it is dropped (gunicorn's header_map).
-        if name.as_str().contains('_') {
+/// So many fields are compared with each other one by one; more are sorted first.
+const FEW: usize = 32;
+
+fn set_fields<E: Environ>(fields: &Fields, environ: &mut E) -> Result<(), E::Error> {
+    let all: Vec<_> = fields.iter().collect();
+    let mut done = vec![false; all.len()];
+    let by_name = (all.len() > FEW).then(|| {
+        let mut by_name: HashMap<Vec<u8>, Vec<usize>> = HashMap::new();
+        for (index, field) in all.iter().enumerate() {
+            by_name.entry(field.name.iter().map(|byte| folded(*byte)).collect()).or_default().push(index);
+        }
+        by_name
+    });
+    for (index, field) in all.iter().enumerate() {
+        if done[index] {
             continue;
         }
-        let key = match *name {
-            header::CONTENT_TYPE => Key::ContentType,
-            header::CONTENT_LENGTH => Key::ContentLength,
-            _ => Key::Header(name),
+        let same = |other: &[u8]| {
+            other.len() == field.name.len() && other.iter().zip(field.name).all(|(a, b)| folded(*a) == folded(*b))
         };
-        let mut values = headers.get_all(name).iter();
-        let first = values.next().map_or(&b""[..], http::HeaderValue::as_bytes);
-        match values.next() {
-            None => environ.set(key, first)?,
-            Some(second) => {
-                // A list in one field is separated by commas (RFC 9110 section 5.3), except for cookies (RFC 9113
-                // section 8.2.3). gunicorn writes no space.
-                let separator: &[u8] = if *name == header::COOKIE { b"; " } else { b"," };
-                let mut joined = first.to_vec();
-                for value in std::iter::once(second).chain(values) {
-                    joined.extend_from_slice(separator);
-                    joined.extend_from_slice(value.as_bytes());
-                }
-                environ.set(key, &joined)?;
+        let repeated: Vec<usize> = match &by_name {
+            Some(by_name) => {
+                let name: Vec<u8> = field.name.iter().map(|byte| folded(*byte)).collect();
+                by_name.get(&name).map_or_else(Vec::new, |places| places[1..].to_vec())
             }
+            None => (index + 1..all.len()).filter(|other| same(all[*other].name)).collect(),
+        };
+        let key = match field.name.len() {
+            12 if field.is("content-type") => Key::ContentType,
+            14 if field.is("content-length") => Key::ContentLength,
+            _ => Key::Header(field.name),
+        };
+        if repeated.is_empty() {
+            environ.set(key, field.value)?;
+            continue;
         }
+        // A list in one field is separated by commas (RFC 9110 section 5.3), except for cookies (RFC 9113 section
+        // 8.2.3). gunicorn writes no space.
+        let separator: &[u8] = if field.is("cookie") { b"; " } else { b"," };
+        let mut joined = field.value.to_vec();
+        for other in repeated {
+            done[other] = true;
+            joined.extend_from_slice(separator);
+            joined.extend_from_slice(all[other].value);
+        }
+        environ.set(key, &joined)?;
     }
     Ok(())
 }
 
+/// A byte of a name as it is in a key.
+fn folded(byte: u8) -> u8 {
+    if byte == b'-' { b'_' } else { byte.to_ascii_uppercase() }
+}
+
 /// `SERVER_NAME` and `SERVER_PORT`. A unix socket has no host: there the `Host` field names it, as in gunicorn.
-fn server<'a>(origin: &'a Origin, headers: &'a HeaderMap) -> (&'a str, &'a str) {
+fn server(request: &Request) -> (&[u8], &[u8]) {
+    let origin = &request.origin;
     if !origin.port.is_empty() {
-        return (&origin.name, &origin.port);
+        return (origin.name.as_bytes(), origin.port.as_bytes());
     }
-    let Some(host) = headers.get(header::HOST).and_then(|host| host.to_str().ok()).filter(|host| !host.is_empty())
-    else {
-        return (&origin.name, "");
+    let Some(host) = request.head.fields.get("host").filter(|host| !host.is_empty()) else {
+        return (origin.name.as_bytes(), b"");
     };
-    match host.rsplit_once(':') {
-        Some((name, port)) if !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) => (name, port),
-        _ => (host, "80"),
+    match host.iter().rposition(|byte| *byte == b':').map(|colon| (&host[..colon], &host[colon + 1..])) {
+        Some((name, port)) if !port.is_empty() && port.iter().all(u8::is_ascii_digit) => (name, port),
+        _ => (host, if request.head.https { b"443" } else { b"80" }),
     }
 }
 
@@ -155,7 +185,13 @@ fn server<'a>(origin: &'a Origin, headers: &'a HeaderMap) -> (&'a str, &'a str) 
 mod tests {
     use std::{collections::BTreeMap, convert::Infallible, sync::Arc};
 
-    use super::{Environ, Key, Origin, Request, fill};
+    use bytes::Bytes;
+
+    use super::{Environ, Key, Origin, Request, fill, mount};
+    use crate::{
+        settings::{HeaderMap, RequestRules},
+        wire::{Head, Trust},
+    };
 
     #[derive(Default)]
     struct Map(BTreeMap<String, Vec<u8>>);
@@ -165,7 +201,9 @@ mod tests {
 
         fn set(&mut self, key: Key<'_>, value: &[u8]) -> Result<(), Infallible> {
             let name = match key {
-                Key::Header(name) => format!("HTTP_{}", name.as_str().to_uppercase().replace('-', "_")),
+                Key::Header(name) => {
+                    format!("HTTP_{}", String::from_utf8_lossy(name).to_uppercase().replace('-', "_"))
+                }
                 key => format!("{key:?}"),
             };
             assert_eq!(self.0.insert(name.clone(), value.to_vec()), None, "{name} is set twice");
@@ -173,11 +211,18 @@ mod tests {
         }
     }
 
-    fn environ(request: http::request::Builder, origin: Origin) -> BTreeMap<String, Vec<u8>> {
-        let (parts, ()) = request.body(()).expect("a valid request").into_parts();
+    fn request(text: &str, origin: Origin) -> Request {
+        let rules = RequestRules { header_map: HeaderMap::Drop, ..RequestRules::default() };
+        let rules = RequestRules { forwarder_headers: vec!["SCRIPT_NAME".to_owned()], ..rules };
+        let text = Bytes::from(format!("{text}\r\n\r\n"));
+        let head = Arc::new(Head::parse(text, &rules, Trust::Proxy).expect("a valid request"));
         let peer = (!origin.port.is_empty()).then(|| ([192, 0, 2, 1].into(), 4711));
+        Request { head, peer, proxied: None, origin: Arc::new(origin), notes: None }
+    }
+
+    fn environ(text: &str, origin: Origin) -> BTreeMap<String, Vec<u8>> {
         let mut map = Map::default();
-        let Ok(()) = fill(&Request { parts, peer, origin: Arc::new(origin), notes: None }, &mut map);
+        let Ok(()) = fill(&request(text, origin), &mut map);
         map.0
     }
 
@@ -195,8 +240,7 @@ mod tests {
 
     #[test]
     fn a_request_over_tcp_has_every_cgi_key() {
-        let request =
-            http::Request::post("/a%20b/%C3%A9?x=%20").header("content-type", "text/x").header("content-length", "3");
+        let request = "POST /a%20b/%C3%A9?x=%20 HTTP/1.1\r\nContent-Type: text/x\r\nContent-Length: 3";
         let environ = environ(request, tcp());
         check(
             &environ,
@@ -221,42 +265,44 @@ mod tests {
 
     #[test]
     fn repeated_fields_are_joined_and_underscores_are_dropped() {
-        let request = http::Request::get("/")
-            .header("x-a", "1")
-            .header("x-a", "2")
-            .header("cookie", "a=1")
-            .header("cookie", "b=2")
-            .header("x_a", "spoofed");
-        let environ = environ(request, tcp());
-        check(&environ, &[("HTTP_X_A", "1,2"), ("HTTP_COOKIE", "a=1; b=2")]);
+        let many = (0..40).map(|number| format!("\r\nN{number}: x")).collect::<String>();
+        for more in ["", many.as_str()] {
+            let fields = "X-A: 1\r\nCookie: a=1\r\nx-a: 2\r\nCOOKIE: b=2\r\nX_A: spoofed";
+            let environ = environ(&format!("GET / HTTP/1.1\r\n{fields}{more}"), tcp());
+            check(&environ, &[("HTTP_X_A", "1,2"), ("HTTP_COOKIE", "a=1; b=2")]);
+        }
     }
 
     #[test]
     fn a_unix_socket_takes_its_server_name_from_the_host() {
         let origin = Origin { name: "/run/app.sock".to_owned(), ..Origin::default() };
-        let named = environ(http::Request::get("/").header("host", "example.org:81"), origin.clone());
+        let named = environ("GET / HTTP/1.1\r\nHost: example.org:81", origin.clone());
         check(&named, &[("ServerName", "example.org"), ("ServerPort", "81"), ("RemoteAddr", "")]);
         assert!(!named.contains_key("RemotePort"));
         check(
-            &environ(http::Request::get("/").header("host", "[::1]"), origin.clone()),
+            &environ("GET / HTTP/1.1\r\nHost: [::1]", origin.clone()),
             &[("ServerName", "[::1]"), ("ServerPort", "80")],
         );
-        check(&environ(http::Request::get("/"), origin), &[("ServerName", "/run/app.sock"), ("ServerPort", "")]);
+        check(&environ("GET / HTTP/1.1", origin), &[("ServerName", "/run/app.sock"), ("ServerPort", "")]);
     }
 
     #[test]
     fn the_mount_point_is_cut_from_the_path() {
         let origin = Origin { script_name: "/app".to_owned(), ..tcp() };
-        check(&environ(http::Request::get("/app/x"), origin.clone()), &[("ScriptName", "/app"), ("PathInfo", "/x")]);
-        check(&environ(http::Request::get("/app"), origin.clone()), &[("ScriptName", "/app"), ("PathInfo", "")]);
-        check(&environ(http::Request::get("/apple"), origin), &[("ScriptName", ""), ("PathInfo", "/apple")]);
+        check(&environ("GET /app/x HTTP/1.1", origin.clone()), &[("ScriptName", "/app"), ("PathInfo", "/x")]);
+        check(&environ("GET /app HTTP/1.1", origin.clone()), &[("ScriptName", "/app"), ("PathInfo", "")]);
+        assert_eq!(mount(&request("GET /apple HTTP/1.1", origin.clone())), None);
+        let trailing = Origin { script_name: "/app/".to_owned(), ..tcp() };
+        check(&environ("GET /app/x HTTP/1.1", trailing), &[("ScriptName", "/app"), ("PathInfo", "/x")]);
+        let named = environ("GET /p/x HTTP/1.1\r\nSCRIPT_NAME: /p", origin);
+        check(&named, &[("ScriptName", "/p"), ("PathInfo", "/x")]);
     }
 
     #[test]
     fn odd_targets_keep_their_form() {
-        check(&environ(http::Request::options("*"), tcp()), &[("PathInfo", "*"), ("RawUri", "*")]);
-        let absolute = environ(http::Request::get("http://h/p?q"), tcp());
+        check(&environ("OPTIONS * HTTP/1.1", tcp()), &[("PathInfo", "*"), ("RawUri", "*")]);
+        let absolute = environ("GET http://h/p?q HTTP/1.1", tcp());
         check(&absolute, &[("PathInfo", "/p"), ("QueryString", "q"), ("RawUri", "http://h/p?q")]);
-        check(&environ(http::Request::get("//evil.example/x"), tcp()), &[("PathInfo", "//evil.example/x")]);
+        check(&environ("GET //evil.example/x HTTP/1.1", tcp()), &[("PathInfo", "//evil.example/x")]);
     }
 }

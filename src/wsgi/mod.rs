@@ -9,8 +9,8 @@ mod input;
 mod notes;
 mod response;
 
-pub use app::{App, BodyError, BodyReader, Call, Gone, Request, Responder, protocol};
-pub use environ::{Environ, Key, Origin, SERVER_SOFTWARE, fill, raw_uri};
+pub use app::{App, BodyError, BodyReader, Call, Gone, Request, Responder};
+pub use environ::{Environ, Key, Origin, SERVER_SOFTWARE, fill, mount};
 pub use exchange::{Exchange, ExchangeError, Flow};
 pub use input::Input;
 pub use notes::Notes;

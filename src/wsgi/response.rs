@@ -1,7 +1,9 @@
 //! The head of an answer: what an app may say in `start_response`, and how its body is delimited.
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use http::StatusCode;
+
+use crate::wire::{self, Fields, FieldsWriter};
 
 /// A status line and header fields that may go out.
 #[derive(Clone, Debug, PartialEq)]
@@ -10,8 +12,8 @@ pub struct Head {
     pub status: StatusCode,
     /// The text behind the number, as the app wrote it.
     pub reason: Vec<u8>,
-    /// The app's fields in its order, without those that the server answers for.
-    pub fields: Vec<(HeaderName, HeaderValue)>,
+    /// The app's fields as it wrote them, without those that the server answers for.
+    pub fields: Fields,
     /// The length of the body, where the app said it.
     pub content_length: Option<u64>,
 }
@@ -37,70 +39,76 @@ impl Head {
     /// What does not belong into a head.
     pub fn new<'a>(status: &[u8], fields: impl IntoIterator<Item = (&'a [u8], &'a [u8])>) -> Result<Self, HeadError> {
         let (code, reason) = parse_status(status)?;
-        let mut head = Self { status: code, reason: reason.to_vec(), fields: Vec::new(), content_length: None };
+        let mut kept = FieldsWriter::default();
+        let mut content_length = None;
         for (name, value) in fields {
-            head.push(name, value)?;
+            check(name, value)?;
+            if name.eq_ignore_ascii_case(b"content-length") {
+                let length = length(value)?;
+                if content_length.replace(length).is_some_and(|before| before != length) {
+                    return Err(HeadError::ContentLength);
+                }
+            } else if !is_the_servers(name) {
+                kept.push(name, value.trim_ascii());
+            }
         }
         // A 204 has no length (RFC 9110 section 8.6); a 304 keeps that of the answer it stands for.
-        if code == StatusCode::NO_CONTENT || code.is_informational() {
-            head.content_length = None;
+        if code == StatusCode::NO_CONTENT {
+            content_length = None;
         }
-        Ok(head)
-    }
-
-    fn push(&mut self, name: &[u8], value: &[u8]) -> Result<(), HeadError> {
-        let name = HeaderName::from_bytes(name).map_err(|_| HeadError::Name)?;
-        let value = HeaderValue::from_bytes(value).map_err(|_| HeadError::Value(name.as_str().to_owned()))?;
-        if name == header::CONTENT_LENGTH {
-            let text = value.to_str().unwrap_or_default().trim_matches([' ', '\t']);
-            let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-            let length = text.parse().ok().filter(|_| digits).ok_or(HeadError::ContentLength)?;
-            if self.content_length.replace(length).is_some_and(|before| before != length) {
-                return Err(HeadError::ContentLength);
-            }
-        } else if !is_the_servers(&name) {
-            self.fields.push((name, value));
-        }
-        Ok(())
+        Ok(Self { status: code, reason: reason.to_vec(), fields: kept.finish(), content_length })
     }
 
     /// The page that says that the server failed, or refused: gunicorn's.
-    pub fn error_page(status: StatusCode) -> (Self, Bytes) {
+    pub fn error_page(status: StatusCode, why: &str) -> (Self, Bytes) {
         let reason = status.canonical_reason().unwrap_or("Error");
-        let body = format!(
-            "<html>\n  <head>\n    <title>{reason}</title>\n  </head>\n  <body>\n    <h1><p>{reason}</p></h1>\n    \n  \
-             </body>\n</html>\n"
-        );
-        let fields = vec![(header::CONTENT_TYPE, HeaderValue::from_static("text/html"))];
-        let head = Self { status, reason: reason.as_bytes().to_vec(), fields, content_length: Some(body.len() as u64) };
+        let body = wire::page(reason, why);
+        let mut fields = FieldsWriter::default();
+        fields.push(b"Content-Type", b"text/html");
+        let content_length = Some(body.len() as u64);
+        let head = Self { status, reason: reason.as_bytes().to_vec(), fields: fields.finish(), content_length };
         (head, Bytes::from(body))
     }
 
-    /// Whether an answer to `method` with this status has a body at all (RFC 9110 section 6.4.1).
-    pub fn has_body(&self, method: &Method) -> bool {
-        let status = self.status;
-        *method != Method::HEAD
-            && !status.is_informational()
-            && status != StatusCode::NO_CONTENT
-            && status != StatusCode::NOT_MODIFIED
+    /// Whether an answer with this status has a body at all, to a request that is no `HEAD` (RFC 9110 section 6.4.1).
+    pub fn has_body(&self) -> bool {
+        self.status != StatusCode::NO_CONTENT && self.status != StatusCode::NOT_MODIFIED
     }
 }
 
+/// Nothing that would end a line before its end passes.
+fn check(name: &[u8], value: &[u8]) -> Result<(), HeadError> {
+    if !wire::is_token(name) {
+        return Err(HeadError::Name);
+    }
+    if !wire::is_value(value) {
+        return Err(HeadError::Value(String::from_utf8_lossy(name).into_owned()));
+    }
+    Ok(())
+}
+
+fn length(value: &[u8]) -> Result<u64, HeadError> {
+    let text = std::str::from_utf8(value.trim_ascii()).unwrap_or_default();
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|_| digits).ok_or(HeadError::ContentLength)
+}
+
 /// Hop-by-hop fields are not an app's to set (PEP 3333); Date and Server are the server's, as in gunicorn.
-fn is_the_servers(name: &HeaderName) -> bool {
-    const NAMES: [HeaderName; 10] = [
-        header::CONNECTION,
-        HeaderName::from_static("keep-alive"),
-        header::PROXY_AUTHENTICATE,
-        header::PROXY_AUTHORIZATION,
-        header::TE,
-        header::TRAILER,
-        header::TRANSFER_ENCODING,
-        header::UPGRADE,
-        header::DATE,
-        header::SERVER,
+fn is_the_servers(name: &[u8]) -> bool {
+    const NAMES: [&str; 11] = [
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "te",
+        "trailer",
+        "trailers",
+        "transfer-encoding",
+        "upgrade",
+        "date",
+        "server",
     ];
-    NAMES.contains(name) || name.as_str() == "trailers"
+    NAMES.iter().any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
 }
 
 fn parse_status(status: &[u8]) -> Result<(StatusCode, &[u8]), HeadError> {
@@ -121,8 +129,6 @@ fn parse_status(status: &[u8]) -> Result<(StatusCode, &[u8]), HeadError> {
 
 #[cfg(test)]
 mod tests {
-    use http::Method;
-
     use super::{Head, HeadError};
 
     fn head(status: &str, fields: &[(&str, &str)]) -> Result<Head, HeadError> {
@@ -141,8 +147,8 @@ mod tests {
 
     #[test]
     fn nothing_that_would_split_the_head_passes() {
-        assert_eq!(head("200 OK", &[("X-A", "a\r\nSet-Cookie: x=1")]), Err(HeadError::Value("x-a".to_owned())));
-        assert_eq!(head("200 OK", &[("X-A", "a\0")]), Err(HeadError::Value("x-a".to_owned())));
+        assert_eq!(head("200 OK", &[("X-A", "a\r\nSet-Cookie: x=1")]), Err(HeadError::Value("X-A".to_owned())));
+        assert_eq!(head("200 OK", &[("X-A", "a\0")]), Err(HeadError::Value("X-A".to_owned())));
         for name in ["X A", "X:A", "", "X\r\nY"] {
             assert_eq!(head("200 OK", &[(name, "a")]), Err(HeadError::Name), "{name:?}");
         }
@@ -165,14 +171,13 @@ mod tests {
         let given = ["Connection", "Keep-Alive", "TE", "Transfer-Encoding", "Upgrade", "Date", "Server", "X-Kept"];
         let given: Vec<_> = given.iter().map(|name| (*name, "x")).collect();
         let head = head("200 OK", &given).expect("valid");
-        assert_eq!(head.fields.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["x-kept"]);
+        assert_eq!(head.fields.iter().map(|field| field.name).collect::<Vec<_>>(), [b"X-Kept"]);
     }
 
     #[test]
-    fn head_204_and_304_have_no_body() {
-        assert!(head("200 OK", &[]).expect("valid").has_body(&Method::GET));
-        assert!(!head("200 OK", &[]).expect("valid").has_body(&Method::HEAD));
-        assert!(!head("204 No Content", &[]).expect("valid").has_body(&Method::GET));
-        assert!(!head("304 Not Modified", &[]).expect("valid").has_body(&Method::GET));
+    fn a_204_and_a_304_have_no_body() {
+        assert!(head("200 OK", &[]).expect("valid").has_body());
+        assert!(!head("204 No Content", &[]).expect("valid").has_body());
+        assert!(!head("304 Not Modified", &[]).expect("valid").has_body());
     }
 }

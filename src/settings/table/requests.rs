@@ -3,18 +3,45 @@
 use crate::settings::setting::{Kind, Setting};
 
 pub const REQUESTS: &[Setting] = &[
-    Setting::new("limit_request_line", Kind::Number, "How many bytes the first line of a request may have.")
+    Setting::new("limit_request_line", Kind::Number, "How many bytes the first line of a request may have; 0 is as many as there are. A longer one is answered with 414.")
         .flags(&["--limit-request-line"], "N")
         .default("4094")
         .planned("The limit cannot be chosen yet."),
-    Setting::new("limit_request_fields", Kind::Number, "How many header fields a request may have.")
+    Setting::new("limit_request_fields", Kind::Number, "How many header fields a request may have. One with more is answered with 431.")
         .flags(&["--limit-request-fields"], "N")
         .default("100")
         .planned("The limit cannot be chosen yet."),
-    Setting::new("limit_request_field_size", Kind::Number, "How many bytes a header field may have.")
+    Setting::new("limit_request_field_size", Kind::Number, "How many bytes a header field may have. A longer one is answered with 431.")
         .flags(&["--limit-request-field_size"], "N")
         .default("8190")
         .planned("The limit cannot be chosen yet."),
+    Setting::new(
+        "limit_request_body",
+        Kind::Number,
+        "How many bytes the body of a request may have; 0 is as many as there are. A longer one is answered with 413, \
+         before the app is called where its length is known.",
+    )
+    .flags(&["--limit-request-body"], "BYTES")
+    .default("0")
+    .own(),
+    Setting::new(
+        "header_timeout",
+        Kind::Number,
+        "How long a client may take for the head of a request, in seconds; 0 is for ever. A slower one is answered \
+         with 408.",
+    )
+    .flags(&["--header-timeout"], "SECONDS")
+    .default("30")
+    .own(),
+    Setting::new(
+        "body_min_rate",
+        Kind::Number,
+        "How many bytes a second a client must send of a request's body, on average and from 10 seconds on; 0 is any \
+         rate. A slower one is answered with 408 where the app has not begun to answer, and is cut off.",
+    )
+    .flags(&["--body-min-rate"], "BYTES")
+    .default("100")
+    .own(),
     Setting::new(
         "header_map",
         Kind::Choice(&["drop", "refuse", "dangerous"]),
@@ -22,8 +49,7 @@ pub const REQUESTS: &[Setting] = &[
          underscores: drop them, refuse the request, or let them through.",
     )
     .flags(&["--header-map"], "WAY")
-    .default("drop")
-    .planned("The way cannot be chosen yet."),
+    .default("drop"),
     Setting::new("permit_obsolete_folding", Kind::Flag, "Accept header fields that go over several lines.")
         .flags(&["--permit-obsolete-folding"], "")
         .planned("Such requests are always refused so far."),
@@ -35,8 +61,7 @@ pub const REQUESTS: &[Setting] = &[
         Kind::Flag,
         "Accept methods of unusual length, and with small letters.",
     )
-    .flags(&["--permit-unconventional-http-method"], "")
-    .planned("Which methods are accepted cannot be chosen yet."),
+    .flags(&["--permit-unconventional-http-method"], ""),
     Setting::new("permit_unconventional_http_version", Kind::Flag, "Accept versions of HTTP that do not exist.")
         .flags(&["--permit-unconventional-http-version"], "")
         .planned("Which versions are accepted cannot be chosen yet."),
@@ -54,23 +79,20 @@ pub const PROXIES: &[Setting] = &[
     )
     .flags(&["--forwarded-allow-ips"], "ADDRESSES")
     .variable("FORWARDED_ALLOW_IPS")
-    .default("127.0.0.1,::1")
-    .planned("What proxies say is not taken over yet."),
+    .default("127.0.0.1,::1"),
     Setting::new(
         "secure_scheme_headers",
         Kind::Map,
         "The header fields, and their values, by which a proxy says that a client came by https.",
     )
-    .default(r#"{"X-FORWARDED-PROTOCOL": "ssl", "X-FORWARDED-PROTO": "https", "X-FORWARDED-SSL": "on"}"#)
-    .planned("What proxies say is not taken over yet."),
+    .default(r#"{"X-FORWARDED-PROTOCOL": "ssl", "X-FORWARDED-PROTO": "https", "X-FORWARDED-SSL": "on"}"#),
     Setting::new(
         "forwarder_headers",
         Kind::Commas,
         "The names of variables in the environ that a proxy may set by a header field.",
     )
     .flags(&["--forwarder-headers"], "NAMES")
-    .default("SCRIPT_NAME,PATH_INFO")
-    .planned("What proxies say is not taken over yet."),
+    .default("SCRIPT_NAME,PATH_INFO"),
     Setting::new(
         "proxy_protocol",
         Kind::Choice(&["off", "v1", "v2", "auto"]),
@@ -78,10 +100,8 @@ pub const PROXIES: &[Setting] = &[
     )
     .flags(&["--proxy-protocol"], "VERSION")
     .default("off")
-    .bare("auto")
-    .planned("The PROXY protocol is not understood yet."),
+    .bare("auto"),
     Setting::new("proxy_allow_ips", Kind::Networks, "The proxies whose PROXY protocol is believed.")
         .flags(&["--proxy-allow-from"], "ADDRESSES")
-        .default("127.0.0.1,::1")
-        .nothing("It is read only with --proxy-protocol."),
+        .default("127.0.0.1,::1"),
 ];

@@ -95,12 +95,23 @@ pub const WORKERS: &[Setting] = &[
     )
     .flags(&["--threads"], "N")
     .default("1"),
-    Setting::new("worker_connections", Kind::Number, "How many connections a worker of gunicorn's may have open.")
-        .flags(&["--worker-connections"], "N")
-        .default("1000")
-        .nothing(
-            "A connection takes no thread here, so their number needs no limit but that of open files (ulimit -n).",
-        ),
+    Setting::new(
+        "worker_connections",
+        Kind::Number,
+        "How many connections a worker may have open, where it is given. More wait to be accepted. Without it only the \
+         number of open files (ulimit -n) is a limit: a connection takes no thread here.",
+    )
+    .flags(&["--worker-connections"], "N")
+    .default("1000"),
+    Setting::new(
+        "backlog_timeout",
+        Kind::Number,
+        "How long a connection may wait while a worker has as many as --worker-connections lets it have, in seconds. \
+         Then it is answered with 503; 0 lets it wait.",
+    )
+    .flags(&["--backlog-timeout"], "SECONDS")
+    .default("0")
+    .own(),
     Setting::new(
         "max_requests",
         Kind::Number,
@@ -134,8 +145,7 @@ pub const WORKERS: &[Setting] = &[
     .default("30"),
     Setting::new("keepalive", Kind::Number, "How long a connection may wait for its next request, in seconds.")
         .flags(&["--keep-alive"], "SECONDS")
-        .default("2")
-        .planned("The time for which idle connections stay open cannot be chosen yet."),
+        .default("2"),
     Setting::new(
         "http_parser",
         Kind::Choice(&["auto", "fast", "python"]),
@@ -143,5 +153,5 @@ pub const WORKERS: &[Setting] = &[
     )
     .flags(&["--http-parser"], "PARSER")
     .default("auto")
-    .nothing("There is one parser, hyper's, and it is a fast one."),
+    .nothing("There is one parser, and it is a fast one."),
 ];

@@ -2,7 +2,7 @@
 
 use std::{fmt::Write as _, io::Write as _, net::IpAddr, time::Duration};
 
-use http::{HeaderValue, header};
+use http::header;
 
 use super::format::{Atom, Format, Needs, Part};
 use crate::telemetry::{
@@ -30,9 +30,9 @@ pub struct Record<'a> {
     /// From the request's head to the end of its answer.
     pub duration: Duration,
     /// The fields of the request that are needed, in the order of [`Needs`].
-    pub request_fields: &'a [Option<HeaderValue>],
+    pub request_fields: &'a [Option<&'a [u8]>],
     /// The fields of the answer that are needed.
-    pub response_fields: &'a [Option<HeaderValue>],
+    pub response_fields: &'a [Option<&'a [u8]>],
     /// The variables that are needed: `REMOTE_ADDR` only where the app has replaced it.
     pub variables: &'a [Option<Vec<u8>>],
 }
@@ -131,6 +131,11 @@ fn pad(line: &mut Vec<u8>, start: usize, width: i16) {
     line.splice(at..at, std::iter::repeat_n(b' ', missing));
 }
 
+/// One of the fields that were asked for.
+fn field<'a>(fields: &[Option<&'a [u8]>], index: usize) -> Option<&'a [u8]> {
+    fields.get(index).copied().flatten()
+}
+
 impl Record<'_> {
     fn write(&self, atom: &Atom, line: &mut Vec<u8>, clock: &mut Clock) {
         match atom {
@@ -182,7 +187,6 @@ impl Record<'_> {
 
     /// Hands on what an atom says, where that is text.
     fn with_text(&self, atom: &Atom, take: impl FnOnce(Option<&[u8]>)) {
-        let field = |fields: &[Option<HeaderValue>], index: usize| fields.get(index).cloned().flatten();
         match atom {
             Atom::RemoteAddr => match (self.variable(0), self.remote_addr) {
                 (Some(replaced), _) => take(Some(replaced)),
@@ -195,15 +199,15 @@ impl Record<'_> {
                 (None, None) => take(None),
             },
             Atom::User(index) => {
-                let user = self.request_fields.get(*index).and_then(Option::as_ref);
-                take(user.and_then(|credentials| user_of(credentials.as_bytes())).as_deref());
+                let credentials = field(self.request_fields, *index);
+                take(credentials.and_then(user_of).as_deref());
             }
             Atom::Method => take(Some(self.method.as_bytes())),
             Atom::Target => take(Some(self.target.as_bytes())),
             Atom::Query => take(Some(self.query.as_bytes())),
             Atom::Protocol => take(Some(self.protocol.as_bytes())),
-            Atom::RequestField(index) => take(field(self.request_fields, *index).as_ref().map(HeaderValue::as_bytes)),
-            Atom::ResponseField(index) => take(field(self.response_fields, *index).as_ref().map(HeaderValue::as_bytes)),
+            Atom::RequestField(index) => take(field(self.request_fields, *index)),
+            Atom::ResponseField(index) => take(field(self.response_fields, *index)),
             // The first variable is kept only where it was replaced.
             Atom::Variable(0) => self.with_text(&Atom::RemoteAddr, take),
             Atom::Variable(index) => take(self.variable(*index)),
@@ -246,8 +250,6 @@ fn user_of(authorization: &[u8]) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
-
-    use http::HeaderValue;
 
     use super::{Format, Layout, Record};
 
@@ -305,7 +307,7 @@ mod tests {
 
     #[test]
     fn fields_and_variables_are_those_that_were_asked_for() {
-        let fields = [Some(HeaderValue::from_static("one")), None, Some(HeaderValue::from_static("three"))];
+        let fields = [Some(&b"one"[..]), None, Some(&b"three"[..])];
         let variables = [None, Some(b"/\xe9 \n".to_vec()), Some(b"42".to_vec())];
         let record = Record { request_fields: &fields, response_fields: &fields, variables: &variables, ..record() };
         let format = "%({a}i)s %({b}i)s %({c}i)s %({a}o)s %({c}o)s %({b}o)s %(U)s %({user}e)s %({REMOTE_ADDR}e)s";
@@ -332,7 +334,7 @@ mod tests {
             ("Bearer dXNlcjpwYXNz", "-\n"),
             ("Basic", "-\n"),
         ] {
-            let fields = [Some(HeaderValue::from_static(credentials))];
+            let fields = [Some(credentials.as_bytes())];
             assert_eq!(text("%(u)s", &Record { request_fields: &fields, ..record() }), user, "{credentials}");
         }
     }
@@ -341,9 +343,9 @@ mod tests {
     fn a_json_line_has_every_member_and_those_that_the_format_adds() {
         let format = Format::parse("%(h)s %({X-A}i)s %({X-B}o)s %({user}e)s %(a)s").expect("valid");
         let layout = Layout::json(&format);
-        let value = |text: &[u8]| Some(HeaderValue::from_bytes(text).expect("a value"));
         let needs = layout.needs();
-        let fields: Vec<_> = needs.request_fields.iter().map(|name| value(format!("{name} \"\\").as_bytes())).collect();
+        let values: Vec<_> = needs.request_fields.iter().map(|name| format!("{name} \"\\")).collect();
+        let fields: Vec<_> = values.iter().map(|value| Some(value.as_bytes())).collect();
         let record = Record { request_fields: &fields, response_fields: &[None], ..record() };
         let line = line(&layout, &record);
         let object: serde_json::Value = serde_json::from_str(&line).expect("an object");

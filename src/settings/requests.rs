@@ -1,0 +1,116 @@
+//! What requests may look like, and whom to believe what they say of where they come from.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+/// The rules that a request's head is read by.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct RequestRules {
+    /// `limit_request_line`, in bytes; `None` for none but what memory sets.
+    pub limit_line: Option<usize>,
+    /// `limit_request_fields`.
+    pub limit_fields: usize,
+    /// `limit_request_field_size`, in bytes.
+    pub limit_field_size: usize,
+    /// `header_map`.
+    pub header_map: HeaderMap,
+    /// `permit_obsolete_folding`.
+    pub permit_obsolete_folding: bool,
+    /// `strip_header_spaces`.
+    pub strip_header_spaces: bool,
+    /// `permit_unconventional_http_method`.
+    pub permit_unconventional_method: bool,
+    /// `permit_unconventional_http_version`.
+    pub permit_unconventional_version: bool,
+    /// `casefold_http_method`.
+    pub casefold_method: bool,
+    /// `secure_scheme_headers`: names, and the values by which they mean https.
+    pub secure_scheme_headers: Vec<(String, String)>,
+    /// `forwarder_headers`.
+    pub forwarder_headers: Vec<String>,
+}
+
+/// gunicorn's bounds, which hold whatever is set.
+pub const MOST_LINE: usize = 8190;
+pub const MOST_FIELDS: usize = 32_768;
+pub const FIELD_SIZE: usize = 8190;
+
+impl Default for RequestRules {
+    fn default() -> Self {
+        Self {
+            limit_line: Some(4094),
+            limit_fields: 100,
+            limit_field_size: FIELD_SIZE,
+            header_map: HeaderMap::Drop,
+            permit_obsolete_folding: false,
+            strip_header_spaces: false,
+            permit_unconventional_method: false,
+            permit_unconventional_version: false,
+            casefold_method: false,
+            secure_scheme_headers: Vec::new(),
+            forwarder_headers: Vec::new(),
+        }
+    }
+}
+
+/// What to do with fields whose names have underscores.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum HeaderMap {
+    /// Leave them out.
+    Drop,
+    /// Refuse the request.
+    Refuse,
+    /// Let them through.
+    Dangerous,
+}
+
+/// Which versions of the PROXY protocol connections may begin with.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum ProxyProtocol {
+    /// None.
+    Off,
+    /// Version 1, which is text.
+    V1,
+    /// Version 2, which is binary.
+    V2,
+    /// Either.
+    Auto,
+}
+
+/// Addresses that are believed.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Networks {
+    all: bool,
+    networks: Vec<IpNet>,
+}
+
+impl Networks {
+    /// Reads addresses, networks and `*`, which were checked before.
+    pub(super) fn new(texts: &[String]) -> Self {
+        let network = |text: &String| text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
+        Self { all: texts.iter().any(|text| text == "*"), networks: texts.iter().filter_map(network).collect() }
+    }
+
+    /// Whether this address is one of them. A peer without one, on a unix socket, always is.
+    pub fn contain(&self, address: Option<IpAddr>) -> bool {
+        let Some(address) = address.map(|address| address.to_canonical()) else { return true };
+        self.all || self.networks.iter().any(|network| network.contains(&address))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Networks;
+
+    #[test]
+    fn networks_contain_their_addresses() {
+        let networks = Networks::new(&["127.0.0.1".to_owned(), "192.0.2.0/24".to_owned(), "::1".to_owned()]);
+        let contains = |text: &str| networks.contain(text.parse().ok());
+        assert!(contains("127.0.0.1") && contains("192.0.2.255") && contains("::1") && contains("::ffff:192.0.2.1"));
+        assert!(!contains("127.0.0.2") && !contains("192.0.3.0") && !contains("::2"));
+        assert!(networks.contain(None), "a unix socket");
+        assert!(Networks::new(&["*".to_owned()]).contain("203.0.113.1".parse().ok()));
+        assert!(!Networks::default().contain("203.0.113.1".parse().ok()));
+    }
+}

@@ -1,0 +1,246 @@
+//! The chunks of a body (RFC 9112 section 7.1) while they come: only what is well-formed passes.
+
+use super::{Refusal, syntax};
+use crate::settings::RequestRules;
+
+/// How far a chunked body has come.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Chunks {
+    state: State,
+    /// So many bytes of an unfinished line were looked at already.
+    seen: usize,
+    trailers: usize,
+    trailers_size: usize,
+}
+
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+enum State {
+    #[default]
+    Size,
+    /// So many bytes of the chunk are still to come.
+    Data(u64),
+    /// The line that ends a chunk's data.
+    DataEnd,
+    Trailer,
+    Done,
+}
+
+impl Chunks {
+    /// How many of these bytes are chunks as they should be, with whole lines; and how many of them are the body's own.
+    /// What is left is to be shown again with what comes behind it.
+    ///
+    /// # Errors
+    /// They are not.
+    pub fn check(&mut self, bytes: &[u8], rules: &RequestRules) -> Result<(usize, u64), Refusal> {
+        let mut at = 0;
+        let mut data = 0;
+        while self.state != State::Done && at < bytes.len() {
+            if let State::Data(left) = self.state {
+                let here = u64::try_from(bytes.len() - at).unwrap_or(u64::MAX).min(left);
+                data += here;
+                at += usize::try_from(here).unwrap_or(usize::MAX);
+                self.state = if left == here { State::DataEnd } else { State::Data(left - here) };
+                continue;
+            }
+            let Some(line) = self.line(&bytes[at..], rules)? else { break };
+            let text = &bytes[at..at + line - 2];
+            at += line;
+            self.state = match self.state {
+                State::Size => match size(text)? {
+                    0 => State::Trailer,
+                    size => State::Data(size),
+                },
+                State::DataEnd if text.is_empty() => State::Size,
+                State::DataEnd => return Err(Refusal::bad("A chunk is longer than its size")),
+                State::Trailer if text.is_empty() => State::Done,
+                State::Trailer => {
+                    self.trailer(text, rules)?;
+                    State::Trailer
+                }
+                state => state,
+            };
+        }
+        Ok((at, data))
+    }
+
+    /// Whether the last chunk and what belongs to it have come.
+    pub fn is_done(&self) -> bool {
+        self.state == State::Done
+    }
+
+    /// The length of the first line with its end, if it is whole.
+    fn line(&mut self, bytes: &[u8], rules: &RequestRules) -> Result<Option<usize>, Refusal> {
+        if self.state == State::DataEnd && !matches!(bytes, [b'\r'] | [b'\r', b'\n', ..]) {
+            return Err(Refusal::bad("A chunk is longer than its size"));
+        }
+        let newline = memchr::memchr(b'\n', &bytes[self.seen..]).map(|found| self.seen + found);
+        let length = newline.unwrap_or(bytes.len());
+        if length > rules.limit_field_size {
+            return Err(match self.state {
+                State::Trailer => Refusal::new(431, "A trailer field is too long"),
+                _ => Refusal::bad("Invalid chunk size: the line is too long"),
+            });
+        }
+        match newline {
+            Some(newline) if newline > 0 && bytes[newline - 1] == b'\r' => {
+                self.seen = 0;
+                Ok(Some(newline + 1))
+            }
+            Some(_) => Err(Refusal::bad("A line between chunks ends without a carriage return")),
+            None => {
+                self.seen = bytes.len();
+                Ok(None)
+            }
+        }
+    }
+
+    /// Trailers are dropped: the environ has no place for them. They are held to the rules of fields all the same.
+    fn trailer(&mut self, line: &[u8], rules: &RequestRules) -> Result<(), Refusal> {
+        self.trailers += 1;
+        self.trailers_size += line.len() + 2;
+        if self.trailers > rules.limit_fields || self.trailers_size > TRAILERS {
+            return Err(Refusal::new(431, "Too many trailer fields"));
+        }
+        let colon = line.iter().position(|byte| *byte == b':').unwrap_or(0);
+        let (name, value) = line.split_at(colon);
+        if !syntax::is_token(name) {
+            return Err(Refusal::bad("Invalid name of a trailer field"));
+        }
+        // They decide how a message is framed, routed or let in (RFC 9110 section 6.5.1): too late here.
+        let forbidden = ["host", "content-length", "transfer-encoding", "trailer", "authorization", "te"];
+        if forbidden.iter().any(|forbidden| name.eq_ignore_ascii_case(forbidden.as_bytes())) {
+            return Err(Refusal::bad("A field that must not be a trailer field"));
+        }
+        if !syntax::is_value(value) {
+            return Err(Refusal::bad("Invalid value of a trailer field: it has a control character"));
+        }
+        Ok(())
+    }
+}
+
+/// The trailer section may have this many bytes: what hyper takes.
+const TRAILERS: usize = 16 << 10;
+
+/// The size in a chunk's first line, whose extensions must be well-formed, and are dropped.
+fn size(line: &[u8]) -> Result<u64, Refusal> {
+    let semicolon = memchr::memchr(b';', line);
+    let digits = match semicolon {
+        // White space is allowed before an extension, and only there.
+        Some(at) => syntax::trim_end(&line[..at]),
+        None => line,
+    };
+    let significant = &digits[digits.iter().position(|digit| *digit != b'0').unwrap_or(digits.len())..];
+    let valid = !digits.is_empty() && digits.iter().all(u8::is_ascii_hexdigit) && significant.len() <= 15;
+    if !valid {
+        return Err(Refusal::bad("Invalid chunk size"));
+    }
+    if let Some(at) = semicolon
+        && !are_extensions(&line[at..])
+    {
+        return Err(Refusal::bad("Invalid chunk extension"));
+    }
+    Ok(significant.iter().fold(0, |size, digit| size << 4 | u64::from(char::from(*digit).to_digit(16).unwrap_or(0))))
+}
+
+/// `*( BWS ";" BWS chunk-ext-name [ BWS "=" BWS chunk-ext-val ] )` (RFC 9112 section 7.1.1).
+fn are_extensions(mut text: &[u8]) -> bool {
+    let skip = |text: &mut &[u8]| {
+        while let [b' ' | b'\t', rest @ ..] = text {
+            *text = rest;
+        }
+    };
+    let token = |text: &mut &[u8]| {
+        let length = text.iter().position(|byte| !syntax::is_token(&[*byte])).unwrap_or(text.len());
+        *text = &text[length..];
+        length > 0
+    };
+    while !text.is_empty() {
+        skip(&mut text);
+        let [b';', rest @ ..] = text else { return false };
+        text = rest;
+        skip(&mut text);
+        if !token(&mut text) {
+            return false;
+        }
+        let mut value = text;
+        skip(&mut value);
+        if let [b'=', rest @ ..] = value {
+            text = rest;
+            skip(&mut text);
+            let valid = match text {
+                [b'"', rest @ ..] => quoted(rest).map(|rest| text = rest).is_some(),
+                _ => token(&mut text),
+            };
+            if !valid {
+                return false;
+            }
+        }
+    }
+    true
+}
+
+/// What is behind a quoted string whose first quote is gone (RFC 9110 section 5.6.4).
+fn quoted(mut text: &[u8]) -> Option<&[u8]> {
+    loop {
+        match text {
+            [b'"', rest @ ..] => return Some(rest),
+            [b'\\', escaped, rest @ ..] if syntax::is_value(&[*escaped]) => text = rest,
+            [b'\\', ..] | [] => return None,
+            [byte, rest @ ..] if syntax::is_value(&[*byte]) => text = rest,
+            _ => return None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Chunks, size};
+    use crate::settings::RequestRules;
+
+    /// Passes what passes, in pieces of this size; what was passed and whether it was all, or the status.
+    fn pass(text: &str, piece: usize) -> Result<(String, bool), u16> {
+        let rules = RequestRules { limit_fields: 2, limit_field_size: 40, ..RequestRules::default() };
+        let mut chunks = Chunks::default();
+        let (mut waiting, mut passed) = (Vec::new(), Vec::new());
+        for piece in text.as_bytes().chunks(piece) {
+            waiting.extend_from_slice(piece);
+            let (good, _) = chunks.check(&waiting, &rules).map_err(|refusal| refusal.status)?;
+            passed.extend(waiting.drain(..good));
+        }
+        Ok((String::from_utf8(passed).expect("text"), chunks.is_done()))
+    }
+
+    #[test]
+    fn chunks_pass_in_whatever_pieces_they_come() {
+        let text = "5\r\nhello\r\n06;a=b;c=\"d\\\";e\"\t;f\r\n world\r\n0\r\nX-A: b\r\n\r\n";
+        for piece in [1, 2, 3, 7, 100] {
+            assert_eq!(pass(text, piece), Ok((text.to_owned(), true)), "{piece}");
+            assert_eq!(pass(&format!("{text}GET /"), piece), Ok((text.to_owned(), true)), "{piece}");
+        }
+        assert_eq!(pass("5\r\nhel", 1), Ok(("5\r\nhel".to_owned(), false)));
+        assert_eq!(pass("5\r", 1), Ok((String::new(), false)), "a line passes when it is whole");
+    }
+
+    #[test]
+    fn what_is_no_chunk_does_not_pass() {
+        for text in [
+            "\r\n", "x\r\n", "-1\r\n", "+1\r\n", "0x1\r\n", "5 \r\nhello\r\n", " 5\r\nhello\r\n", "5\nhello\r\n0\r\n\r\n",
+            "5;\r\n", "5;a=\r\n", "5;a=\"b\r\n", "5;a\rb\r\n", "5;a=\"b\rc\"\r\n", "5\r\nhelloX\r\n", "5\r\nhello\n",
+            "5\r\nhello\r\r\n", "f0000000000000003\r\nabc", "0\r\nContent-Length: 1\r\n\r\n", "0\r\nX A: 1\r\n\r\n",
+            "0\r\nX-A: 1\n\r\n", "0\r\n: 1\r\n\r\n", "0\r\nX-A: \0\r\n\r\n", "0\r\nX: 1\r\n folded\r\n\r\n", "5;;a\r\n",
+        ] {
+            for piece in [1, 3, 100] {
+                assert_eq!(pass(text, piece), Err(400), "{text:?} in pieces of {piece}");
+            }
+        }
+        assert_eq!(pass("0\r\nA: 1\r\nB: 2\r\nC: 3\r\n\r\n", 1), Err(431));
+        assert_eq!(pass(&format!("5;{}", "a".repeat(60)), 1), Err(400), "a line has an end");
+    }
+
+    #[test]
+    fn sizes_are_hexadecimal() {
+        assert_eq!(size(b"0000000000000000000000Ff"), Ok(255));
+        assert_eq!(size(b"fffffffffffffff"), Ok(0x0fff_ffff_ffff_ffff));
+        assert!(size(b"ffffffffffffffff").is_err());
+    }
+}

@@ -1,0 +1,166 @@
+//! What a proxy says of its client before the first request (the PROXY protocol, versions 1 and 2).
+
+use std::net::SocketAddr;
+
+use ppp::{PartialResult as _, v1, v2};
+
+use super::Refusal;
+use crate::settings::ProxyProtocol;
+
+/// What was said of a connection.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Proxied {
+    /// `TCP4`, `TCP6`, `LOCAL` for the proxy's own connections, `UNKNOWN`.
+    pub protocol: &'static str,
+    /// The client, and the address at the proxy that it connected to. None where the proxy did not say.
+    pub addresses: Option<(SocketAddr, SocketAddr)>,
+}
+
+/// What a connection begins with.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum ProxyHeader {
+    /// That cannot be said yet.
+    Incomplete,
+    /// A request.
+    Absent,
+    /// A header of this length.
+    Present(Proxied, usize),
+}
+
+const V1: &[u8] = b"PROXY ";
+const V2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
+
+/// No header of version 1 is longer, says its specification.
+const LONGEST_V1: usize = 107;
+
+const TOO_LONG: Refusal = Refusal::bad("Invalid PROXY header: it is too long");
+
+/// No header of version 2 is longer: addresses of unix sockets, and some more of what proxies add.
+const LONGEST_V2: usize = 4 << 10;
+
+impl ProxyHeader {
+    /// Reads the header, if there is one of the version that the setting allows.
+    ///
+    /// # Errors
+    /// It is malformed.
+    pub fn read(bytes: &[u8], mode: ProxyProtocol) -> Result<Self, Refusal> {
+        let begins = |signature: &[u8]| {
+            let length = signature.len().min(bytes.len());
+            bytes[..length] == signature[..length]
+        };
+        let v1 = matches!(mode, ProxyProtocol::V1 | ProxyProtocol::Auto) && begins(V1);
+        let v2 = matches!(mode, ProxyProtocol::V2 | ProxyProtocol::Auto) && begins(V2);
+        if !v1 && !v2 {
+            return Ok(Self::Absent);
+        }
+        let signature = if v1 { V1 } else { V2 };
+        if bytes.len() < signature.len() {
+            return Ok(Self::Incomplete);
+        }
+        if v1 { read_v1(bytes) } else { read_v2(bytes) }
+    }
+}
+
+fn read_v1(bytes: &[u8]) -> Result<ProxyHeader, Refusal> {
+    let Some(newline) = bytes.iter().take(LONGEST_V1).position(|byte| *byte == b'\n') else {
+        let is_too_long = bytes.len() >= LONGEST_V1;
+        return if is_too_long { Err(TOO_LONG) } else { Ok(ProxyHeader::Incomplete) };
+    };
+    let header = v1::Header::try_from(&bytes[..=newline]).map_err(|_| Refusal::bad("Invalid PROXY header"))?;
+    let proxied = match header.addresses {
+        v1::Addresses::Tcp4(ip) => proxied(
+            "TCP4",
+            (ip.source_address, ip.source_port).into(),
+            (ip.destination_address, ip.destination_port).into(),
+        ),
+        v1::Addresses::Tcp6(ip) => proxied(
+            "TCP6",
+            (ip.source_address, ip.source_port).into(),
+            (ip.destination_address, ip.destination_port).into(),
+        ),
+        v1::Addresses::Unknown => Proxied { protocol: "UNKNOWN", addresses: None },
+    };
+    Ok(ProxyHeader::Present(proxied, header.header.len()))
+}
+
+fn read_v2(bytes: &[u8]) -> Result<ProxyHeader, Refusal> {
+    let header = v2::Header::try_from(bytes);
+    if header.is_incomplete() {
+        // The length is in the first 16 bytes.
+        let announced = bytes.get(14..16).map_or(0, |length| usize::from(u16::from_be_bytes([length[0], length[1]])));
+        return if announced > LONGEST_V2 {
+            Err(TOO_LONG)
+        } else {
+            Ok(ProxyHeader::Incomplete)
+        };
+    }
+    let header = header.map_err(|_| Refusal::bad("Invalid PROXY header"))?;
+    let proxied = match (header.command, header.protocol, header.addresses) {
+        (v2::Command::Local, ..) => Proxied { protocol: "LOCAL", addresses: None },
+        (_, v2::Protocol::Datagram, _) => return Err(Refusal::bad("Invalid PROXY header: only TCP is supported")),
+        (_, _, v2::Addresses::IPv4(ip)) => proxied(
+            "TCP4",
+            (ip.source_address, ip.source_port).into(),
+            (ip.destination_address, ip.destination_port).into(),
+        ),
+        (_, _, v2::Addresses::IPv6(ip)) => proxied(
+            "TCP6",
+            (ip.source_address, ip.source_port).into(),
+            (ip.destination_address, ip.destination_port).into(),
+        ),
+        (_, _, v2::Addresses::Unspecified | v2::Addresses::Unix(_)) => {
+            Proxied { protocol: "UNKNOWN", addresses: None }
+        }
+    };
+    Ok(ProxyHeader::Present(proxied, header.header.len()))
+}
+
+fn proxied(protocol: &'static str, client: SocketAddr, proxy: SocketAddr) -> Proxied {
+    Proxied { protocol, addresses: Some((client, proxy)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ProxyHeader, Proxied, V2};
+    use crate::settings::ProxyProtocol::{Auto, Off, V1 as First, V2 as Second};
+
+    #[test]
+    fn version_1_names_the_client_in_text() {
+        let text = b"PROXY TCP4 192.0.2.1 192.0.2.2 4711 80\r\n";
+        let expected = Proxied {
+            protocol: "TCP4",
+            addresses: Some(("192.0.2.1:4711".parse().expect("valid"), "192.0.2.2:80".parse().expect("valid"))),
+        };
+        let with_request = [&text[..], b"GET / HTTP/1.1\r\n\r\n"].concat();
+        for mode in [First, Auto] {
+            assert_eq!(ProxyHeader::read(&with_request, mode), Ok(ProxyHeader::Present(expected, text.len())));
+            for end in 0..text.len() {
+                assert_eq!(ProxyHeader::read(&text[..end], mode), Ok(ProxyHeader::Incomplete), "{end}");
+            }
+        }
+        for mode in [Off, Second] {
+            assert_eq!(ProxyHeader::read(text, mode), Ok(ProxyHeader::Absent));
+        }
+        for text in ["PROXY TCP4 192.0.2.1 192.0.2.2 4711 70000\r\n", "PROXY TCP4 ::1 ::1 1 2\r\n", "PROXY UDP4 1.1.1.1 1.1.1.1 1 2\r\n"] {
+            assert!(ProxyHeader::read(text.as_bytes(), Auto).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn version_2_names_the_client_in_bytes() {
+        let addresses = [192, 0, 2, 1, 192, 0, 2, 2, 0x12, 0x67, 0, 80];
+        let header = [V2, &[0x21, 0x11, 0, 12], &addresses].concat();
+        let Ok(ProxyHeader::Present(proxied, length)) = ProxyHeader::read(&header, Auto) else { panic!("not read") };
+        assert_eq!((proxied.protocol, length), ("TCP4", 28));
+        assert_eq!(proxied.addresses.map(|(client, _)| client.to_string()).as_deref(), Some("192.0.2.1:4711"));
+        for end in 0..header.len() {
+            assert_eq!(ProxyHeader::read(&header[..end], Second), Ok(ProxyHeader::Incomplete), "{end}");
+        }
+        let local = [V2, &[0x20, 0, 0, 0]].concat();
+        assert!(matches!(ProxyHeader::read(&local, Auto), Ok(ProxyHeader::Present(Proxied { protocol: "LOCAL", .. }, 16))));
+        for bad in [[0x31, 0x11, 0, 12], [0x2f, 0x11, 0, 12], [0x21, 0x12, 0, 12], [0x21, 0x11, 0, 2]] {
+            let header = [V2, &bad, &addresses].concat();
+            assert!(ProxyHeader::read(&header, Auto).is_err(), "{bad:x?}");
+        }
+    }
+}

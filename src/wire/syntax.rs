@@ -1,0 +1,114 @@
+//! Which bytes may stand where (RFC 9110 section 5, RFC 9112 section 3).
+
+const TOKEN: u8 = 1;
+const VALUE: u8 = 2;
+const TARGET: u8 = 4;
+
+static CLASSES: [u8; 256] = classes();
+
+const fn classes() -> [u8; 256] {
+    let mut classes = [0; 256];
+    let specials = b"!#$%&'*+-.^_`|~";
+    let mut byte = 0_usize;
+    while byte < 256 {
+        let c = byte as u8;
+        let mut class = 0;
+        let mut special = 0;
+        while special < specials.len() {
+            if specials[special] == c {
+                class |= TOKEN;
+            }
+            special += 1;
+        }
+        if c.is_ascii_alphanumeric() {
+            class |= TOKEN;
+        }
+        if c == b'\t' || (c >= b' ' && c != 0x7f) {
+            class |= VALUE;
+        }
+        if c > b' ' && c < 0x7f {
+            class |= TARGET;
+        }
+        classes[byte] = class;
+        byte += 1;
+    }
+    classes
+}
+
+fn all(bytes: &[u8], class: u8) -> bool {
+    bytes.iter().all(|byte| CLASSES[usize::from(*byte)] & class != 0)
+}
+
+/// Whether it is a token (RFC 9110 section 5.6.2).
+pub fn is_token(bytes: &[u8]) -> bool {
+    !bytes.is_empty() && all(bytes, TOKEN)
+}
+
+/// Whether it is the value of a field: visible characters, bytes from 0x80, spaces and tabs (RFC 9110 section 5.5).
+pub fn is_value(bytes: &[u8]) -> bool {
+    all(bytes, VALUE)
+}
+
+/// Whether it has nothing but printable ASCII, as a target must (RFC 9112 section 3.2, RFC 3986 section 2).
+pub fn is_target(bytes: &[u8]) -> bool {
+    !bytes.is_empty() && all(bytes, TARGET)
+}
+
+/// Without the spaces and tabs around it (RFC 9110 section 5.6.3).
+pub fn trim(bytes: &[u8]) -> &[u8] {
+    let is_space = |byte: &u8| matches!(byte, b' ' | b'\t');
+    let start = bytes.iter().position(|byte| !is_space(byte)).unwrap_or(bytes.len());
+    trim_end(&bytes[start..])
+}
+
+/// Without the spaces and tabs behind it.
+pub fn trim_end(bytes: &[u8]) -> &[u8] {
+    let is_space = |byte: &u8| matches!(byte, b' ' | b'\t');
+    let end = bytes.iter().rposition(|byte| !is_space(byte)).map_or(0, |last| last + 1);
+    &bytes[..end]
+}
+
+/// Digits, and nothing else, that fit into 64 bits.
+pub fn decimal(bytes: &[u8]) -> Option<u64> {
+    if bytes.is_empty() {
+        return None;
+    }
+    bytes.iter().try_fold(0_u64, |number, byte| {
+        let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
+        number.checked_mul(10)?.checked_add(digit)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{decimal, is_target, is_token, is_value, trim};
+
+    #[test]
+    fn bytes_belong_where_the_grammar_has_them() {
+        assert!(is_token(b"X-Forwarded-For!#$%&'*+.^_`|~09"));
+        for byte in b" \t\r\n\0:;,/()<>@\"\\[]?={}\x7f\x80\xff" {
+            assert!(!is_token(&[b'a', *byte]), "{byte:#x}");
+        }
+        assert!(is_value(b"a b\tc\x80\xff~") && is_value(b""));
+        for byte in [0, 1, 8, b'\n', 0xb, b'\r', 0x1f, 0x7f] {
+            assert!(!is_value(&[byte]), "{byte:#x}");
+        }
+        assert!(is_target(b"/<>\"{}|^`\\") && !is_target(b"") && !is_target(b"/\xc3") && !is_target(b"/ "));
+    }
+
+    #[test]
+    fn a_number_has_digits_only() {
+        assert_eq!(decimal(b"0"), Some(0));
+        assert_eq!(decimal(b"18446744073709551615"), Some(u64::MAX));
+        for text in [&b""[..], b"+1", b"-1", b"1 ", b"0x1", b"1_0", b"18446744073709551616", b"\xb2"] {
+            assert_eq!(decimal(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn spaces_and_tabs_are_trimmed_and_nothing_else() {
+        assert_eq!(trim(b" \ta b\t "), b"a b");
+        assert_eq!(trim(b" \t"), b"");
+        assert_eq!(trim(b"\x0ba\x0b"), b"\x0ba\x0b");
+    }
+}
