@@ -172,10 +172,13 @@ def app(environ, start_response):
         ("/mount", "/mount "),
         ("/mount/", "/mount /"),
         ("/mount/a%20b", "/mount /a b"),
-        ("/mountain", " /mountain"),
-        ("/", " /"),
     ] {
         assert_eq!(client.get(path).text(), seen, "{path}");
+    }
+    for path in ["/mountain", "/"] {
+        let response = server.connect().get(path);
+        assert_eq!(response.status, 500, "{path}");
+        assert!(response.text().contains("outside of SCRIPT_NAME"), "{path}");
     }
 }
 

@@ -11,6 +11,8 @@ pub struct Chunks {
     seen: usize,
     trailers: usize,
     trailers_size: usize,
+    /// What comes behind the bytes that were found to be good.
+    broken: Option<Refusal>,
 }
 
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -30,22 +32,31 @@ impl Chunks {
     /// What is left is to be shown again with what comes behind it.
     ///
     /// # Errors
-    /// They are not.
+    /// The first of them are not.
     pub fn check(&mut self, bytes: &[u8], rules: &RequestRules) -> Result<(usize, u64), Refusal> {
-        let mut at = 0;
-        let mut data = 0;
-        while self.state != State::Done && at < bytes.len() {
+        if let Some(refusal) = self.broken {
+            return Err(refusal);
+        }
+        let (mut at, mut data) = (0, 0);
+        match self.advance(bytes, rules, &mut at, &mut data) {
+            Err(refusal) if at > 0 => self.broken = Some(refusal),
+            result => result?,
+        }
+        Ok((at, data))
+    }
+
+    fn advance(&mut self, bytes: &[u8], rules: &RequestRules, at: &mut usize, data: &mut u64) -> Result<(), Refusal> {
+        while self.state != State::Done && *at < bytes.len() {
             if let State::Data(left) = self.state {
-                let here = u64::try_from(bytes.len() - at).unwrap_or(u64::MAX).min(left);
-                data += here;
-                at += usize::try_from(here).unwrap_or(usize::MAX);
+                let here = u64::try_from(bytes.len() - *at).unwrap_or(u64::MAX).min(left);
+                *data += here;
+                *at += usize::try_from(here).unwrap_or(usize::MAX);
                 self.state = if left == here { State::DataEnd } else { State::Data(left - here) };
                 continue;
             }
-            let Some(line) = self.line(&bytes[at..], rules)? else { break };
-            let text = &bytes[at..at + line - 2];
-            at += line;
-            self.state = match self.state {
+            let Some(line) = self.line(&bytes[*at..], rules)? else { break };
+            let text = &bytes[*at..*at + line - 2];
+            let next = match self.state {
                 State::Size => match size(text)? {
                     0 => State::Trailer,
                     size => State::Data(size),
@@ -59,8 +70,10 @@ impl Chunks {
                 }
                 state => state,
             };
+            self.state = next;
+            *at += line;
         }
-        Ok((at, data))
+        Ok(())
     }
 
     /// Whether the last chunk and what belongs to it have come.
@@ -204,8 +217,13 @@ mod tests {
         let (mut waiting, mut passed) = (Vec::new(), Vec::new());
         for piece in text.as_bytes().chunks(piece) {
             waiting.extend_from_slice(piece);
-            let (good, _) = chunks.check(&waiting, &rules).map_err(|refusal| refusal.status)?;
-            passed.extend(waiting.drain(..good));
+            loop {
+                let (good, _) = chunks.check(&waiting, &rules).map_err(|refusal| refusal.status)?;
+                passed.extend(waiting.drain(..good));
+                if good == 0 || waiting.is_empty() {
+                    break;
+                }
+            }
         }
         Ok((String::from_utf8(passed).expect("text"), chunks.is_done()))
     }

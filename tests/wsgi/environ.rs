@@ -166,7 +166,7 @@ fn multithread_says_whether_there_are_several_threads() {
 #[test]
 fn methods_of_any_name_reach_the_app() {
     let server = server();
-    for method in ["GET", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "PROPFIND", "M-SEARCH", "X"] {
+    for method in ["GET", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "PROPFIND", "M-SEARCH", "BREW"] {
         let environ = environ_of(&server, format!("{method} / HTTP/1.1\r\nHost: test\r\nContent-Length: 0\r\n\r\n"));
         assert_eq!(environ["REQUEST_METHOD"], method);
     }

@@ -5,16 +5,13 @@ use crate::settings::setting::{Kind, Setting};
 pub const REQUESTS: &[Setting] = &[
     Setting::new("limit_request_line", Kind::Number, "How many bytes the first line of a request may have; 0 is as many as there are. A longer one is answered with 414.")
         .flags(&["--limit-request-line"], "N")
-        .default("4094")
-        .planned("The limit cannot be chosen yet."),
+        .default("4094"),
     Setting::new("limit_request_fields", Kind::Number, "How many header fields a request may have. One with more is answered with 431.")
         .flags(&["--limit-request-fields"], "N")
-        .default("100")
-        .planned("The limit cannot be chosen yet."),
+        .default("100"),
     Setting::new("limit_request_field_size", Kind::Number, "How many bytes a header field may have. A longer one is answered with 431.")
         .flags(&["--limit-request-field_size"], "N")
-        .default("8190")
-        .planned("The limit cannot be chosen yet."),
+        .default("8190"),
     Setting::new(
         "limit_request_body",
         Kind::Number,
@@ -51,11 +48,9 @@ pub const REQUESTS: &[Setting] = &[
     .flags(&["--header-map"], "WAY")
     .default("drop"),
     Setting::new("permit_obsolete_folding", Kind::Flag, "Accept header fields that go over several lines.")
-        .flags(&["--permit-obsolete-folding"], "")
-        .planned("Such requests are always refused so far."),
+        .flags(&["--permit-obsolete-folding"], ""),
     Setting::new("strip_header_spaces", Kind::Flag, "Accept spaces between the name of a header field and its colon.")
-        .flags(&["--strip-header-spaces"], "")
-        .planned("Such requests are always refused so far."),
+        .flags(&["--strip-header-spaces"], ""),
     Setting::new(
         "permit_unconventional_http_method",
         Kind::Flag,
@@ -63,11 +58,9 @@ pub const REQUESTS: &[Setting] = &[
     )
     .flags(&["--permit-unconventional-http-method"], ""),
     Setting::new("permit_unconventional_http_version", Kind::Flag, "Accept versions of HTTP that do not exist.")
-        .flags(&["--permit-unconventional-http-version"], "")
-        .planned("Which versions are accepted cannot be chosen yet."),
+        .flags(&["--permit-unconventional-http-version"], ""),
     Setting::new("casefold_http_method", Kind::Flag, "Turn methods into capital letters.")
-        .flags(&["--casefold-http-method"], "")
-        .planned("Methods reach the app as they were sent so far."),
+        .flags(&["--casefold-http-method"], ""),
 ];
 
 pub const PROXIES: &[Setting] = &[
