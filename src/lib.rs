@@ -21,6 +21,6 @@ pub mod python;
 pub mod settings;
 pub mod sys;
 pub mod telemetry;
-pub mod worker;
 pub mod wire;
+pub mod worker;
 pub mod wsgi;

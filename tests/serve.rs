@@ -168,11 +168,7 @@ def app(environ, start_response):
 ";
     let server = Server::of(app).args(["app:app"]).env("SCRIPT_NAME", "/mount").start();
     let mut client = server.connect();
-    for (path, seen) in [
-        ("/mount", "/mount "),
-        ("/mount/", "/mount /"),
-        ("/mount/a%20b", "/mount /a b"),
-    ] {
+    for (path, seen) in [("/mount", "/mount "), ("/mount/", "/mount /"), ("/mount/a%20b", "/mount /a b")] {
         assert_eq!(client.get(path).text(), seen, "{path}");
     }
     for path in ["/mountain", "/"] {

@@ -8,33 +8,39 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    task::Poll,
     time::Duration,
 };
 
-use hyper::{Request, Response, StatusCode, body::Incoming, header, server::conn::http1, service::service_fn};
+use hyper::{Request, Response, body::Incoming, header, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
     sync::{oneshot, watch},
+    time::{Instant, timeout_at},
 };
 
 use super::{
     desk::{Desk, Running},
     gate::Gate,
     log_entry::LogEntry,
+    parcel::Socket,
     request_body::RequestBody,
     responder::{Answer, AnswerBody, ChannelResponder},
-    response_body::ResponseBody,
+    response_body::{Kind, ResponseBody},
+    spool::Spool,
 };
 use crate::{
     settings::{Clients, ProxyProtocol},
     telemetry::access::AccessLog,
     wire::{self, Proxied, Refusal, Trust, Version},
-    wsgi::{self, App, Call, Head, Origin},
+    wsgi::{self, App, Call, Origin},
 };
 
 /// How often it is looked whether a connection has ended what it was at.
 const LOOK: Duration = Duration::from_millis(10);
+
+/// So many bytes wait in hyper for a slow client, or come from a fast one at a time.
+const BUFFER: usize = 128 << 10;
 
 /// What the requests of a connection have in common.
 #[derive(Clone)]
@@ -42,6 +48,8 @@ pub struct Connection {
     pub app: Arc<dyn App>,
     pub origin: Arc<Origin>,
     pub clients: Arc<Clients>,
+    /// Where what is too much for memory waits for slow clients; none where nothing is to wait.
+    pub spool: Option<Arc<Spool>>,
     pub peer: Option<(IpAddr, u16)>,
     /// What a proxy said of it.
     pub proxied: Option<Proxied>,
@@ -65,7 +73,7 @@ pub enum Stop {
 
 impl Connection {
     /// Answers what comes, until either side has enough.
-    pub async fn run(self, socket: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+    pub async fn run(self, socket: impl Socket + Send + 'static) {
         let (mut stop, running) = (self.stop.clone(), Arc::clone(&self.running));
         tokio::select! {
             () = self.answer_all(socket) => {}
@@ -73,11 +81,11 @@ impl Connection {
         }
     }
 
-    async fn answer_all(mut self, socket: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+    async fn answer_all(mut self, socket: impl Socket + Send + 'static) {
         let address = self.peer.map(|(address, _)| address);
         let trust = if self.clients.forwarded_allow_ips.contain(address) { Trust::Proxy } else { Trust::Stranger };
         let desk = Arc::<Desk>::default();
-        let mut gate = Gate::new(socket, Arc::clone(&desk), Arc::clone(&self.clients), trust);
+        let mut gate = Gate::new(socket, Arc::clone(&desk), Arc::clone(&self.clients), self.spool.clone(), trust);
         if self.clients.proxy_protocol != ProxyProtocol::Off {
             match gate.proxied().await {
                 Ok(Some(_)) if !self.clients.proxy_allow_ips.contain(address) => {
@@ -101,6 +109,7 @@ impl Connection {
                 .half_close(true)
                 // The gate writes the fields that a client sees.
                 .auto_date_header(false)
+                .max_buf_size(BUFFER)
                 .serve_connection(TokioIo::new(gate), service);
             let ended = poll_fn(|context| served.poll_without_shutdown(context)).await;
             gate = served.into_parts().io.into_inner();
@@ -145,15 +154,17 @@ async fn answer(
     let head = desk.take_request().expect("the gate brings a head before it tells hyper of it");
     let address = connection.peer.map(|(address, _)| address);
     let log = connection.access_log.as_ref().map(|log| LogEntry::new(log, address, &head));
-    let refused = |refusal: Refusal, log| {
-        connection.log(refusal);
+    let refuse = |refusal: Refusal, log| {
         let answer = Answer::refusal(refusal);
-        Ok(respond(&connection, &desk, &head, answer, log, wire::Connection::Close))
+        respond(&connection, &desk, &head, answer, log, wire::Connection::Close, None)
     };
-    let body = match RequestBody::receive(request.into_body()).await {
+    let body = match RequestBody::receive(request.into_body(), connection.spool.as_deref()).await {
         Ok(body) => body,
         // The framing is lost, so the connection cannot be used again.
-        Err(refusal) => return refused(refusal, log),
+        Err(refusal) => {
+            connection.log(refusal);
+            return Ok(refuse(refusal, log));
+        }
     };
     let request = wsgi::Request {
         head: Arc::clone(&head),
@@ -163,15 +174,26 @@ async fn answer(
         notes: log.as_ref().and_then(|log| log.notes()),
     };
     if wsgi::mount(&request).is_none() {
-        return refused(Refusal::new(500, "The path is outside of SCRIPT_NAME, where the app is mounted"), log);
+        let refusal = Refusal::new(500, "The path is outside of SCRIPT_NAME, where the app is mounted");
+        connection.log(refusal);
+        return Ok(refuse(refusal, log));
     }
     desk.begin(Running::new(&connection.running));
     let (sender, answer) = oneshot::channel();
-    let responder = Box::new(ChannelResponder::new(sender));
+    poll_fn(|context| Poll::Ready(desk.watch(context))).await;
+    let responder = Box::new(ChannelResponder::new(sender, Arc::clone(&desk), connection.spool.clone()));
     connection.app.call(Call { request, body: Box::new(body), responder });
-    // The sender is dropped without an answer when the call panics.
-    let answer = answer.await.unwrap_or_else(|_| Answer::refusal(Refusal::new(500, "")));
-    Ok(respond(&connection, &desk, &head, answer, log, wire::Connection::KeepAlive))
+    let deadline = connection.clients.request_timeout.map(|limit| Instant::now() + limit);
+    let answer = match deadline {
+        Some(deadline) => timeout_at(deadline, answer).await,
+        None => Ok(answer.await),
+    };
+    Ok(match answer {
+        Ok(Ok(answer)) => respond(&connection, &desk, &head, answer, log, wire::Connection::KeepAlive, deadline),
+        // The sender is dropped without an answer when the call panics.
+        Ok(Err(_)) => refuse(Refusal::new(500, ""), log),
+        Err(_) => refuse(Refusal::new(503, "The app has taken too long"), log),
+    })
 }
 
 /// Leaves the head at the desk, and tells hyper as much as frames the body.
@@ -182,12 +204,14 @@ fn respond(
     answer: Answer,
     log: Option<Box<LogEntry>>,
     wish: wire::Connection,
+    deadline: Option<Instant>,
 ) -> Response<ResponseBody> {
     let Answer { head, body } = answer;
     let to_head = request.method() == "HEAD";
     let has_body = head.has_body() && !to_head;
     let length = match &body {
         AnswerBody::Whole(bytes) if has_body => Some(bytes.len() as u64),
+        AnswerBody::Parcel(parcel) if has_body => Some(parcel.left()),
         _ => head.content_length,
     };
     let chunked = has_body && length.is_none() && request.version != Version::HTTP_10;
@@ -199,22 +223,19 @@ fn respond(
     let fate = if keep_alive { wire::Connection::KeepAlive } else { wire::Connection::Close };
     let mut text = Vec::new();
     let status = head.status;
-    wire::write_head(
-        &mut text,
-        request.version,
-        status.as_u16(),
-        &head.reason,
-        fate,
-        length,
-        chunked,
-        &head.fields,
-    );
-    desk.bring_response(text);
+    wire::write_head(&mut text, request.version, status.as_u16(), &head.reason, fate, length, chunked, &head.fields);
+    let (kind, parcel) = match body {
+        _ if !has_body => (Kind::Absent, None),
+        AnswerBody::Whole(bytes) => (Kind::Whole(Some(bytes).filter(|bytes| !bytes.is_empty())), None),
+        AnswerBody::Parcel(parcel) => (Kind::Parcel(parcel.left()), Some(parcel)),
+        AnswerBody::Pieces(pieces) => (Kind::Pieces(pieces, deadline), None),
+    };
+    desk.bring_response(text, parcel);
     let mut log = log;
     if let Some(log) = &mut log {
         log.answered(&head);
     }
-    let mut response = Response::new(ResponseBody::new(body, has_body, log, Arc::clone(desk)));
+    let mut response = Response::new(ResponseBody::new(kind, log, Arc::clone(desk)));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     if let Some(length) = length.filter(|_| has_body) {
@@ -224,12 +245,4 @@ fn respond(
         headers.insert(header::CONNECTION, header::HeaderValue::from_static("close"));
     }
     response
-}
-
-impl Answer {
-    fn refusal(refusal: Refusal) -> Self {
-        let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let (head, page) = Head::error_page(status, refusal.why);
-        Self::complete(head, page)
-    }
 }

@@ -1,10 +1,15 @@
-//! What a gate and those who answer its requests hand each other. Both are on the connection's own task.
+//! What a gate and those who answer its requests hand each other. Both are on the connection's own task, but for an app
+//! that sends an interim answer.
 
-use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Waker},
 };
 
+use super::parcel::Parcel;
 use crate::wire::Head;
 
 /// The place between the two.
@@ -14,8 +19,10 @@ pub struct Desk(Mutex<Papers>);
 #[derive(Default)]
 struct Papers {
     request: Option<Arc<Head>>,
-    response: Option<Vec<u8>>,
+    response: Option<(Vec<u8>, Option<Parcel>)>,
     interim: Vec<u8>,
+    /// The connection, for whoever brings something from another thread.
+    connection: Option<Waker>,
     running: Option<Running>,
     over: bool,
 }
@@ -63,19 +70,28 @@ impl Desk {
         self.papers().running = None;
     }
 
-    /// This head goes out in place of hyper's.
-    pub fn bring_response(&self, head: Vec<u8>) {
-        self.papers().response = Some(head);
+    /// This head goes out in place of hyper's, and this body in the place of what hyper is given to count.
+    pub fn bring_response(&self, head: Vec<u8>, parcel: Option<Parcel>) {
+        self.papers().response = Some((head, parcel));
     }
 
-    /// The head that goes out, once.
-    pub fn take_response(&self) -> Option<Vec<u8>> {
+    /// What goes out, once.
+    pub fn take_response(&self) -> Option<(Vec<u8>, Option<Parcel>)> {
         self.papers().response.take()
+    }
+
+    /// The connection's task, to be woken when an interim answer is brought.
+    pub fn watch(&self, context: &Context<'_>) {
+        self.papers().connection = Some(context.waker().clone());
     }
 
     /// This goes out before the head does (RFC 9110 section 15.2).
     pub fn bring_interim(&self, head: &[u8]) {
-        self.papers().interim.extend_from_slice(head);
+        let mut papers = self.papers();
+        papers.interim.extend_from_slice(head);
+        if let Some(connection) = &papers.connection {
+            connection.wake_by_ref();
+        }
     }
 
     /// What goes out before the head.

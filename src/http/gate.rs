@@ -7,6 +7,7 @@
 
 use std::{
     cell::RefCell,
+    convert::Infallible,
     io::{self, IoSlice},
     pin::Pin,
     sync::Arc,
@@ -20,10 +21,16 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::{desk::Desk, patience::Patience, rate::Rate};
+use super::{
+    desk::Desk,
+    parcel::{Parcel, Socket},
+    patience::Patience,
+    rate::Rate,
+    spool::Spool,
+};
 use crate::{
     settings::Clients,
-    wire::{Chunks, Framing, Head, ProxyHeader, Proxied, Refusal, Scanner, Trust, Version},
+    wire::{Chunks, Framing, Head, Proxied, ProxyHeader, Refusal, Scanner, Trust, Version},
 };
 
 /// How long a client may take to read the last of an answer before its connection is closed, and to stop sending: what
@@ -46,9 +53,15 @@ pub struct Gate<S> {
     /// What goes out before anything else of hyper's.
     outbox: BytesMut,
     writing: Writing,
+    /// The body that goes out in the place of what hyper writes.
+    parcel: Option<Parcel>,
+    /// Since when the client has taken nothing.
+    stalled: Option<Instant>,
+    spool: Option<Arc<Spool>>,
     /// Whoever waits to read the next request while an answer is on its way.
     reader: Option<Waker>,
     patience: Patience,
+    write_patience: Patience,
     /// Why nothing more is let in.
     refusal: Option<Refusal>,
 }
@@ -78,8 +91,8 @@ enum Writing {
     Done,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Gate<S> {
-    pub fn new(socket: S, desk: Arc<Desk>, clients: Arc<Clients>, trust: Trust) -> Self {
+impl<S: Socket> Gate<S> {
+    pub fn new(socket: S, desk: Arc<Desk>, clients: Arc<Clients>, spool: Option<Arc<Spool>>, trust: Trust) -> Self {
         Self {
             socket,
             desk,
@@ -90,8 +103,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Gate<S> {
             reading: Reading::Head { since: Instant::now(), is_first: true },
             outbox: BytesMut::new(),
             writing: Writing::Head,
+            parcel: None,
+            stalled: None,
+            spool,
             reader: None,
             patience: Patience::default(),
+            write_patience: Patience::default(),
             refusal: None,
         }
     }
@@ -263,7 +280,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Gate<S> {
             match Pin::new(&mut part).poll_read(context, buffer) {
                 Poll::Ready(result) => result?,
                 Poll::Pending => {
-                    return if self.patience.is_over(context, rate.wait()) { self.fail(TOO_SLOW) } else { Poll::Pending };
+                    return if self.patience.is_over(context, rate.wait()) {
+                        self.fail(TOO_SLOW)
+                    } else {
+                        Poll::Pending
+                    };
                 }
             }
         } else {
@@ -335,6 +356,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Gate<S> {
 
     /// The answer is out.
     fn answer_is_out(&mut self) {
+        self.parcel = None;
         self.writing = Writing::Done;
         self.desk.clear();
         if matches!(self.reading, Reading::Nothing) {
@@ -360,9 +382,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Gate<S> {
             if rest.starts_with(b"HTTP/1.1 100 ") {
                 self.outbox.extend_from_slice(&rest[..end]);
             } else {
-                let head = self.desk.take_response().ok_or_else(|| io::Error::other("an answer without a head"))?;
+                let (head, parcel) =
+                    self.desk.take_response().ok_or_else(|| io::Error::other("an answer without a head"))?;
                 self.outbox.extend_from_slice(&self.desk.take_interim());
                 self.outbox.extend_from_slice(&head);
+                self.parcel = parcel;
                 self.writing = Writing::Body;
             }
             taken += end;
@@ -370,9 +394,53 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Gate<S> {
         Ok(taken)
     }
 
+    /// Writes what is in the outbox, and behind it what hyper has but for the first bytes. Gives the number of hyper's.
+    fn poll_write_behind_outbox(
+        &mut self,
+        context: &mut Context<'_>,
+        buffers: &[IoSlice<'_>],
+        taken: usize,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            // hyper brings few at a time; those that have no place here come again.
+            let mut slices = [IoSlice::new(&[]); 16];
+            slices[0] = IoSlice::new(&self.outbox);
+            slices[1] = IoSlice::new(&buffers[0][taken..]);
+            let count = (buffers.len() - 1).min(slices.len() - 2);
+            slices[2..2 + count].copy_from_slice(&buffers[1..=count]);
+            let is_enough = slices[1..2 + count].iter().all(|slice| slice.is_empty());
+            let written = ready!(Pin::new(&mut self.socket).poll_write_vectored(context, &slices[..2 + count]))?;
+            let own = written.min(self.outbox.len());
+            self.outbox.advance(own);
+            if written > own || is_enough || written == 0 {
+                return Poll::Ready(Ok(written - own));
+            }
+        }
+    }
+
+    /// The client takes nothing. What waits for it in memory is put elsewhere after a while, and after a longer one it
+    /// is cut off.
+    fn stall(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Infallible>> {
+        let since = *self.stalled.get_or_insert_with(Instant::now);
+        if let (Some(parcel @ Parcel::Memory(_)), Some(spool)) = (&mut self.parcel, &self.spool) {
+            if !self.write_patience.is_over(context, Some(since + SPILL)) {
+                return Poll::Pending;
+            }
+            parcel.spill(spool);
+        }
+        let limit = self.clients.write_timeout.map(|limit| since + limit);
+        if self.write_patience.is_over(context, limit) {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        Poll::Pending
+    }
+
     fn poll_outbox(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.outbox.is_empty() {
-            let written = ready!(Pin::new(&mut self.socket).poll_write(context, &self.outbox))?;
+            let written = match Pin::new(&mut self.socket).poll_write(context, &self.outbox) {
+                Poll::Ready(written) => written?,
+                Poll::Pending => return self.stall(context).map_ok(|never| match never {}),
+            };
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
@@ -385,10 +453,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Gate<S> {
     }
 }
 
+/// A client that takes nothing for this long is slow.
+const SPILL: Duration = Duration::from_secs(1);
+
 const TOO_LARGE: Refusal = Refusal::new(413, "The body is larger than it may be");
 const TOO_SLOW: Refusal = Refusal::new(408, "The client is too slow");
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Gate<S> {
+impl<S: Socket> AsyncRead for Gate<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -419,7 +490,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Gate<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Gate<S> {
+impl<S: Socket> AsyncWrite for Gate<S> {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
         self.poll_write_vectored(context, &[IoSlice::new(buffer)])
     }
@@ -435,23 +506,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Gate<S> {
             None => return Poll::Ready(Ok(0)),
         };
         let taken = this.replace_head(&buffers[0])?;
-        loop {
-            // hyper brings few at a time; those that have no place here come again.
-            let mut slices = [IoSlice::new(&[]); 16];
-            slices[0] = IoSlice::new(&this.outbox);
-            slices[1] = IoSlice::new(&buffers[0][taken..]);
-            let count = (buffers.len() - 1).min(slices.len() - 2);
-            slices[2..2 + count].copy_from_slice(&buffers[1..=count]);
-            let written = match Pin::new(&mut this.socket).poll_write_vectored(context, &slices[..2 + count]) {
-                Poll::Ready(written) => written?,
-                Poll::Pending if taken > 0 => return Poll::Ready(Ok(taken)),
-                Poll::Pending => return Poll::Pending,
-            };
-            let own = written.min(this.outbox.len());
-            this.outbox.advance(own);
-            if taken + written - own > 0 || written == 0 {
-                return Poll::Ready(Ok(taken + written - own));
+        let written = match &mut this.parcel {
+            Some(parcel) => {
+                let count = buffers.iter().map(|buffer| buffer.len()).sum::<usize>() - taken;
+                parcel.poll_write(&mut this.socket, context, &mut this.outbox, count)
             }
+            None => this.poll_write_behind_outbox(context, buffers, taken),
+        };
+        match written {
+            Poll::Ready(Ok(written)) => {
+                this.stalled = None;
+                Poll::Ready(Ok(taken + written))
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending if taken > 0 => Poll::Ready(Ok(taken)),
+            Poll::Pending => this.stall(context).map_ok(|never| match never {}),
         }
     }
 

@@ -5,11 +5,14 @@ mod connection;
 mod desk;
 mod gate;
 mod log_entry;
+mod outgoing;
+mod parcel;
 mod patience;
 mod rate;
 mod request_body;
 mod responder;
 mod response_body;
 mod server;
+mod spool;
 
 pub use server::Server;

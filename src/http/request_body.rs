@@ -1,7 +1,8 @@
 //! A request's body on its way to the app.
 //!
-//! What is short is taken in before the app is called, so that a client which sends a byte a second costs no app
-//! thread. The rest is read by the app at its own pace, and the connection reads no further than that.
+//! It is taken in before the app is called, so that a client which sends a byte a second costs no app thread: what is
+//! short waits in memory, the rest in a file. What is too much for that too, and all of it where nothing is to be
+//! buffered, is read by the app at its own pace, and the connection reads no further than that.
 
 use std::{collections::VecDeque, error::Error as _, io, time::Duration};
 
@@ -10,46 +11,81 @@ use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
 use tokio::runtime::Handle;
 
+use super::spool::{Spool, Waiting};
 use crate::{
     wire::Refusal,
     wsgi::{BodyError, BodyReader},
 };
 
-/// So many bytes of a body are taken in before the app is called.
-const TAKEN_IN: usize = 64 << 10;
+/// So many bytes of a body wait in memory.
+const MEMORY: usize = 64 << 10;
 
 /// What the app leaves unread is read and dropped for this long, so that the client gets to see the answer: a
 /// connection that is closed with unread bytes is reset, and the answer with it (RFC 9112 section 9.6).
 const DRAIN_TIME: Duration = Duration::from_secs(30);
 
 /// A request's body.
+#[derive(Default)]
 pub struct RequestBody {
-    taken_in: VecDeque<Bytes>,
+    first: VecDeque<Bytes>,
+    /// What comes behind that.
+    waiting: Option<Waiting>,
+    /// What comes behind that: the piece that had no room.
+    last: Option<Bytes>,
     /// What is still to come, and the runtime that it comes on.
     rest: Option<(Incoming, Handle)>,
 }
 
 impl RequestBody {
-    /// Takes in the beginning of a body, or all of it where it is short.
+    /// Takes a body in, as much of it as there is room for. Without a spool the app gets it as it comes.
     ///
     /// # Errors
     /// It ended early, or was malformed.
-    pub async fn receive(mut incoming: Incoming) -> Result<Self, Refusal> {
-        let mut taken_in = VecDeque::new();
+    pub async fn receive(mut incoming: Incoming, spool: Option<&Spool>) -> Result<Self, Refusal> {
+        let mut body = Self::default();
+        let Some(spool) = spool else {
+            body.rest = (!incoming.is_end_stream()).then(|| (incoming, Handle::current()));
+            return Ok(body);
+        };
         let mut size = 0;
-        while size < TAKEN_IN && !incoming.is_end_stream() {
-            let Some(piece) = next(&mut incoming).await? else { break };
+        while !incoming.is_end_stream() {
+            let Some(piece) = next(&mut incoming).await? else { return Ok(body) };
             size += piece.len();
-            taken_in.push_back(piece);
+            if size <= MEMORY {
+                body.first.push_back(piece);
+                continue;
+            }
+            if body.waiting.is_none() {
+                body.waiting = spool.open();
+            }
+            if !body.waiting.as_mut().is_some_and(|waiting| waiting.push(&piece).is_ok()) {
+                body.last = Some(piece);
+                body.rest = Some((incoming, Handle::current()));
+                return Ok(body);
+            }
         }
-        let rest = (size >= TAKEN_IN && !incoming.is_end_stream()).then(|| (incoming, Handle::current()));
-        Ok(Self { taken_in, rest })
+        Ok(body)
+    }
+
+    /// What is there already.
+    fn taken_in(&mut self) -> Result<Option<Bytes>, BodyError> {
+        if let Some(piece) = self.first.pop_front() {
+            return Ok(Some(piece));
+        }
+        if let Some(waiting) = &mut self.waiting {
+            match waiting.pop() {
+                Ok(Some(piece)) => return Ok(Some(piece)),
+                Ok(None) => self.waiting = None,
+                Err(error) => return Err(BodyError(format!("what was put aside of it is lost: {error}"))),
+            }
+        }
+        Ok(self.last.take())
     }
 }
 
 impl BodyReader for RequestBody {
     fn next(&mut self) -> Result<Option<Bytes>, BodyError> {
-        if let Some(piece) = self.taken_in.pop_front() {
+        if let Some(piece) = self.taken_in()? {
             return Ok(Some(piece));
         }
         let Some((incoming, _)) = &mut self.rest else { return Ok(None) };
@@ -61,7 +97,8 @@ impl BodyReader for RequestBody {
     }
 
     fn is_ready(&self) -> bool {
-        !self.taken_in.is_empty() || self.rest.is_none()
+        let is_waiting = self.waiting.as_ref().is_some_and(|waiting| !waiting.is_empty());
+        !self.first.is_empty() || is_waiting || self.last.is_some() || self.rest.is_none()
     }
 }
 

@@ -8,11 +8,14 @@ use std::{
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
+use tokio::time::Instant;
 
 use super::{
     desk::Desk,
     log_entry::LogEntry,
-    responder::{AnswerBody, Piece},
+    outgoing::{End, Outgoing},
+    parcel::Parcel,
+    patience::Patience,
 };
 
 /// The body of a response.
@@ -20,16 +23,22 @@ pub struct ResponseBody {
     kind: Kind,
     /// The app broke off, and hyper has been given a turn to send what came before.
     broken: bool,
+    patience: Patience,
     sent: u64,
     log: Option<Box<LogEntry>>,
     desk: Arc<Desk>,
 }
 
-enum Kind {
+/// What hyper is given of a body.
+pub enum Kind {
     /// None belongs to this answer, whatever its Content-Length says.
     Absent,
+    /// All of it.
     Whole(Option<Bytes>),
-    Pieces(tokio::sync::mpsc::Receiver<Piece>),
+    /// Something to count: the gate has the body itself, of which so many bytes are left.
+    Parcel(u64),
+    /// Pieces as they come, until this time at the latest while the app has not ended.
+    Pieces(Arc<Outgoing>, Option<Instant>),
 }
 
 /// The app broke off: the connection must be cut, so that what was sent is not taken for the whole.
@@ -38,13 +47,39 @@ enum Kind {
 pub struct BrokenOff;
 
 impl ResponseBody {
-    pub fn new(body: AnswerBody, has_body: bool, log: Option<Box<LogEntry>>, desk: Arc<Desk>) -> Self {
-        let kind = match body {
-            _ if !has_body => Kind::Absent,
-            AnswerBody::Whole(bytes) => Kind::Whole(Some(bytes).filter(|bytes| !bytes.is_empty())),
-            AnswerBody::Pieces(pieces) => Kind::Pieces(pieces),
-        };
-        Self { kind, broken: false, sent: 0, log, desk }
+    pub fn new(kind: Kind, log: Option<Box<LogEntry>>, desk: Arc<Desk>) -> Self {
+        Self { kind, broken: false, patience: Patience::default(), sent: 0, log, desk }
+    }
+
+    fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Bytes>, BrokenOff>> {
+        Poll::Ready(Ok(match &mut self.kind {
+            Kind::Absent => None,
+            Kind::Whole(bytes) => bytes.take(),
+            Kind::Parcel(0) => None,
+            Kind::Parcel(left) => {
+                let piece = Parcel::stand_in(*left);
+                *left -= piece.len() as u64;
+                Some(piece)
+            }
+            Kind::Pieces(pieces, deadline) => match pieces.poll_next(context) {
+                Poll::Ready(Ok(piece)) => Some(piece),
+                Poll::Ready(Err(End::Well)) => None,
+                Poll::Pending if self.patience.is_over(context, *deadline) => {
+                    pieces.end(End::Broken);
+                    context.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                Poll::Pending => return Poll::Pending,
+                // An error makes hyper drop what it has not sent yet, the head with it. It sends when there is nothing
+                // to poll for, so it gets one turn of that first.
+                Poll::Ready(Err(End::Broken)) if !self.broken => {
+                    self.broken = true;
+                    context.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                Poll::Ready(Err(End::Broken)) => return Poll::Ready(Err(BrokenOff)),
+            },
+        }))
     }
 }
 
@@ -56,21 +91,9 @@ impl Body for ResponseBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
-        let piece = match &mut self.kind {
-            Kind::Absent => None,
-            Kind::Whole(bytes) => bytes.take(),
-            Kind::Pieces(pieces) => match ready!(pieces.poll_recv(context)) {
-                Some(Piece::Data(bytes)) => Some(bytes),
-                Some(Piece::End) => None,
-                // An error makes hyper drop what it has not sent yet, the head with it. It sends when there is nothing
-                // to poll for, so it gets one turn of that first.
-                None if !self.broken => {
-                    self.broken = true;
-                    context.waker().wake_by_ref();
-                    return Poll::Pending;
-                }
-                None => return Poll::Ready(Some(Err(BrokenOff))),
-            },
+        let piece = match ready!(self.poll_piece(context)) {
+            Ok(piece) => piece,
+            Err(error) => return Poll::Ready(Some(Err(error))),
         };
         if piece.is_none() {
             self.desk.close();
@@ -80,20 +103,24 @@ impl Body for ResponseBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(self.kind, Kind::Absent | Kind::Whole(None))
+        matches!(self.kind, Kind::Absent | Kind::Whole(None) | Kind::Parcel(0))
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
             Kind::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+            Kind::Parcel(left) => SizeHint::with_exact(*left),
             // hyper would announce a Content-Length of 0 for an exact hint.
-            Kind::Absent | Kind::Pieces(_) => SizeHint::default(),
+            Kind::Absent | Kind::Pieces(..) => SizeHint::default(),
         }
     }
 }
 
 impl Drop for ResponseBody {
     fn drop(&mut self) {
+        if let Kind::Pieces(pieces, _) = &self.kind {
+            pieces.close();
+        }
         self.desk.close();
         if let Some(log) = &self.log {
             log.write(self.sent);

@@ -1,27 +1,34 @@
 //! Accepting connections, and ending them in order.
 
 use std::{
+    fs::File,
     io,
     net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
 use tokio::{
-    io::{AsyncRead, AsyncWrite, AsyncWriteExt as _},
+    io::{AsyncWriteExt as _, Interest},
     net::{TcpListener, TcpStream, UnixListener, UnixStream},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
     task::JoinSet,
     time::{Instant, sleep, timeout},
 };
 
-use super::connection::{Connection, Stop};
+use super::{
+    connection::{Connection, Stop},
+    parcel::Socket as Stream,
+    spool::Spool,
+};
 use crate::{
     net::{Address, Listener, Socket},
     settings::Clients,
+    sys,
     telemetry::access::AccessLog,
     wire::Refusal,
     wsgi::{App, Origin},
@@ -57,18 +64,16 @@ impl Server {
         app: &Arc<dyn App>,
         access_log: Option<&Arc<AccessLog>>,
     ) -> io::Result<Self> {
-        let mut server = Self {
-            listeners,
-            accepting: JoinSet::new(),
-            stop: watch::channel(Stop::Not).0,
-            open: Open::new(&clients),
-        };
+        let mut server =
+            Self { listeners, accepting: JoinSet::new(), stop: watch::channel(Stop::Not).0, open: Open::new(&clients) };
+        let spool = clients.buffering.then(|| Arc::new(Spool::new(clients.tmp_upload_dir.clone())));
         let clients = Arc::new(clients);
         for listener in &server.listeners {
             let connection = Connection {
                 app: Arc::clone(app),
                 origin: Arc::new(origin(listener.address(), script_name)),
                 clients: Arc::clone(&clients),
+                spool: spool.clone(),
                 peer: None,
                 proxied: None,
                 access_log: access_log.map(Arc::clone),
@@ -168,7 +173,7 @@ type Peer = Option<(IpAddr, u16)>;
 
 /// A socket that gives connections.
 trait Accept: Send + Sync {
-    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+    type Stream: Stream + Send + 'static;
 
     /// Waits for the next.
     fn accept(&self) -> impl Future<Output = io::Result<(Self::Stream, Peer)>> + Send;
@@ -190,6 +195,31 @@ impl Accept for UnixListener {
         Ok((Self::accept(self).await?.0, None))
     }
 }
+
+macro_rules! sends_files {
+    ($stream:ty) => {
+        impl Stream for $stream {
+            fn poll_send_file(
+                &self,
+                context: &mut Context<'_>,
+                file: &File,
+                offset: u64,
+                count: usize,
+            ) -> Poll<io::Result<usize>> {
+                loop {
+                    ready!(self.poll_write_ready(context))?;
+                    match self.try_io(Interest::WRITABLE, || sys::send_file(self, file, offset, count)) {
+                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                        result => return Poll::Ready(result),
+                    }
+                }
+            }
+        }
+    };
+}
+
+sends_files!(TcpStream);
+sends_files!(UnixStream);
 
 struct Acceptor {
     connection: Connection,
@@ -218,12 +248,7 @@ impl Acceptor {
         }
     }
 
-    fn serve(
-        &self,
-        mut stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-        peer: Peer,
-        permit: Option<OwnedSemaphorePermit>,
-    ) {
+    fn serve(&self, mut stream: impl Stream + Send + 'static, peer: Peer, permit: Option<OwnedSemaphorePermit>) {
         let connection = Connection { peer, running: Arc::default(), ..self.connection.clone() };
         let mut place = self.open.place(permit);
         let open = self.open.clone();

@@ -9,12 +9,13 @@ use super::{
     environ::{DictEnviron, template},
     file_wrapper::FileWrapper,
     input::Input,
+    interrupt::Interrupt,
     names::Names,
     start_response::{StartResponse, bytes, to_python},
     watched::{Watch, Watched},
 };
 use crate::{
-    telemetry,
+    telemetry, wire,
     wsgi::{self, Call, Exchange, Flow, Request},
 };
 
@@ -24,6 +25,8 @@ pub struct PyApp {
     template: Py<PyDict>,
     names: Names,
     watched: Watched,
+    /// Whether files go from the disk to the socket without passing through here.
+    sendfile: bool,
 }
 
 impl PyApp {
@@ -36,7 +39,13 @@ impl PyApp {
             template: template.unbind(),
             names: Names::new(py),
             watched: Watched::default(),
+            sendfile: true,
         })
+    }
+
+    /// Has files read like any other body (`sendfile`).
+    pub fn read_files(&mut self) {
+        self.sendfile = false;
     }
 
     /// Leaves these variables of each environ to the access log.
@@ -46,9 +55,10 @@ impl PyApp {
 
     /// Serves on this thread whatever `next` hands out, until it hands out nothing more. Python runs elsewhere while
     /// `next` waits.
-    pub fn serve(&self, next: impl Fn() -> Option<Call> + Sync) {
+    pub fn serve(&self, interrupt: &Interrupt, next: impl Fn() -> Option<Call> + Sync) {
         Python::attach(|py| {
             while let Some(call) = py.detach(&next) {
+                interrupt.clear(py);
                 self.answer(py, call);
             }
         });
@@ -80,11 +90,15 @@ impl PyApp {
         let environ = self.template.bind(py).copy()?;
         wsgi::fill(request, &mut DictEnviron { dict: &environ, names: &self.names })?;
         environ.set_item(pyo3::intern!(py, "wsgi.input"), input)?;
+        if request.head.version >= wire::Version::HTTP_11 {
+            let early_hints = start_response.getattr(pyo3::intern!(py, "early_hints"))?;
+            environ.set_item(pyo3::intern!(py, "wsgi.early_hints"), early_hints)?;
+        }
         let watch = self.watched.begin(request.notes.as_deref(), &environ);
         let result = self.callable.bind(py).call1((environ, start_response));
         watch.leave();
         let result = result?;
-        let sent = send(py, &result, start_response.get(), &watch);
+        let sent = self.send(py, &result, start_response.get(), &watch);
         // PEP 3333: close() is called in any case, once.
         let closed = match result.getattr_opt(pyo3::intern!(py, "close")) {
             Ok(Some(close)) => close.call0().map(drop),
@@ -101,38 +115,48 @@ impl PyApp {
             (Ok(()), closed) => closed,
         }
     }
-}
 
-/// Sends what the app returned.
-fn send(
-    py: Python<'_>,
-    result: &Bound<'_, PyAny>,
-    start_response: &StartResponse,
-    watch: &Watch<'_, '_>,
-) -> PyResult<()> {
-    // The most common answer is a list of one piece: it goes out whole, and its length is known (PEP 3333, "Handling
-    // the Content-Length Header").
-    let only = match (result.cast_exact::<PyList>(), result.cast_exact::<PyTuple>()) {
-        (Ok(list), _) if list.len() == 1 => Some(list.get_item(0)?),
-        (_, Ok(tuple)) if tuple.len() == 1 => Some(tuple.get_item(0)?),
-        _ => None,
-    };
-    if let Some(piece) = only {
-        let piece = bytes(&piece)?;
-        return start_response.detached(py, |exchange| exchange.complete(piece)).map_err(|error| to_python(&error));
-    }
-    for piece in result.try_iter()? {
-        let piece = piece?;
-        if piece.cast_exact::<PyBytes>().is_ok_and(|piece| piece.as_bytes().is_empty()) {
-            continue;
+    /// Sends what the app returned.
+    fn send(
+        &self,
+        py: Python<'_>,
+        result: &Bound<'_, PyAny>,
+        start_response: &StartResponse,
+        watch: &Watch<'_, '_>,
+    ) -> PyResult<()> {
+        // The most common answer is a list of one piece: it goes out whole, and its length is known (PEP 3333, "Handling
+        // the Content-Length Header").
+        let only = match (result.cast_exact::<PyList>(), result.cast_exact::<PyTuple>()) {
+            (Ok(list), _) if list.len() == 1 => Some(list.get_item(0)?),
+            (_, Ok(tuple)) if tuple.len() == 1 => Some(tuple.get_item(0)?),
+            _ => None,
+        };
+        if let Some(piece) = only {
+            let piece = bytes(&piece)?;
+            return start_response.detached(py, |exchange| exchange.complete(piece)).map_err(|error| to_python(&error));
         }
-        if start_response.send(py, &piece)? == Flow::Enough {
-            break;
+        if self.sendfile
+            && let Ok(wrapper) = result.cast_exact::<FileWrapper>()
+            && let Some((file, offset, length)) = wrapper.get().file(py)
+            && start_response
+                .with(|exchange| exchange.complete_file(file, offset, length))
+                .map_err(|error| to_python(&error))?
+        {
+            return Ok(());
         }
+        for piece in result.try_iter()? {
+            let piece = piece?;
+            if piece.cast_exact::<PyBytes>().is_ok_and(|piece| piece.as_bytes().is_empty()) {
+                continue;
+            }
+            if start_response.send(py, &piece)? == Flow::Enough {
+                break;
+            }
+        }
+        // An app that answers piece by piece may change its environ until the last.
+        watch.leave();
+        start_response.detached(py, Exchange::finish).map_err(|error| to_python(&error))
     }
-    // An app that answers piece by piece may change its environ until the last.
-    watch.leave();
-    start_response.detached(py, Exchange::finish).map_err(|error| to_python(&error))
 }
 
 /// Ends an answer whose app is done, well or not.

@@ -8,7 +8,11 @@ use std::{
     ptr,
 };
 
-use pyo3::{ffi, prelude::*, types::PyString};
+use pyo3::{
+    ffi,
+    prelude::*,
+    types::{PyString, PyType},
+};
 
 /// The version of the library that is loaded, `3.11.7` say.
 pub fn full_version() -> &'static str {
@@ -102,4 +106,18 @@ pub fn latin1<'py>(py: Python<'py>, bytes: &[u8]) -> Bound<'py, PyString> {
     let text = unsafe { Bound::from_owned_ptr(py, text) };
     // SAFETY: PyUnicode_DecodeLatin1 returns nothing but a str.
     unsafe { text.cast_into_unchecked() }
+}
+
+/// The number that Python knows this thread by.
+pub fn thread() -> u64 {
+    // SAFETY: needs nothing but a thread.
+    unsafe { ffi::PyThread_get_thread_ident() }
+}
+
+/// Raises an exception of this class in another thread as soon as that runs Python code; none takes one back that was not
+/// raised yet.
+pub fn raise_in(_: Python<'_>, thread: u64, class: Option<&Bound<'_, PyType>>) {
+    let class = class.map_or(ptr::null_mut(), Bound::as_ptr);
+    // SAFETY: attached, and `class` is null or a live class, to which the thread takes a reference of its own.
+    unsafe { ffi::PyThreadState_SetAsyncExc(thread.cast_signed(), class) };
 }

@@ -1,6 +1,10 @@
 //! `wsgi.file_wrapper` (PEP 3333, "Optional Platform-Specific File Handling").
 
-use pyo3::{prelude::*, types::PyBytes};
+use std::fs::File;
+
+use pyo3::{prelude::*, sync::PyOnceLock, types::PyBytes};
+
+use crate::sys;
 
 /// An iterable over a file's content. Holds nothing but the file: it is read as the client takes it.
 #[pyclass(frozen, name = "FileWrapper", module = "rwsgi")]
@@ -9,6 +13,34 @@ pub struct FileWrapper {
     filelike: Py<PyAny>,
     #[pyo3(get)]
     blksize: usize,
+}
+
+impl FileWrapper {
+    /// The file on the disk that this reads, where it is what `open` returns for reading bytes: a descriptor of its own,
+    /// from where it is to be read on, and how many bytes there are. Others may have a descriptor too, but what they read
+    /// is not what is in the file (`gzip.GzipFile`, say).
+    pub fn file(&self, py: Python<'_>) -> Option<(File, u64, u64)> {
+        static KINDS: PyOnceLock<[Py<PyAny>; 3]> = PyOnceLock::new();
+        let kinds = KINDS.get_or_try_init(py, || {
+            let io = py.import("io")?;
+            let kind = |name| io.getattr(name).map(Bound::unbind);
+            PyResult::Ok([kind("FileIO")?, kind("BufferedReader")?, kind("BufferedRandom")?])
+        });
+        let [raw, buffered @ ..] = kinds.ok()?;
+        let filelike = self.filelike.bind(py);
+        let is = |object: &Bound<'_, PyAny>, kind: &Py<PyAny>| object.get_type().is(kind.bind(py));
+        let is_file = is(filelike, raw)
+            || buffered.iter().any(|kind| is(filelike, kind))
+                && filelike.getattr("raw").is_ok_and(|beneath| is(&beneath, raw));
+        if !is_file {
+            return None;
+        }
+        let number: i32 = filelike.call_method0("fileno").ok()?.extract().ok()?;
+        let offset: u64 = filelike.call_method0("tell").ok()?.extract().ok()?;
+        let file = sys::duplicate(number).ok()?;
+        let metadata = file.metadata().ok().filter(std::fs::Metadata::is_file)?;
+        Some((file, offset, metadata.len().saturating_sub(offset)))
+    }
 }
 
 #[pymethods]

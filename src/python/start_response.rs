@@ -59,6 +59,14 @@ impl StartResponse {
         slf.getattr("write")
     }
 
+    /// `wsgi.early_hints`, as gunicorn has it: sends hints of what the answer will have (103, RFC 8297).
+    fn early_hints(&self, headers: &Bound<'_, PyAny>) -> PyResult<()> {
+        let fields = Head::interim(pairs(headers)?.iter().map(|(name, value)| (name.as_slice(), value.as_slice())))
+            .map_err(|error| PyValueError::new_err(error.to_string()))?;
+        self.with(|exchange| exchange.hint(&fields));
+        Ok(())
+    }
+
     /// The `write()` of PEP 3333: sends a piece of the body at once.
     fn write(&self, py: Python<'_>, data: &Bound<'_, PyAny>) -> PyResult<()> {
         self.send(py, data).map(drop)
@@ -74,6 +82,13 @@ fn reraise(exc_info: &Bound<'_, PyAny>) -> PyResult<PyErr> {
 
 fn head(status: &Bound<'_, PyAny>, headers: &Bound<'_, PyAny>) -> PyResult<Head> {
     let status = latin1(status, "the status")?;
+    let fields = pairs(headers)?;
+    let fields = fields.iter().map(|(name, value)| (name.as_slice(), value.as_slice()));
+    Head::new(&status, fields).map_err(|error| PyValueError::new_err(error.to_string()))
+}
+
+/// Names and values in a list of tuples.
+fn pairs(headers: &Bound<'_, PyAny>) -> PyResult<Vec<(Vec<u8>, Vec<u8>)>> {
     let headers = headers.cast::<PyList>().map_err(|_| PyTypeError::new_err("the headers are not a list"))?;
     let mut fields = Vec::with_capacity(headers.len());
     for field in headers {
@@ -81,8 +96,7 @@ fn head(status: &Bound<'_, PyAny>, headers: &Bound<'_, PyAny>) -> PyResult<Head>
         let pair = pair.ok_or_else(|| PyTypeError::new_err("a header is not a tuple of a name and a value"))?;
         fields.push((latin1(&pair.get_item(0)?, "a header's name")?, latin1(&pair.get_item(1)?, "a header's value")?));
     }
-    let fields = fields.iter().map(|(name, value)| (name.as_slice(), value.as_slice()));
-    Head::new(&status, fields).map_err(|error| PyValueError::new_err(error.to_string()))
+    Ok(fields)
 }
 
 /// A native string as the bytes of its characters (PEP 3333, "Unicode Issues").

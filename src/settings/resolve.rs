@@ -82,6 +82,13 @@ pub struct Clients {
     pub header_timeout: Option<Duration>,
     /// Bytes a second; `None` is any rate.
     pub body_min_rate: Option<u64>,
+    /// `None` is for ever.
+    pub write_timeout: Option<Duration>,
+    /// `None` is for ever.
+    pub request_timeout: Option<Duration>,
+    pub buffering: bool,
+    pub tmp_upload_dir: PathBuf,
+    pub sendfile: bool,
     pub keepalive: Duration,
     /// `None` is as many as there may be open files.
     pub worker_connections: Option<usize>,
@@ -266,6 +273,11 @@ impl Merged {
             limit_request_body: Some(self.number("limit_request_body")).filter(|bytes| *bytes > 0),
             header_timeout: seconds("header_timeout"),
             body_min_rate: Some(self.number("body_min_rate")).filter(|rate| *rate > 0),
+            write_timeout: seconds("write_timeout"),
+            request_timeout: seconds("request_timeout"),
+            buffering: self.flag("buffering"),
+            tmp_upload_dir: self.text("tmp_upload_dir").map_or_else(std::env::temp_dir, PathBuf::from),
+            sendfile: *self.value("sendfile") != Value::Flag(false),
             keepalive: Duration::from_secs(self.number("keepalive")),
             worker_connections: is_given("worker_connections").then(|| self.size("worker_connections").max(1)),
             backlog_timeout: seconds("backlog_timeout"),

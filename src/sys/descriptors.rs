@@ -4,7 +4,7 @@ use std::{
     fs::File,
     io,
     os::{
-        fd::{AsFd as _, AsRawFd, BorrowedFd, FromRawFd as _, OwnedFd, RawFd},
+        fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd as _, OwnedFd, RawFd},
         unix::process::CommandExt as _,
     },
     process::{Child, Command},
@@ -86,4 +86,26 @@ pub fn replace(file: &mut File, other: &File) -> io::Result<()> {
     // SAFETY: both descriptors are open and stay so; the one that is replaced is `file`'s own, which is borrowed for it.
     let result = unsafe { libc::dup3(other.as_raw_fd(), file.as_raw_fd(), libc::O_CLOEXEC) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Sends at most `count` bytes of a file from `offset` on to a socket (sendfile(2)). Gives the number that were sent; 0
+/// at the file's end.
+///
+/// # Errors
+/// As `sendfile`; `WouldBlock` where the socket takes nothing at present.
+pub fn send_file(socket: impl AsFd, file: impl AsFd, offset: u64, count: usize) -> io::Result<usize> {
+    let mut offset = i64::try_from(offset).map_err(io::Error::other)?;
+    Ok(nix::sys::sendfile::sendfile(socket, file, Some(&mut offset), count)?)
+}
+
+/// Another descriptor of the file that this one is of.
+///
+/// # Errors
+/// It is none.
+pub fn duplicate(number: RawFd) -> io::Result<File> {
+    if number < 0 {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    // SAFETY: used for nothing but this call, which fails for a number that is no descriptor.
+    Ok(unsafe { BorrowedFd::borrow_raw(number) }.try_clone_to_owned()?.into())
 }

@@ -242,10 +242,30 @@ mod tests {
     #[test]
     fn what_is_no_chunk_does_not_pass() {
         for text in [
-            "\r\n", "x\r\n", "-1\r\n", "+1\r\n", "0x1\r\n", "5 \r\nhello\r\n", " 5\r\nhello\r\n", "5\nhello\r\n0\r\n\r\n",
-            "5;\r\n", "5;a=\r\n", "5;a=\"b\r\n", "5;a\rb\r\n", "5;a=\"b\rc\"\r\n", "5\r\nhelloX\r\n", "5\r\nhello\n",
-            "5\r\nhello\r\r\n", "f0000000000000003\r\nabc", "0\r\nContent-Length: 1\r\n\r\n", "0\r\nX A: 1\r\n\r\n",
-            "0\r\nX-A: 1\n\r\n", "0\r\n: 1\r\n\r\n", "0\r\nX-A: \0\r\n\r\n", "0\r\nX: 1\r\n folded\r\n\r\n", "5;;a\r\n",
+            "\r\n",
+            "x\r\n",
+            "-1\r\n",
+            "+1\r\n",
+            "0x1\r\n",
+            "5 \r\nhello\r\n",
+            " 5\r\nhello\r\n",
+            "5\nhello\r\n0\r\n\r\n",
+            "5;\r\n",
+            "5;a=\r\n",
+            "5;a=\"b\r\n",
+            "5;a\rb\r\n",
+            "5;a=\"b\rc\"\r\n",
+            "5\r\nhelloX\r\n",
+            "5\r\nhello\n",
+            "5\r\nhello\r\r\n",
+            "f0000000000000003\r\nabc",
+            "0\r\nContent-Length: 1\r\n\r\n",
+            "0\r\nX A: 1\r\n\r\n",
+            "0\r\nX-A: 1\n\r\n",
+            "0\r\n: 1\r\n\r\n",
+            "0\r\nX-A: \0\r\n\r\n",
+            "0\r\nX: 1\r\n folded\r\n\r\n",
+            "5;;a\r\n",
         ] {
             for piece in [1, 3, 100] {
                 assert_eq!(pass(text, piece), Err(400), "{text:?} in pieces of {piece}");

@@ -74,7 +74,11 @@ impl Fields {
 
     /// The values of the fields with this name.
     pub fn all<'a>(&'a self, name: &'a str) -> impl DoubleEndedIterator<Item = &'a [u8]> {
-        self.places.iter().map(|place| place.field(&self.text)).filter(move |field| field.is(name)).map(|field| field.value)
+        self.places
+            .iter()
+            .map(|place| place.field(&self.text))
+            .filter(move |field| field.is(name))
+            .map(|field| field.value)
     }
 
     /// The value of the first field with this name.
@@ -140,7 +144,13 @@ mod tests {
         let fields = writer.finish();
         assert_eq!(fields.lines(), b"ETag: a\r\nset-cookie: 1\r\nX-Empty: \r\nSet-Cookie: 2\r\n");
         assert_eq!(fields.all("SET-COOKIE").collect::<Vec<_>>(), [b"1", b"2"]);
-        assert_eq!((fields.get("etag"), fields.get("x-empty"), fields.get("x")), (Some(&b"a"[..]), Some(&b""[..]), None));
-        assert_eq!(fields.iter().map(|field| field.name).collect::<Vec<_>>().concat(), b"ETagset-cookieX-EmptySet-Cookie");
+        assert_eq!(
+            (fields.get("etag"), fields.get("x-empty"), fields.get("x")),
+            (Some(&b"a"[..]), Some(&b""[..]), None)
+        );
+        assert_eq!(
+            fields.iter().map(|field| field.name).collect::<Vec<_>>().concat(),
+            b"ETagset-cookieX-EmptySet-Cookie"
+        );
     }
 }

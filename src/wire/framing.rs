@@ -30,8 +30,7 @@ pub fn framing(fields: &Fields, version: Version) -> Result<(Framing, bool), Ref
             if length.is_some() {
                 return Err(Refusal::bad("Content-Length is given twice"));
             }
-            length =
-                Some(syntax::decimal(field.value).ok_or(Refusal::bad("Content-Length is not a number of bytes"))?);
+            length = Some(syntax::decimal(field.value).ok_or(Refusal::bad("Content-Length is not a number of bytes"))?);
         } else if field.is("transfer-encoding") {
             coded = true;
             for coding in field.value.split(|byte| *byte == b',').map(syntax::trim) {

@@ -4,7 +4,12 @@ use std::{fmt, ops::Range};
 
 use bytes::{Bytes, BytesMut};
 
-use super::{Fields, Framing, Refusal, framing::framing, policy::{self, Trust}, syntax, target};
+use super::{
+    Fields, Framing, Refusal,
+    framing::framing,
+    policy::{self, Trust},
+    syntax, target,
+};
 use crate::settings::RequestRules;
 
 /// No request line is longer, whatever the limit: gunicorn has 8190 where a limit is set, and none without.
@@ -187,8 +192,8 @@ fn prepare(text: Bytes, rules: &RequestRules) -> Result<Bytes, Refusal> {
 
 /// gunicorn's rule: what is no method by convention is one by mistake, or by design of an attacker.
 fn check_method(method: &[u8], rules: &RequestRules) -> Result<(), Refusal> {
-    let conventional = (3..=20).contains(&method.len())
-        && !method.iter().any(|byte| byte.is_ascii_lowercase() || *byte == b'#');
+    let conventional =
+        (3..=20).contains(&method.len()) && !method.iter().any(|byte| byte.is_ascii_lowercase() || *byte == b'#');
     if !syntax::is_token(method) || !(conventional || rules.permit_unconventional_method) {
         return Err(Refusal::bad("Invalid method"));
     }

@@ -19,7 +19,7 @@ pub use fields::{Field, Fields, FieldsWriter};
 pub use framing::Framing;
 pub use head::{Head, Version};
 pub use policy::Trust;
-pub use proxy::{ProxyHeader, Proxied};
+pub use proxy::{Proxied, ProxyHeader};
 pub use refusal::{Refusal, page};
 pub use response::{Connection, write_head};
 pub use scanner::Scanner;

@@ -88,11 +88,7 @@ fn read_v2(bytes: &[u8]) -> Result<ProxyHeader, Refusal> {
     if header.is_incomplete() {
         // The length is in the first 16 bytes.
         let announced = bytes.get(14..16).map_or(0, |length| usize::from(u16::from_be_bytes([length[0], length[1]])));
-        return if announced > LONGEST_V2 {
-            Err(TOO_LONG)
-        } else {
-            Ok(ProxyHeader::Incomplete)
-        };
+        return if announced > LONGEST_V2 { Err(TOO_LONG) } else { Ok(ProxyHeader::Incomplete) };
     }
     let header = header.map_err(|_| Refusal::bad("Invalid PROXY header"))?;
     let proxied = match (header.command, header.protocol, header.addresses) {
@@ -108,9 +104,7 @@ fn read_v2(bytes: &[u8]) -> Result<ProxyHeader, Refusal> {
             (ip.source_address, ip.source_port).into(),
             (ip.destination_address, ip.destination_port).into(),
         ),
-        (_, _, v2::Addresses::Unspecified | v2::Addresses::Unix(_)) => {
-            Proxied { protocol: "UNKNOWN", addresses: None }
-        }
+        (_, _, v2::Addresses::Unspecified | v2::Addresses::Unix(_)) => Proxied { protocol: "UNKNOWN", addresses: None },
     };
     Ok(ProxyHeader::Present(proxied, header.header.len()))
 }
@@ -121,7 +115,7 @@ fn proxied(protocol: &'static str, client: SocketAddr, proxy: SocketAddr) -> Pro
 
 #[cfg(test)]
 mod tests {
-    use super::{ProxyHeader, Proxied, V2};
+    use super::{Proxied, ProxyHeader, V2};
     use crate::settings::ProxyProtocol::{Auto, Off, V1 as First, V2 as Second};
 
     #[test]
@@ -141,7 +135,11 @@ mod tests {
         for mode in [Off, Second] {
             assert_eq!(ProxyHeader::read(text, mode), Ok(ProxyHeader::Absent));
         }
-        for text in ["PROXY TCP4 192.0.2.1 192.0.2.2 4711 70000\r\n", "PROXY TCP4 ::1 ::1 1 2\r\n", "PROXY UDP4 1.1.1.1 1.1.1.1 1 2\r\n"] {
+        for text in [
+            "PROXY TCP4 192.0.2.1 192.0.2.2 4711 70000\r\n",
+            "PROXY TCP4 ::1 ::1 1 2\r\n",
+            "PROXY UDP4 1.1.1.1 1.1.1.1 1 2\r\n",
+        ] {
             assert!(ProxyHeader::read(text.as_bytes(), Auto).is_err(), "{text}");
         }
     }
@@ -157,7 +155,10 @@ mod tests {
             assert_eq!(ProxyHeader::read(&header[..end], Second), Ok(ProxyHeader::Incomplete), "{end}");
         }
         let local = [V2, &[0x20, 0, 0, 0]].concat();
-        assert!(matches!(ProxyHeader::read(&local, Auto), Ok(ProxyHeader::Present(Proxied { protocol: "LOCAL", .. }, 16))));
+        assert!(matches!(
+            ProxyHeader::read(&local, Auto),
+            Ok(ProxyHeader::Present(Proxied { protocol: "LOCAL", .. }, 16))
+        ));
         for bad in [[0x31, 0x11, 0, 12], [0x2f, 0x11, 0, 12], [0x21, 0x12, 0, 12], [0x21, 0x11, 0, 2]] {
             let header = [V2, &bad, &addresses].concat();
             assert!(ProxyHeader::read(&header, Auto).is_err(), "{bad:x?}");

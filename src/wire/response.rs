@@ -101,7 +101,10 @@ mod tests {
         let (before, after) = text.split_once("Date: ").expect("a date");
         assert_eq!(before, "HTTP/1.1 200 Fine\r\nServer: rwsgi\r\n");
         let rest = &after[29..];
-        assert_eq!(rest, "\r\nConnection: keep-alive\r\nContent-Length: 12\r\nETag: \"x\"\r\nset-cookie: \u{fffd}\r\n\r\n");
+        assert_eq!(
+            rest,
+            "\r\nConnection: keep-alive\r\nContent-Length: 12\r\nETag: \"x\"\r\nset-cookie: \u{fffd}\r\n\r\n"
+        );
     }
 
     #[test]

@@ -57,7 +57,8 @@ fn check_authority(authority: &[u8]) -> Result<(), Refusal> {
             Some(end) => {
                 let address = std::str::from_utf8(&rest[..end]).unwrap_or_default();
                 let is_future = address.starts_with(['v', 'V']);
-                (is_future || address.parse::<std::net::Ipv6Addr>().is_ok()) && matches!(&rest[end + 1..], [] | [b':', ..])
+                (is_future || address.parse::<std::net::Ipv6Addr>().is_ok())
+                    && matches!(&rest[end + 1..], [] | [b':', ..])
             }
             None => false,
         },
@@ -97,7 +98,9 @@ mod tests {
 
     #[test]
     fn other_forms_are_refused() {
-        for target in ["*", "h:80", "foo", "a b", "://h/", "1http://h/", "http:/h", "http://[::1/", "http://a]/", "http://[x]/"] {
+        for target in
+            ["*", "h:80", "foo", "a b", "://h/", "1http://h/", "http:/h", "http://[::1/", "http://a]/", "http://[x]/"]
+        {
             assert_eq!(parts("GET", target), None, "{target}");
         }
         assert_eq!(parts("CONNECT", "[::1"), None);

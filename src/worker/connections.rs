@@ -16,7 +16,10 @@ use tokio::{
     time::{Instant, MissedTickBehavior, sleep_until},
 };
 
-use super::{queue::Calls, watch::Watch};
+use super::{
+    queue::Calls,
+    watch::{Overdue, Watch},
+};
 use crate::{
     exit::Fatal,
     http::Server,
@@ -44,6 +47,7 @@ pub struct Plan {
     pub access_log: Option<Arc<AccessLog>>,
     pub graceful_timeout: Duration,
     pub timeout: Option<Duration>,
+    pub request_timeout: Option<Duration>,
     pub watch: Arc<Watch>,
     /// The line to the arbiter.
     pub link: Arc<Link>,
@@ -107,7 +111,18 @@ pub fn start(plan: Plan) -> Result<Connections, Fatal> {
 }
 
 async fn live(plan: Plan, may_begin: oneshot::Receiver<()>, may_end: oneshot::Receiver<()>, mut signals: Signals) {
-    let Plan { listeners, calls, script_name, clients, access_log, graceful_timeout, timeout, watch, link } = plan;
+    let Plan {
+        listeners,
+        calls,
+        script_name,
+        clients,
+        access_log,
+        graceful_timeout,
+        timeout,
+        request_timeout,
+        watch,
+        link,
+    } = plan;
     let arbiter = Arbiter::watch(&link);
     tokio::select! {
         begin = may_begin => if begin.is_err() { return },
@@ -129,7 +144,7 @@ async fn live(plan: Plan, may_begin: oneshot::Receiver<()>, may_end: oneshot::Re
     let stop = tokio::select! {
         stop = signals.next() => stop,
         () = arbiter.gone() => Stop::InOrder,
-        () = look_after(&link, &watch, timeout) => Stop::Stuck,
+        () = look_after(&link, &watch, timeout, request_timeout) => Stop::Stuck,
     };
     if stop == Stop::Stuck {
         tracing::error!(target: telemetry::CRITICAL, "WORKER TIMEOUT (pid:{})", std::process::id());
@@ -160,12 +175,20 @@ async fn live(plan: Plan, may_begin: oneshot::Receiver<()>, may_end: oneshot::Re
 
 /// Tells the arbiter again and again that connections are looked after. Returns when the app has been at a request for
 /// longer than it may.
-async fn look_after(link: &Link, watch: &Watch, timeout: Option<Duration>) {
+async fn look_after(link: &Link, watch: &Watch, timeout: Option<Duration>, request_timeout: Option<Duration>) {
     let mut interval = tokio::time::interval(ALIVE);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         interval.tick().await;
         link.report(Report::Alive);
+        let overdue = request_timeout.map_or_else(Vec::new, |limit| watch.longer_than(limit));
+        if !overdue.is_empty() {
+            // Whoever interrupts a thread waits for Python, which connections must not.
+            let interrupt = move || overdue.iter().for_each(Overdue::interrupt);
+            if let Err(error) = thread::Builder::new().name("rwsgi-timeout".to_owned()).spawn(interrupt) {
+                tracing::error!("A request that takes too long cannot be interrupted: {error}.");
+            }
+        }
         if timeout.is_some_and(|timeout| watch.longest() > timeout) {
             return;
         }

@@ -18,7 +18,7 @@ use crate::{
     exit::Fatal,
     link::{Link, Report},
     net::Listener,
-    python::{Interpreter, LoadError, PyApp},
+    python::{Interpreter, Interrupt, LoadError, PyApp},
     settings::Settings,
     sys::{self, Fork},
     telemetry::{self, access::AccessLog},
@@ -133,6 +133,7 @@ fn boot(mut plan: Plan, load: impl FnOnce(&Plan) -> Result<(Interpreter, PyApp),
         access_log: access_log.clone(),
         graceful_timeout: settings.graceful_timeout,
         timeout: settings.timeout,
+        request_timeout: settings.clients.request_timeout,
         watch,
         link: Arc::clone(&plan.link),
     })?;
@@ -142,11 +143,14 @@ fn boot(mut plan: Plan, load: impl FnOnce(&Plan) -> Result<(Interpreter, PyApp),
     if let Some(log) = &access_log {
         app.watch(&log.needs().variables);
     }
+    if !settings.clients.sendfile {
+        app.read_files();
+    }
     let app = Arc::new(app);
     let extra: Vec<_> =
         (1..settings.threads).map(|number| spawn(&interpreter, number, &app, &queue)).collect::<Result<_, Fatal>>()?;
     connections.begin();
-    serve(&app, &queue.join());
+    serve(&app, &queue);
     for ended in extra {
         // It closes when the thread has ended, whichever way.
         let _ = ended.recv();
@@ -184,7 +188,7 @@ fn spawn(
     interpreter.spawn(&format!("rwsgi-{number}"), move || {
         let work = work.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
         if let Some((app, queue, alive)) = work {
-            serve(&app, &queue.join());
+            serve(&app, &queue);
             drop((app, alive));
         }
     })?;
@@ -192,9 +196,11 @@ fn spawn(
 }
 
 /// Calls the app for every request, until there are no more to come. A panic costs the request it happened in.
-fn serve(app: &PyApp, place: &queue::Place) {
+fn serve(app: &PyApp, queue: &queue::Queue) {
+    let interrupt = Arc::new(Interrupt::here());
+    let place = queue.join(&interrupt);
     loop {
-        let served = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| app.serve(|| place.next())));
+        let served = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| app.serve(&interrupt, || place.next())));
         if served.is_ok() {
             return;
         }

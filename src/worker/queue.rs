@@ -8,7 +8,10 @@ use std::sync::{
 use crossbeam_channel::{Receiver, Sender};
 
 use super::watch::{Activity, Watch};
-use crate::wsgi::{App, Call};
+use crate::{
+    python::Interrupt,
+    wsgi::{App, Call},
+};
 
 /// The connections' end.
 pub struct Calls {
@@ -49,8 +52,8 @@ impl App for Calls {
 
 impl Queue {
     /// The queue as one app thread sees it.
-    pub fn join(&self) -> Place {
-        Place { receiver: self.receiver.clone(), activity: self.watch.join() }
+    pub fn join(&self, interrupt: &Arc<Interrupt>) -> Place {
+        Place { receiver: self.receiver.clone(), activity: self.watch.join(Some(Arc::clone(interrupt))) }
     }
 }
 
@@ -65,8 +68,13 @@ impl Place {
     /// app's, but for what it waits for its client.
     pub fn next(&self) -> Option<Call> {
         self.activity.rest();
-        let call = self.receiver.recv().ok()?;
-        self.activity.work();
-        Some(self.activity.follow(call))
+        loop {
+            let call = self.receiver.recv().ok()?;
+            // It waited for longer than its client did.
+            if call.responder.is_wanted() {
+                self.activity.begin();
+                return Some(self.activity.follow(call));
+            }
+        }
     }
 }

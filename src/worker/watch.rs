@@ -4,6 +4,7 @@
 //! the app's: a slow download or a stream of events is no reason to end a worker.
 
 use std::{
+    fs::File,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -13,7 +14,10 @@ use std::{
 
 use bytes::Bytes;
 
-use crate::wsgi::{BodyError, BodyReader, Call, Gone, Head, Responder};
+use crate::{
+    python::Interrupt,
+    wsgi::{BodyError, BodyReader, Call, Gone, Head, Responder},
+};
 
 /// What every app thread of a worker is at.
 #[derive(Debug)]
@@ -27,6 +31,25 @@ pub struct Watch {
 pub struct Activity {
     start: Instant,
     since: Arc<AtomicU64>,
+    /// Counts requests.
+    begun: Arc<AtomicU64>,
+    /// The way to end one; none in a test.
+    interrupt: Option<Arc<Interrupt>>,
+}
+
+/// A request that takes too long.
+pub struct Overdue {
+    activity: Activity,
+    begun: u64,
+}
+
+impl Overdue {
+    /// Raises an exception in its thread, if it still runs. Waits for Python.
+    pub fn interrupt(&self) {
+        if let Some(interrupt) = &self.activity.interrupt {
+            interrupt.raise(|| self.activity.begun() == self.begun && !self.activity.elapsed().is_zero());
+        }
+    }
 }
 
 impl Watch {
@@ -36,10 +59,17 @@ impl Watch {
     }
 
     /// A further app thread.
-    pub fn join(&self) -> Activity {
-        let activity = Activity { start: self.start, since: Arc::default() };
+    pub fn join(&self, interrupt: Option<Arc<Interrupt>>) -> Activity {
+        let activity = Activity { start: self.start, since: Arc::default(), begun: Arc::default(), interrupt };
         self.threads.lock().unwrap_or_else(PoisonError::into_inner).push(activity.clone());
         activity
+    }
+
+    /// The threads where the app has been running for longer than this.
+    pub fn longer_than(&self, limit: Duration) -> Vec<Overdue> {
+        let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        let overdue = threads.iter().filter(|activity| activity.elapsed() > limit);
+        overdue.map(|activity| Overdue { begun: activity.begun(), activity: activity.clone() }).collect()
     }
 
     /// How long the app has been running on the thread where it has been longest.
@@ -53,6 +83,16 @@ impl Activity {
     /// The app runs from now on.
     pub fn work(&self) {
         self.since.store(self.now(), Ordering::Relaxed);
+    }
+
+    /// A request begins.
+    pub fn begin(&self) {
+        self.begun.fetch_add(1, Ordering::Relaxed);
+        self.work();
+    }
+
+    fn begun(&self) -> u64 {
+        self.begun.load(Ordering::Relaxed)
     }
 
     /// The app does not run.
@@ -114,12 +154,31 @@ impl Responder for Watched<Box<dyn Responder>> {
         self.inner.begin(head);
     }
 
+    fn complete_file(&mut self, head: Head, file: File, offset: u64, length: u64) {
+        self.inner.complete_file(head, file, offset, length);
+    }
+
+    fn interim(&mut self, head: &[u8]) {
+        self.inner.interim(head);
+    }
+
     fn send(&mut self, piece: Bytes) -> Result<(), Gone> {
+        if self.inner.is_ready(piece.len()) {
+            return self.inner.send(piece);
+        }
         self.activity.wait(|| self.inner.send(piece))
     }
 
+    fn is_ready(&self, size: usize) -> bool {
+        self.inner.is_ready(size)
+    }
+
+    fn is_wanted(&self) -> bool {
+        self.inner.is_wanted()
+    }
+
     fn finish(&mut self) {
-        self.activity.wait(|| self.inner.finish());
+        self.inner.finish();
     }
 
     fn abort(&mut self) {
@@ -136,7 +195,7 @@ mod tests {
     #[test]
     fn only_the_apps_own_time_counts() {
         let watch = Watch::new();
-        let (one, two) = (watch.join(), watch.join());
+        let (one, two) = (watch.join(None), watch.join(None));
         assert_eq!(watch.longest(), Duration::ZERO);
         one.work();
         while watch.longest() < Duration::from_millis(2) {

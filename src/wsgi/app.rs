@@ -1,6 +1,6 @@
 //! Where HTTP and the app meet: a request, the way to read its body, and the way to answer.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{fs::File, net::IpAddr, sync::Arc};
 
 use bytes::Bytes;
 
@@ -60,6 +60,13 @@ pub trait Responder: Send {
     /// Answers with a head and the whole body. Does not block.
     fn complete(&mut self, head: Head, body: Bytes);
 
+    /// Answers with a head and so many bytes of a file from `offset` on. Does not block. The file must not be changed until
+    /// they are sent; one that becomes shorter breaks the answer off.
+    fn complete_file(&mut self, head: Head, file: File, offset: u64, length: u64);
+
+    /// Sends a head that precedes the answer's (RFC 9110 section 15.2), as it is. Does not block.
+    fn interim(&mut self, head: &[u8]);
+
     /// Begins an answer whose body follows through [`Responder::send`]. Does not block.
     fn begin(&mut self, head: Head);
 
@@ -68,6 +75,12 @@ pub trait Responder: Send {
     /// # Errors
     /// The client is gone.
     fn send(&mut self, piece: Bytes) -> Result<(), Gone>;
+
+    /// Whether a piece of this size would be taken without waiting for the client.
+    fn is_ready(&self, size: usize) -> bool;
+
+    /// Whether there is still someone to answer.
+    fn is_wanted(&self) -> bool;
 
     /// Ends the body well.
     fn finish(&mut self);

@@ -2,9 +2,12 @@
 //!
 //! Pure state over a [`Responder`]; the interpreter's side translates its errors into Python's.
 
+use std::fs::File;
+
 use bytes::Bytes;
 
 use super::{Gone, Head, Responder};
+use crate::wire::Fields;
 
 /// A large piece is sent in steps of this many bytes, so that a slow client bounds what waits in memory.
 const STEP: usize = 64 << 10;
@@ -159,6 +162,41 @@ impl Exchange {
         }
     }
 
+    /// Answers with what is in a file from `offset` on, `length` bytes or as many as the app's Content-Length says, where
+    /// nothing was sent before. False where that is not so, or the body is not the file's: then nothing was done.
+    ///
+    /// # Errors
+    /// There is no head to send.
+    pub fn complete_file(&mut self, file: File, offset: u64, length: u64) -> Result<bool, ExchangeError> {
+        if !matches!(self.state, State::Open) {
+            return Ok(false);
+        }
+        let mut head = self.head.clone().ok_or(ExchangeError::NotStarted)?;
+        let declared = *head.content_length.get_or_insert(length);
+        // A file that is too short is found out by whoever reads it.
+        if declared > length {
+            return Ok(false);
+        }
+        self.state = State::Ended;
+        if self.to_head || !head.has_body() {
+            self.responder.complete(head, Bytes::new());
+        } else {
+            self.responder.complete_file(head, file, offset, declared);
+        }
+        Ok(true)
+    }
+
+    /// Sends hints of what the answer will have (103, RFC 8297), unless the head is out.
+    pub fn hint(&mut self, fields: &Fields) {
+        if !matches!(self.state, State::Open) {
+            return;
+        }
+        let mut head = b"HTTP/1.1 103 Early Hints\r\n".to_vec();
+        head.extend_from_slice(fields.lines());
+        head.extend_from_slice(b"\r\n");
+        self.responder.interim(&head);
+    }
+
     /// Ends the answer after the last piece.
     ///
     /// # Errors
@@ -218,6 +256,22 @@ mod tests {
     impl Responder for Recorder {
         fn complete(&mut self, head: Head, body: Bytes) {
             self.say(format!("complete {} {}", head.status.as_u16(), body.len()));
+        }
+
+        fn complete_file(&mut self, head: Head, _: std::fs::File, offset: u64, length: u64) {
+            self.say(format!("file {} {offset} {length}", head.status.as_u16()));
+        }
+
+        fn interim(&mut self, head: &[u8]) {
+            self.say(format!("interim {}", head.len()));
+        }
+
+        fn is_ready(&self, _: usize) -> bool {
+            true
+        }
+
+        fn is_wanted(&self) -> bool {
+            true
         }
 
         fn begin(&mut self, head: Head) {

@@ -59,6 +59,22 @@ impl Head {
         Ok(Self { status: code, reason: reason.to_vec(), fields: kept.finish(), content_length })
     }
 
+    /// Checks the fields of an interim answer, which are the app's and not the connection's.
+    ///
+    /// # Errors
+    /// What does not belong into a head.
+    pub fn interim<'a>(fields: impl IntoIterator<Item = (&'a [u8], &'a [u8])>) -> Result<Fields, HeadError> {
+        let mut kept = FieldsWriter::default();
+        for (name, value) in fields {
+            check(name, value)?;
+            // An interim answer has no body (RFC 9110 section 15.2).
+            if !is_the_servers(name) && !name.eq_ignore_ascii_case(b"content-length") {
+                kept.push(name, value.trim_ascii());
+            }
+        }
+        Ok(kept.finish())
+    }
+
     /// The page that says that the server failed, or refused: gunicorn's.
     pub fn error_page(status: StatusCode, why: &str) -> (Self, Bytes) {
         let reason = status.canonical_reason().unwrap_or("Error");

@@ -36,12 +36,15 @@ pub const PROCESSES: &[Setting] = &[
         .nothing("It is internal to gunicorn. Use proc_name."),
     Setting::new("enable_stdio_inheritance", Kind::Flag, "Keep standard output and error open with --daemon.")
         .flags(&["-R", "--enable-stdio-inheritance"], ""),
-    Setting::new("sendfile", Kind::Flag, "Do not use os.sendfile for files that the app returns.")
-        .flags(&["--no-sendfile"], "")
-        .variable("SENDFILE")
-        .no_default()
-        .bare("False")
-        .nothing("os.sendfile is not used: files go out like any other body."),
+    Setting::new(
+        "sendfile",
+        Kind::Flag,
+        "Do not have the kernel send files that the app returns through wsgi.file_wrapper (sendfile(2)).",
+    )
+    .flags(&["--no-sendfile"], "")
+    .variable("SENDFILE")
+    .no_default()
+    .bare("False"),
     Setting::new(
         "worker_tmp_dir",
         Kind::Text,
@@ -49,6 +52,10 @@ pub const PROCESSES: &[Setting] = &[
     )
     .flags(&["--worker-tmp-dir"], "DIR")
     .nothing("Workers report through a pipe, and need no file."),
-    Setting::new("tmp_upload_dir", Kind::Text, "Where bodies of requests would be kept.")
-        .nothing("gunicorn itself does not read it."),
+    Setting::new(
+        "tmp_upload_dir",
+        Kind::Text,
+        "The directory of the files, without names, that what comes from slow clients and goes to them waits in. \
+         Without it that is TMPDIR, or /tmp.",
+    ),
 ];

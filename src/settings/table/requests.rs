@@ -40,6 +40,35 @@ pub const REQUESTS: &[Setting] = &[
     .default("100")
     .own(),
     Setting::new(
+        "write_timeout",
+        Kind::Number,
+        "How long a client may take nothing of an answer that waits for it, in seconds; 0 is for ever. Then it is cut \
+         off.",
+    )
+    .flags(&["--write-timeout"], "SECONDS")
+    .default("60")
+    .own(),
+    Setting::new(
+        "request_timeout",
+        Kind::Number,
+        "How long the app may take for a request, in seconds; 0 is for ever. Then the client is answered with 503, or \
+         cut off where the answer has begun; RequestTimeout is raised in the app's thread, whose stack is logged; and \
+         the worker lives on, other than with --timeout.",
+    )
+    .flags(&["--request-timeout"], "SECONDS")
+    .default("0")
+    .own(),
+    Setting::new(
+        "buffering",
+        Kind::Flag,
+        "Hand bodies of requests and answers on as they come. Otherwise they wait for slow clients, in memory and then \
+         in a file, while the app's thread does something else.",
+    )
+    .flags(&["--no-buffering"], "")
+    .default("True")
+    .bare("False")
+    .own(),
+    Setting::new(
         "header_map",
         Kind::Choice(&["drop", "refuse", "dangerous"]),
         "What to do with header fields that look like others once they are in the environ, since their names have \

@@ -1,0 +1,142 @@
+//! The body of an answer that comes in pieces, between the app's thread and the connection.
+//!
+//! The app's thread is not held up by a slow client: what memory does not hold waits in a file, and only when that is
+//! full the thread waits. An answer that is not to be buffered has no file.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Waker},
+};
+
+use bytes::Bytes;
+
+use super::spool::{Spool, Waiting};
+use crate::wsgi::Gone;
+
+/// So many bytes of a body wait in memory.
+const MEMORY: usize = 64 << 10;
+
+/// A body on its way.
+pub struct Outgoing {
+    state: Mutex<State>,
+    room: Condvar,
+    /// None where nothing may wait but in memory.
+    spool: Option<Arc<Spool>>,
+}
+
+#[derive(Default)]
+struct State {
+    queue: VecDeque<Bytes>,
+    queued: usize,
+    /// What waits behind the queue.
+    file: Option<Waiting>,
+    end: Option<End>,
+    /// The client takes no more.
+    gone: bool,
+    connection: Option<Waker>,
+}
+
+/// How a body ends.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum End {
+    /// It is whole.
+    Well,
+    /// It broke off: the connection must be cut, so that what was sent is not taken for the whole.
+    Broken,
+}
+
+impl Outgoing {
+    pub fn new(spool: Option<Arc<Spool>>) -> Arc<Self> {
+        Arc::new(Self { state: Mutex::default(), room: Condvar::new(), spool })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds a piece. Waits where there is no room for it.
+    ///
+    /// # Errors
+    /// The client is gone.
+    pub fn send(&self, piece: Bytes) -> Result<(), Gone> {
+        let mut state = self.state();
+        loop {
+            if state.gone {
+                return Err(Gone);
+            }
+            if state.has_room(piece.len()) {
+                state.queued += piece.len();
+                state.queue.push_back(piece);
+                break;
+            }
+            if state.file.is_none() {
+                state.file = self.spool.as_ref().and_then(|spool| spool.open());
+            }
+            if state.file.as_mut().is_some_and(|file| file.push(&piece).is_ok()) {
+                break;
+            }
+            state = self.room.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state.wake();
+        Ok(())
+    }
+
+    /// Nothing comes after this.
+    pub fn end(&self, end: End) {
+        let mut state = self.state();
+        state.end.get_or_insert(end);
+        state.wake();
+    }
+
+    /// Whether a piece of this size would have to wait for the client.
+    pub fn would_wait(&self, size: usize) -> bool {
+        self.spool.is_none() && !self.state().has_room(size)
+    }
+
+    /// The next piece, for the connection.
+    pub fn poll_next(&self, context: &mut Context<'_>) -> Poll<Result<Bytes, End>> {
+        let mut state = self.state();
+        if let Some(piece) = state.queue.pop_front() {
+            state.queued -= piece.len();
+            self.room.notify_one();
+            return Poll::Ready(Ok(piece));
+        }
+        let waiting = state.file.as_mut().map_or(Ok(None), Waiting::pop);
+        match (waiting, state.end) {
+            (Ok(Some(piece)), _) => {
+                self.room.notify_one();
+                Poll::Ready(Ok(piece))
+            }
+            (Err(error), _) => {
+                tracing::error!("What waited for a slow client cannot be read: {error}.");
+                Poll::Ready(Err(End::Broken))
+            }
+            (Ok(None), Some(end)) => Poll::Ready(Err(end)),
+            (Ok(None), None) => {
+                state.connection = Some(context.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+
+    /// The client takes no more.
+    pub fn close(&self) {
+        let mut state = self.state();
+        state.gone = true;
+        (state.queue, state.queued, state.file) = (VecDeque::new(), 0, None);
+        self.room.notify_one();
+    }
+}
+
+impl State {
+    fn has_room(&self, size: usize) -> bool {
+        self.file.as_ref().is_none_or(Waiting::is_empty) && (self.queue.is_empty() || self.queued + size <= MEMORY)
+    }
+
+    fn wake(&mut self) {
+        if let Some(waker) = self.connection.take() {
+            waker.wake();
+        }
+    }
+}

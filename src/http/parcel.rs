@@ -1,0 +1,107 @@
+//! The body of an answer that is there as a whole and is large: it goes from where it is to the socket, without hyper's
+//! holding any of it.
+
+use std::{
+    fs::File,
+    io::{self, IoSlice},
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::{Buf as _, Bytes};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::spool::Spool;
+
+/// A body.
+#[derive(Debug)]
+pub enum Parcel {
+    /// In memory, the app's own perhaps.
+    Memory(Bytes),
+    /// So many bytes of a file from this offset on.
+    File { file: File, offset: u64, left: u64 },
+}
+
+/// A socket that a file can be sent to.
+pub trait Socket: AsyncRead + AsyncWrite + Unpin {
+    /// Sends at most `count` bytes of `file` from `offset` on (sendfile(2)).
+    fn poll_send_file(
+        &self,
+        context: &mut Context<'_>,
+        file: &File,
+        offset: u64,
+        count: usize,
+    ) -> Poll<io::Result<usize>>;
+}
+
+/// What hyper is given in the place of a parcel's bytes, so that it counts them.
+static STAND_IN: [u8; 64 << 10] = [0; 64 << 10];
+
+impl Parcel {
+    /// How many bytes are left of it.
+    pub fn left(&self) -> u64 {
+        match self {
+            Self::Memory(bytes) => bytes.len() as u64,
+            Self::File { left, .. } => *left,
+        }
+    }
+
+    /// As many bytes as hyper can count at once of so many.
+    pub fn stand_in(left: u64) -> Bytes {
+        let size = usize::try_from(left).unwrap_or(usize::MAX).min(STAND_IN.len());
+        Bytes::from_static(&STAND_IN[..size])
+    }
+
+    /// Writes what is in `before`, and at most `count` bytes of the parcel. Gives the number of the parcel's bytes.
+    pub fn poll_write(
+        &mut self,
+        socket: &mut impl Socket,
+        context: &mut Context<'_>,
+        before: &mut impl bytes::Buf,
+        count: usize,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            match self {
+                Self::Memory(bytes) => {
+                    let slices = [IoSlice::new(before.chunk()), IoSlice::new(&bytes[..count.min(bytes.len())])];
+                    let written = ready!(Pin::new(&mut *socket).poll_write_vectored(context, &slices))?;
+                    if written == 0 {
+                        return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+                    }
+                    let own = written.min(before.remaining());
+                    before.advance(own);
+                    bytes.advance(written - own);
+                    if written > own {
+                        return Poll::Ready(Ok(written - own));
+                    }
+                }
+                Self::File { .. } if before.has_remaining() => {
+                    let written = ready!(Pin::new(&mut *socket).poll_write(context, before.chunk()))?;
+                    before.advance(written);
+                }
+                Self::File { file, offset, left } => {
+                    let count = usize::try_from(*left).unwrap_or(usize::MAX).min(count);
+                    let sent = ready!(socket.poll_send_file(context, file, *offset, count))?;
+                    if sent == 0 {
+                        return Poll::Ready(Err(io::Error::new(
+                            io::ErrorKind::UnexpectedEof,
+                            "the file became shorter while it was sent",
+                        )));
+                    }
+                    *offset += sent as u64;
+                    *left -= sent as u64;
+                    return Poll::Ready(Ok(sent));
+                }
+            }
+        }
+    }
+
+    /// Puts what is in memory into a file, since the client is slow. Where there can be none it stays.
+    pub fn spill(&mut self, spool: &Spool) {
+        let Self::Memory(bytes) = self else { return };
+        let Some(mut waiting) = spool.open() else { return };
+        if waiting.push(bytes).is_ok() {
+            *self = Self::File { left: bytes.len() as u64, file: waiting.into_file(), offset: 0 };
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! What has to wait for a slow client, and is too much for memory: files without a name, which are gone with the last
+//! that has them open, however that ends.
+
+use std::{
+    fs::File,
+    io,
+    os::unix::fs::FileExt as _,
+    path::PathBuf,
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use bytes::Bytes;
+
+/// So many bytes may wait in one file.
+const MOST: u64 = 1 << 30;
+
+/// So many bytes are read from a file at a time.
+const PIECE: usize = 64 << 10;
+
+/// Where such files are made.
+#[derive(Debug)]
+pub struct Spool {
+    directory: PathBuf,
+    /// Whether it was said already that there can be none.
+    warned: AtomicBool,
+}
+
+/// Bytes that wait in a file, first in, first out.
+#[derive(Debug)]
+pub struct Waiting {
+    file: File,
+    read: u64,
+    written: u64,
+}
+
+impl Spool {
+    /// Makes files in this directory.
+    pub fn new(directory: PathBuf) -> Self {
+        Self { directory, warned: AtomicBool::new(false) }
+    }
+
+    /// A new file. None where there can be none: then memory must do, and whoever brings too much must wait.
+    pub fn open(&self) -> Option<Waiting> {
+        match tempfile::tempfile_in(&self.directory) {
+            Ok(file) => Some(Waiting { file, read: 0, written: 0 }),
+            Err(error) => {
+                if !self.warned.swap(true, Ordering::Relaxed) {
+                    tracing::warn!(
+                        "Slow clients hold up app threads: nothing can wait for them in {} ({error}). Name another \
+                         directory with tmp_upload_dir.",
+                        self.directory.display()
+                    );
+                }
+                None
+            }
+        }
+    }
+}
+
+impl Waiting {
+    /// Adds bytes behind the others.
+    ///
+    /// # Errors
+    /// There is no room.
+    pub fn push(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if self.written - self.read + bytes.len() as u64 > MOST {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        self.file.write_all_at(bytes, self.written)?;
+        self.written += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Takes the next bytes; none when there are none.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    pub fn pop(&mut self) -> io::Result<Option<Bytes>> {
+        if self.is_empty() {
+            return Ok(None);
+        }
+        let size = usize::try_from(self.written - self.read).unwrap_or(PIECE).min(PIECE);
+        let mut piece = vec![0; size];
+        self.file.read_exact_at(&mut piece, self.read)?;
+        self.read += size as u64;
+        if self.is_empty() {
+            // What was read needs no room on the disk any more.
+            self.file.set_len(0)?;
+            (self.read, self.written) = (0, 0);
+        }
+        Ok(Some(piece.into()))
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.read == self.written
+    }
+
+    /// The file, from its begin.
+    pub fn into_file(self) -> File {
+        self.file
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Spool;
+
+    #[test]
+    fn what_waits_comes_out_as_it_went_in() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut waiting = Spool::new(directory.path().to_owned()).open().expect("a file");
+        let long: Vec<u8> = (0..200_000_u32).map(|number| (number % 251) as u8).collect();
+        for _ in 0..2 {
+            waiting.push(b"first").expect("room");
+            waiting.push(&long).expect("room");
+            let mut out = Vec::new();
+            while let Some(piece) = waiting.pop().expect("readable") {
+                out.extend_from_slice(&piece);
+            }
+            assert_eq!(out, [b"first", long.as_slice()].concat());
+            assert!(waiting.is_empty());
+        }
+        let left = std::fs::read_dir(directory.path()).expect("readable").count();
+        assert_eq!(left, 0, "the file has no name");
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_used_is_no_failure() {
+        assert!(Spool::new("/no/such/directory".into()).open().is_none());
+    }
+}
