@@ -188,7 +188,11 @@ fn growth(server: &Server, work: impl FnOnce()) -> u64 {
 }
 
 fn large_server() -> Server {
-    let server = Server::of(LARGE_APP).args(["app:app"]).start();
+    large_server_with(&[])
+}
+
+fn large_server_with(args: &[&str]) -> Server {
+    let server = Server::of(LARGE_APP).args(["app:app"]).args(args.iter().copied()).start();
     for _ in 0..10 {
         assert_eq!(server.connect().get("/").text(), "hello");
     }
@@ -257,8 +261,8 @@ fn a_large_answer_to_a_slow_client_needs_little_memory() {
 }
 
 #[test]
-fn an_app_is_not_ahead_of_a_client_that_does_not_read() {
-    let server = large_server();
+fn an_app_is_not_ahead_of_a_client_that_does_not_read_where_nothing_is_buffered() {
+    let server = large_server_with(&["--no-buffering"]);
     let mut client = server.connect();
     let grown = growth(&server, || {
         ask(&mut client, "/generate");

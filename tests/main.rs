@@ -3,6 +3,7 @@
 
 mod support;
 
+mod clients;
 mod connections;
 mod dockerize;
 mod faults;

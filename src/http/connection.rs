@@ -226,6 +226,7 @@ fn respond(
     wire::write_head(&mut text, request.version, status.as_u16(), &head.reason, fate, length, chunked, &head.fields);
     let (kind, parcel) = match body {
         _ if !has_body => (Kind::Absent, None),
+        AnswerBody::Parcel(parcel) if parcel.left() == 0 => (Kind::Absent, None),
         AnswerBody::Whole(bytes) => (Kind::Whole(Some(bytes).filter(|bytes| !bytes.is_empty())), None),
         AnswerBody::Parcel(parcel) => (Kind::Parcel(parcel.left()), Some(parcel)),
         AnswerBody::Pieces(pieces) => (Kind::Pieces(pieces, deadline), None),

@@ -506,12 +506,10 @@ impl<S: Socket> AsyncWrite for Gate<S> {
             None => return Poll::Ready(Ok(0)),
         };
         let taken = this.replace_head(&buffers[0])?;
+        let count = buffers.iter().map(|buffer| buffer.len()).sum::<usize>() - taken;
         let written = match &mut this.parcel {
-            Some(parcel) => {
-                let count = buffers.iter().map(|buffer| buffer.len()).sum::<usize>() - taken;
-                parcel.poll_write(&mut this.socket, context, &mut this.outbox, count)
-            }
-            None => this.poll_write_behind_outbox(context, buffers, taken),
+            Some(parcel) if count > 0 => parcel.poll_write(&mut this.socket, context, &mut this.outbox, count),
+            _ => this.poll_write_behind_outbox(context, buffers, taken),
         };
         match written {
             Poll::Ready(Ok(written)) => {

@@ -67,7 +67,9 @@ impl PyApp {
     fn answer(&self, py: Python<'_>, call: Call) {
         let Call { request, body, responder } = call;
         let exchange = Exchange::new(request.head.method() == "HEAD", responder);
-        let outcome = Bound::new(py, StartResponse::new(exchange)).and_then(|start_response| {
+        // A client of HTTP/1.0 would take an interim answer for the answer (RFC 9110 section 15.2).
+        let takes_hints = request.head.version >= wire::Version::HTTP_11;
+        let outcome = Bound::new(py, StartResponse::new(exchange, takes_hints)).and_then(|start_response| {
             let input = Bound::new(py, Input::new(body))?;
             let outcome = self.call(py, &request, &input, &start_response);
             finish(py, &request, start_response.get(), outcome);
@@ -90,10 +92,8 @@ impl PyApp {
         let environ = self.template.bind(py).copy()?;
         wsgi::fill(request, &mut DictEnviron { dict: &environ, names: &self.names })?;
         environ.set_item(pyo3::intern!(py, "wsgi.input"), input)?;
-        if request.head.version >= wire::Version::HTTP_11 {
-            let early_hints = start_response.getattr(pyo3::intern!(py, "early_hints"))?;
-            environ.set_item(pyo3::intern!(py, "wsgi.early_hints"), early_hints)?;
-        }
+        let early_hints = start_response.getattr(pyo3::intern!(py, "early_hints"))?;
+        environ.set_item(pyo3::intern!(py, "wsgi.early_hints"), early_hints)?;
         let watch = self.watched.begin(request.notes.as_deref(), &environ);
         let result = self.callable.bind(py).call1((environ, start_response));
         watch.leave();

@@ -15,11 +15,12 @@ use crate::wsgi::{Exchange, ExchangeError, Flow, Head};
 #[pyclass(frozen, name = "StartResponse", module = "rwsgi")]
 pub struct StartResponse {
     exchange: Mutex<Exchange>,
+    takes_hints: bool,
 }
 
 impl StartResponse {
-    pub fn new(exchange: Exchange) -> Self {
-        Self { exchange: Mutex::new(exchange) }
+    pub fn new(exchange: Exchange, takes_hints: bool) -> Self {
+        Self { exchange: Mutex::new(exchange), takes_hints }
     }
 
     /// Does something with the answer that never waits for a client.
@@ -63,7 +64,9 @@ impl StartResponse {
     fn early_hints(&self, headers: &Bound<'_, PyAny>) -> PyResult<()> {
         let fields = Head::interim(pairs(headers)?.iter().map(|(name, value)| (name.as_slice(), value.as_slice())))
             .map_err(|error| PyValueError::new_err(error.to_string()))?;
-        self.with(|exchange| exchange.hint(&fields));
+        if self.takes_hints {
+            self.with(|exchange| exchange.hint(&fields));
+        }
         Ok(())
     }
 

@@ -172,7 +172,7 @@ fn a_configuration_that_is_printed_can_be_given_again() {
                 rwsgi::settings::Kind::List if plain.is_empty() => {}
                 _ => args.push(format!("--{flag}={plain}")),
             }
-        } else if value == "True" && !["print_config", "suppress_ragged_eofs"].contains(&name.as_str()) {
+        } else if value == "True" && !["print_config", "suppress_ragged_eofs", "buffering"].contains(&name.as_str()) {
             args.push(format!("--{}", flag.expect("it is an option")));
         }
     }

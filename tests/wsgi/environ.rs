@@ -9,7 +9,7 @@ const ENVIRON: &str = "
 import json
 def app(environ, start_response):
     def shown(value):
-        return value if isinstance(value, (str, bool)) else repr(value)
+        return value if isinstance(value, (str, bool)) else 'callable' if callable(value) else repr(value)
     body = json.dumps({key: shown(value) for key, value in environ.items()}).encode()
     start_response('200 OK', [('Content-Type', 'application/json')])
     return [body]
@@ -69,6 +69,7 @@ fn every_key_is_there_however_the_request_is_cut() {
             "wsgi.multiprocess": false,
             "wsgi.run_once": false,
             "wsgi.input_terminated": true,
+            "wsgi.early_hints": "callable",
         });
         assert_eq!(Value::Object(environ.clone()), expected, "{way:?}");
     }

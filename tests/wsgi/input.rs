@@ -146,7 +146,7 @@ def app(environ, start_response):
 
 #[test]
 fn a_body_that_ends_early_is_an_oserror_each_time_and_never_a_short_body() {
-    let server = Server::of(TELLS).args(["app:app"]).start();
+    let server = Server::of(TELLS).args(["app:app", "--no-buffering"]).start();
     let part = vec![b'\n'; 100_000];
     for (path, broken) in [("/read", &[][..]), ("/readlines", &[])] {
         let head = format!("POST {path} HTTP/1.1\r\nHost: test\r\nContent-Length: 200000\r\n\r\n");
@@ -165,19 +165,22 @@ fn a_body_that_ends_early_is_an_oserror_each_time_and_never_a_short_body() {
 }
 
 #[test]
-fn a_small_body_that_ends_early_never_reaches_the_app() {
+fn a_body_that_ends_early_never_reaches_the_app_where_it_is_buffered() {
     let server = Server::of(TELLS).args(["app:app"]).start();
-    let mut client = server.connect();
-    client.send("POST /read HTTP/1.1\r\nHost: test\r\nContent-Length: 5\r\n\r\nabc").end();
-    let response = client.response("POST");
-    assert_eq!((response.status, response.field("connection")), (400, Some("close")));
-    assert!(client.is_closed());
+    for (length, sent) in [(5, 3), (200_000, 100_000)] {
+        let mut client = server.connect();
+        client.send(format!("POST /read HTTP/1.1\r\nHost: test\r\nContent-Length: {length}\r\n\r\n"));
+        client.send(vec![0; sent]).end();
+        let response = client.response("POST");
+        assert_eq!((response.status, response.field("connection")), (400, Some("close")));
+        assert!(client.is_closed());
+    }
     assert_eq!(server.stdout(), "");
 }
 
 #[test]
 fn an_error_while_reading_that_the_app_does_not_catch_is_told_in_the_log() {
-    let server = Server::of(ECHO).args(["app:app"]).start();
+    let server = Server::of(ECHO).args(["app:app", "--no-buffering"]).start();
     let mut client = server.connect();
     client.send("POST /read HTTP/1.1\r\nHost: test\r\nContent-Length: 200000\r\n\r\n").send(vec![0; 100_000]).end();
     client.read_all();

@@ -1,0 +1,392 @@
+//! What clients may do, and for how long: limits, slow clients, proxies, and deadlines.
+
+use std::{io::Write as _, thread, time::Duration};
+
+use crate::support::{Builder, Client, Server, process, server::LIMIT};
+
+const APP: &str = r#"
+import os, sys, threading, time
+
+free = threading.Event()
+
+
+def app(environ, start_response):
+    path = environ["PATH_INFO"]
+    write = lambda *body, headers=[]: (start_response("200 OK", headers), list(body))[1]
+    if path == "/view":
+        keys = sorted(key for key in environ if key.startswith(("HTTP_", "REMOTE", "PROXY", "SCRIPT", "PATH", "SERVER_P")))
+        return write("\n".join(f"{key}={environ[key]}" for key in [*keys, "wsgi.url_scheme"]).encode())
+    if path == "/size":
+        return write(b"%d" % len(environ["wsgi.input"].read()))
+    if path == "/pieces":
+        def pieces():
+            for _ in range(200):
+                yield b"x" * 50_000
+            print("all pieces are made", flush=True)
+        start_response("200 OK", [("X-Accel-Buffering", environ["QUERY_STRING"] or "yes")])
+        return pieces()
+    if path == "/large":
+        return write(b"x" * 10_000_000)
+    if path == "/file":
+        start, length = environ["QUERY_STRING"].split(",")
+        file = open("file", "rb")
+        file.seek(int(start))
+        start_response("200 OK", [("Content-Length", length)] if length else [])
+        return environ["wsgi.file_wrapper"](file)
+    if path == "/gzip":
+        import gzip
+        start_response("200 OK", [])
+        return environ["wsgi.file_wrapper"](gzip.open("file.gz"))
+    if path == "/hints":
+        for headers in [[("Link", "</a.css>; rel=preload")], [("link", "</b.js>"), ("Connection", "close")]]:
+            environ["wsgi.early_hints"](headers)
+        try:
+            environ["wsgi.early_hints"]([("X", "a\r\nb: c")])
+        except ValueError:
+            return write(b"refused")
+        return write(b"taken")
+    if path == "/stuck":
+        try:
+            while not free.is_set():
+                time.sleep(0.01)
+        except Exception:
+            print("an Exception", flush=True)
+        except BaseException as error:
+            print(type(error).__name__, flush=True)
+            raise
+    if path == "/stuck-in-the-middle":
+        start_response("200 OK", [])(b"begun")
+        while not free.is_set():
+            time.sleep(0.01)
+    if path == "/exit":
+        raise {"exit": SystemExit(3), "interrupt": KeyboardInterrupt(), "generator": GeneratorExit()}[environ["QUERY_STRING"]]
+    return write(b"hello")
+"#;
+
+fn builder() -> Builder {
+    Server::of(APP).args(["app:app"])
+}
+
+fn view(server: &Server, fields: &str) -> String {
+    let mut client = server.connect();
+    client.send(format!("GET /view HTTP/1.1\r\nHost: test\r\n{fields}\r\n"));
+    let response = client.response("GET");
+    assert_eq!(response.status, 200, "{fields}");
+    response.text()
+}
+
+fn status(server: &Server, request: impl AsRef<[u8]>) -> u16 {
+    let mut client = server.connect();
+    client.send(request);
+    client.response("GET").status
+}
+
+/// How many files a process has open that are in no directory.
+fn files_without_names(pid: u32) -> usize {
+    let descriptors = std::fs::read_dir(format!("/proc/{pid}/fd")).expect("the process lives");
+    let targets = descriptors.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
+    targets.filter(|target| target.starts_with("/tmp") && target.to_string_lossy().ends_with(" (deleted)")).count()
+}
+
+fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+    assert!(process::until(LIMIT, || is_so().then_some(())).is_some(), "in vain: {what}");
+}
+
+#[test]
+fn lines_and_fields_have_the_limits_that_are_set() {
+    let limits = ["--limit-request-line", "30", "--limit-request-fields", "2", "--limit-request-field_size", "20"];
+    let server = builder().args(limits).start();
+    assert_eq!(status(&server, "GET /5678901234567890 HTTP/1.1\r\n\r\n"), 200);
+    assert_eq!(status(&server, "GET /56789012345678901 HTTP/1.1\r\n\r\n"), 414);
+    assert_eq!(status(&server, "GET / HTTP/1.1\r\nA: 1\r\nB: 2\r\n\r\n"), 200);
+    assert_eq!(status(&server, "GET / HTTP/1.1\r\nA: 1\r\nB: 2\r\nC: 3\r\n\r\n"), 431);
+    assert_eq!(status(&server, "GET / HTTP/1.1\r\nA: 456789012345678\r\n\r\n"), 200);
+    assert_eq!(status(&server, "GET / HTTP/1.1\r\nA: 4567890123456789\r\n\r\n"), 431);
+    let server = builder().args(["--limit-request-line", "0"]).start();
+    assert_eq!(status(&server, format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(100_000))), 200);
+}
+
+#[test]
+fn a_body_that_is_too_large_is_refused_before_the_app_is_called() {
+    let server = builder().args(["--limit-request-body", "10"]).start();
+    let ten = "POST /size HTTP/1.1\r\nContent-Length: 10\r\n\r\n0123456789";
+    assert_eq!(status(&server, ten), 200);
+    assert_eq!(status(&server, "POST /size HTTP/1.1\r\nContent-Length: 11\r\n\r\n"), 413);
+    let expecting = "POST /size HTTP/1.1\r\nContent-Length: 11\r\nExpect: 100-continue\r\n\r\n";
+    assert_eq!(status(&server, expecting), 413, "and not asked for");
+    let chunked = "POST /size HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n6\r\nabcdef\r\n5\r\nghijk\r\n0\r\n\r\n";
+    assert_eq!(status(&server, chunked), 413);
+    server.wait_for_log("Invalid request from ip=127.0.0.1: The body is larger than it may be (413)");
+}
+
+#[test]
+fn a_client_that_takes_too_long_for_a_head_is_told() {
+    let server = builder().args(["--header-timeout", "1"]).start();
+    let mut client = server.connect();
+    client.send("GET / HTTP/1.1\r\n");
+    assert_eq!(client.response("GET").status, 408);
+    assert!(client.is_closed());
+    // One that says nothing at all is told nothing.
+    assert!(server.connect().read_all().is_empty());
+}
+
+#[test]
+fn a_client_that_sends_next_to_nothing_of_a_body_is_told() {
+    let server = builder().args(["--body-min-rate", "1000000000"]).start();
+    let mut client = server.connect();
+    client.send("POST /size HTTP/1.1\r\nContent-Length: 10\r\n\r\n012");
+    assert_eq!(client.response("POST").status, 408);
+    assert!(client.is_closed());
+    server.wait_for_log("The client is too slow (408)");
+}
+
+#[test]
+fn an_idle_connection_is_closed_and_one_that_sends_is_not() {
+    let server = builder().args(["--keep-alive", "1"]).start();
+    let mut client = server.connect();
+    assert_eq!(client.get("/").text(), "hello");
+    client.send("GET / HTTP/1.1\r\n");
+    thread::sleep(Duration::from_millis(1500));
+    client.send("\r\n");
+    assert_eq!(client.response("GET").text(), "hello", "a request that has begun has the time of a head");
+    assert!(client.read_all().is_empty(), "closed without a word");
+}
+
+#[test]
+fn connections_beyond_the_limit_wait_or_are_sent_away() {
+    let server = builder().args(["--worker-connections", "1"]).start();
+    let mut first = server.connect();
+    assert_eq!(first.get("/").text(), "hello");
+    let mut second = server.connect();
+    second.send("GET / HTTP/1.1\r\nConnection: close\r\n\r\n");
+    assert_eq!(first.get("/").text(), "hello", "the first is served");
+    drop(first);
+    assert_eq!(second.response("GET").text(), "hello", "and then the second");
+
+    let server = builder().args(["--worker-connections", "1", "--backlog-timeout", "1", "--keep-alive", "60"]).start();
+    let mut first = server.connect();
+    assert_eq!(first.get("/").text(), "hello");
+    let mut second = server.connect();
+    assert_eq!(second.response("GET").status, 503);
+    assert!(second.is_closed());
+}
+
+#[test]
+fn only_a_proxy_may_say_where_a_request_came_from() {
+    let forwarded = "X-Forwarded-Proto: https\r\nSCRIPT_NAME: /shop\r\nX_Other: 1\r\n";
+    let server = builder().start();
+    let mut client = server.connect();
+    client.send(format!("GET /shop/view HTTP/1.1\r\n{forwarded}\r\n"));
+    let trusted = client.response("GET").text();
+    for line in ["wsgi.url_scheme=https", "SCRIPT_NAME=/shop", "PATH_INFO=/view"] {
+        assert!(trusted.lines().any(|found| found == line), "{line} in\n{trusted}");
+    }
+    assert!(!trusted.contains("X_OTHER"), "{trusted}");
+    let stranger = view(&builder().args(["--forwarded-allow-ips", "192.0.2.0/24"]).start(), forwarded);
+    assert!(stranger.contains("wsgi.url_scheme=http\n") || stranger.ends_with("wsgi.url_scheme=http"), "{stranger}");
+    assert!(!stranger.contains("HTTP_SCRIPT_NAME"), "{stranger}");
+    let server = builder().start();
+    let contradiction = "GET /view HTTP/1.1\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Ssl: off\r\n\r\n";
+    assert_eq!(status(&server, contradiction), 400);
+}
+
+#[test]
+fn names_with_underscores_are_dropped_refused_or_let_through() {
+    let with = |way| builder().args(["--header-map", way]).start();
+    assert!(!view(&with("drop"), "X_A: 1\r\n").contains("HTTP_X_A"));
+    assert!(view(&with("dangerous"), "X_A: 1\r\nX-A: 2\r\n").contains("HTTP_X_A=1,2"));
+    assert_eq!(status(&with("refuse"), "GET /view HTTP/1.1\r\nX_A: 1\r\n\r\n"), 400);
+}
+
+#[test]
+fn what_is_unconventional_passes_where_it_is_permitted() {
+    let folded = "GET /view HTTP/1.1\r\nX-A: a\r\n  b\r\nX-B : c\r\n\r\n";
+    let methods = ["x", "get", "A234567890123456789012345"].map(|method| format!("{method} / HTTP/1.1\r\n\r\n"));
+    let server = builder().start();
+    for request in methods.iter().map(String::as_str).chain([folded, "GET / HTTP/2.0\r\n\r\n"]) {
+        assert_eq!(status(&server, request), 400, "{request}");
+    }
+    let permits = [
+        "--permit-obsolete-folding",
+        "--strip-header-spaces",
+        "--permit-unconventional-http-method",
+        "--permit-unconventional-http-version",
+    ];
+    let server = builder().args(permits).start();
+    for request in methods.iter().map(String::as_str).chain(["GET / HTTP/2.0\r\n\r\n"]) {
+        assert_eq!(status(&server, request), 200, "{request}");
+    }
+    let mut client = server.connect();
+    let seen = client.send(folded).response("GET").text();
+    assert!(seen.contains("HTTP_X_A=a b\n") && seen.contains("HTTP_X_B=c\n"), "{seen}");
+}
+
+#[test]
+fn the_proxy_protocol_names_the_client() {
+    let text = b"PROXY TCP4 192.0.2.1 192.0.2.2 4711 443\r\n".to_vec();
+    let binary =
+        [&b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c"[..], &[192, 0, 2, 1, 192, 0, 2, 2, 0x12, 0x67, 1, 0xbb]].concat();
+    let request = b"GET /view HTTP/1.1\r\n\r\n";
+    let server = builder().args(["--proxy-protocol", "--access-logfile", "-"]).start();
+    for header in [&text, &binary] {
+        let mut client = server.connect();
+        for byte in header.iter().chain(request) {
+            client.send([*byte]);
+        }
+        let seen = client.response("GET").text();
+        for line in [
+            "REMOTE_ADDR=192.0.2.1",
+            "REMOTE_PORT=4711",
+            "PROXY_ADDR=192.0.2.2",
+            "PROXY_PORT=443",
+            "PROXY_PROTOCOL=TCP4",
+        ] {
+            assert!(seen.lines().any(|found| found == line), "{line} in\n{seen}");
+        }
+        let again = client.send(request).response("GET").text();
+        assert!(again.contains("REMOTE_ADDR=192.0.2.1"), "a connection begins once: {again}");
+    }
+    assert!(view(&server, "").contains("REMOTE_ADDR=127.0.0.1"), "without a header the peer is the client");
+    server.wait_for_output("192.0.2.1 - - ");
+    assert_eq!(status(&server, b"PROXY TCP4 nonsense\r\nGET / HTTP/1.1\r\n\r\n"), 400);
+    let strict = builder().args(["--proxy-protocol", "v1", "--proxy-allow-from", "192.0.2.9"]).start();
+    assert_eq!(status(&strict, [text.as_slice(), request].concat()), 403);
+    assert_eq!(status(&builder().start(), [text.as_slice(), request].concat()), 400, "off, as by default");
+}
+
+/// The one app thread is free although clients are in the middle of their requests and answers.
+#[test]
+fn slow_clients_hold_no_app_thread() {
+    let server = builder().start();
+    let mut uploads: Vec<_> = (0..3).map(|_| server.connect()).collect();
+    for client in &mut uploads {
+        client.send("POST /size HTTP/1.1\r\nContent-Length: 300000\r\n\r\n").send(vec![0; 200_000]);
+    }
+    let mut downloads: Vec<_> = (0..3).map(|_| server.connect()).collect();
+    for client in &mut downloads {
+        client.send("GET /pieces HTTP/1.1\r\nConnection: close\r\n\r\n");
+    }
+    server.wait_for_output(&"all pieces are made\n".repeat(3));
+    assert_eq!(server.connect().get("/").text(), "hello");
+    for client in &mut uploads {
+        client.send(vec![0; 100_000]);
+        assert_eq!(client.response("POST").text(), "300000");
+    }
+    for client in &mut downloads {
+        assert_eq!(client.response("GET").body.len(), 10_000_000);
+    }
+}
+
+#[test]
+fn an_answer_that_is_not_to_be_buffered_is_not() {
+    for (args, query) in [(&[][..], "no"), (&["--no-buffering"], "")] {
+        let server = builder().args(args.iter().copied()).args(["--threads", "2"]).start();
+        let mut client = server.connect();
+        client.send(format!("GET /pieces?{query} HTTP/1.1\r\nConnection: close\r\n\r\n"));
+        assert_eq!(server.connect().get("/").text(), "hello");
+        assert!(!server.stdout().contains("all pieces are made"), "10 MB fit into no socket: the app waits");
+        assert_eq!(client.response("GET").body.len(), 10_000_000);
+        server.wait_for_output("all pieces are made");
+    }
+}
+
+#[test]
+fn large_answers_wait_in_files_without_names() {
+    let server = builder().start();
+    let worker = server.worker();
+    let mut clients: Vec<Client> = (0..20).map(|_| server.connect()).collect();
+    for client in &mut clients {
+        client.send("GET /large HTTP/1.1\r\nConnection: close\r\n\r\n");
+    }
+    // 200 MB of answers: each is put into a file when its client has taken nothing for a second.
+    let files = || files_without_names(worker);
+    wait_until("every answer is in a file", || files() == clients.len());
+    assert_eq!(server.connect().get("/").text(), "hello");
+    for client in &mut clients {
+        assert_eq!(client.response("GET").body.len(), 10_000_000);
+    }
+    wait_until("no file is left", || files() == 0);
+}
+
+#[test]
+fn a_client_that_takes_nothing_is_cut_off() {
+    let server = builder().args(["--write-timeout", "2"]).start();
+    let mut client = server.connect();
+    client.send("GET /large HTTP/1.1\r\nConnection: close\r\n\r\n");
+    let worker = server.worker();
+    wait_until("the answer waits", || files_without_names(worker) == 1);
+    wait_until("the answer is given up", || files_without_names(worker) == 0);
+    assert!(!client.response("GET").whole);
+}
+
+#[test]
+fn files_go_out_from_where_they_are_to_be_read() {
+    let content: Vec<u8> = (0..3_000_000_u32).map(|number| (number % 251) as u8).collect();
+    let mut packed = Vec::new();
+    let mut encoder = flate2::write::GzEncoder::new(&mut packed, flate2::Compression::fast());
+    encoder.write_all(&content).expect("into memory");
+    encoder.finish().expect("into memory");
+    for args in [&[][..], &["--no-sendfile"]] {
+        let server = builder().args(args.iter().copied()).start();
+        std::fs::write(server.directory().join("file"), &content).expect("written");
+        std::fs::write(server.directory().join("file.gz"), &packed).expect("written");
+        let mut client = server.connect();
+        assert!(client.get("/file?0,").body == content, "{args:?}");
+        assert!(client.get("/file?1000000,").body == content[1_000_000..], "{args:?}");
+        assert!(client.get("/file?5,7").body == content[5..12], "{args:?}");
+        assert!(client.get("/file?3000000,").body.is_empty(), "{args:?}");
+        assert!(client.get("/gzip").body == content, "what is read is not what is in the file");
+        let head = client.send("HEAD /file?0, HTTP/1.1\r\n\r\n").response("HEAD");
+        assert_eq!(head.field("content-length").unwrap_or("3000000"), "3000000");
+        assert_eq!(client.get("/").text(), "hello", "the connection goes on");
+        assert!(!server.connect().get("/file?2999990,20").whole, "a file that is too short is not taken for the whole");
+    }
+}
+
+#[test]
+fn early_hints_come_before_the_answer() {
+    let server = builder().start();
+    let mut client = server.connect();
+    client.send("GET /hints HTTP/1.1\r\nConnection: close\r\n\r\n");
+    let all = String::from_utf8(client.read_all()).expect("text");
+    let (hints, rest) = all.split_once("HTTP/1.1 200 OK").expect("an answer");
+    let expected = "HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\n\
+                    HTTP/1.1 103 Early Hints\r\nlink: </b.js>\r\n\r\n";
+    assert_eq!(hints, expected);
+    assert!(rest.ends_with("refused"), "{rest}");
+    let mut old = server.connect();
+    old.send("GET /hints HTTP/1.0\r\n\r\n");
+    assert_eq!(old.response("GET").text(), "refused", "a client of HTTP/1.0 knows no interim answers, and gets none");
+}
+
+#[test]
+fn a_request_has_a_deadline_and_its_worker_lives_on() {
+    let server = builder().args(["--request-timeout", "1"]).start();
+    let worker = server.worker();
+    let mut client = server.connect();
+    assert_eq!(client.get("/stuck").status, 503);
+    assert!(client.is_closed());
+    server.wait_for_output("RequestTimeout\n");
+    server.wait_for_log("REQUEST TIMEOUT (pid:");
+    server.wait_for_log("in app");
+    let mut client = server.connect();
+    client.send("GET /stuck-in-the-middle HTTP/1.1\r\n\r\n");
+    let begun = client.response("GET");
+    assert!(begun.status == 200 && !begun.whole, "an answer that has begun is cut");
+    for _ in 0..20 {
+        assert_eq!(server.connect().get("/").text(), "hello");
+    }
+    assert_eq!(server.worker(), worker);
+    assert!(!server.stdout().contains("an Exception"));
+}
+
+#[test]
+fn whatever_an_app_raises_costs_its_request_and_no_more() {
+    let server = builder().start();
+    let worker = server.worker();
+    for what in ["exit", "interrupt", "generator"] {
+        assert_eq!(server.connect().get(&format!("/exit?{what}")).status, 500, "{what}");
+        assert_eq!(server.connect().get("/").text(), "hello", "{what}");
+    }
+    assert_eq!(server.worker(), worker);
+}
