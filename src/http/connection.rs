@@ -153,7 +153,7 @@ async fn answer(
 ) -> Result<Response<ResponseBody>, Infallible> {
     let head = desk.take_request().expect("the gate brings a head before it tells hyper of it");
     let address = connection.peer.map(|(address, _)| address);
-    let log = connection.access_log.as_ref().map(|log| LogEntry::new(log, address, &head));
+    let log = connection.access_log.as_ref().map(|log| Box::new(LogEntry::new(log, address, &head)));
     let refuse = |refusal: Refusal, log| {
         let answer = Answer::refusal(refusal);
         respond(&connection, &desk, &head, answer, log, wire::Connection::Close, None)
@@ -180,7 +180,11 @@ async fn answer(
     }
     desk.begin(Running::new(&connection.running));
     let (sender, answer) = oneshot::channel();
-    poll_fn(|context| Poll::Ready(desk.watch(context))).await;
+    poll_fn(|context| {
+        desk.watch(context);
+        Poll::Ready(())
+    })
+    .await;
     let responder = Box::new(ChannelResponder::new(sender, Arc::clone(&desk), connection.spool.clone()));
     connection.app.call(Call { request, body: Box::new(body), responder });
     let deadline = connection.clients.request_timeout.map(|limit| Instant::now() + limit);

@@ -27,9 +27,9 @@ pub struct LogEntry {
 
 impl LogEntry {
     /// A request has come.
-    pub fn new(log: &Arc<AccessLog>, remote_addr: Option<IpAddr>, request: &Arc<wire::Head>) -> Box<Self> {
+    pub fn new(log: &Arc<AccessLog>, remote_addr: Option<IpAddr>, request: &Arc<wire::Head>) -> Self {
         let needs = log.needs();
-        Box::new(Self {
+        Self {
             log: Arc::clone(log),
             remote_addr,
             request: Arc::clone(request),
@@ -37,7 +37,7 @@ impl LogEntry {
             started: needs.duration.then(Instant::now),
             response_fields: Vec::new(),
             notes: (!needs.variables.is_empty()).then(Arc::default),
-        })
+        }
     }
 
     /// Where the app's side leaves the variables that the line needs.

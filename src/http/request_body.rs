@@ -58,7 +58,7 @@ impl RequestBody {
             if body.waiting.is_none() {
                 body.waiting = spool.open();
             }
-            if !body.waiting.as_mut().is_some_and(|waiting| waiting.push(&piece).is_ok()) {
+            if body.waiting.as_mut().is_none_or(|waiting| waiting.push(&piece).is_err()) {
                 body.last = Some(piece);
                 body.rest = Some((incoming, Handle::current()));
                 return Ok(body);

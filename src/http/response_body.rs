@@ -53,9 +53,8 @@ impl ResponseBody {
 
     fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Bytes>, BrokenOff>> {
         Poll::Ready(Ok(match &mut self.kind {
-            Kind::Absent => None,
+            Kind::Absent | Kind::Parcel(0) => None,
             Kind::Whole(bytes) => bytes.take(),
-            Kind::Parcel(0) => None,
             Kind::Parcel(left) => {
                 let piece = Parcel::stand_in(*left);
                 *left -= piece.len() as u64;

@@ -125,7 +125,8 @@ struct Open {
 /// An open connection, for as long as this lives.
 struct Place {
     count: Arc<AtomicUsize>,
-    _permit: Option<OwnedSemaphorePermit>,
+    /// Given back when this is dropped.
+    permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Open {
@@ -149,7 +150,7 @@ impl Open {
 
     fn place(&self, permit: Option<OwnedSemaphorePermit>) -> Place {
         self.count.fetch_add(1, Ordering::Relaxed);
-        Place { count: Arc::clone(&self.count), _permit: permit }
+        Place { count: Arc::clone(&self.count), permit }
     }
 }
 
@@ -254,14 +255,12 @@ impl Acceptor {
         let open = self.open.clone();
         tokio::spawn(async move {
             if let Some(patience) = open.patience {
-                match timeout(patience, open.permit()).await {
-                    Ok(permit) => place._permit = permit,
-                    Err(_) => {
-                        tracing::warn!("A connection was sent away: there are as many as there may be.");
-                        let _ = stream.write_all(&FULL.answer(true)).await;
-                        return;
-                    }
-                }
+                let Ok(permit) = timeout(patience, open.permit()).await else {
+                    tracing::warn!("A connection was sent away: there are as many as there may be.");
+                    let _ = stream.write_all(&FULL.answer(true)).await;
+                    return;
+                };
+                place.permit = permit;
             }
             connection.run(stream).await;
             drop(place);

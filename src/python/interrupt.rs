@@ -1,4 +1,4 @@
-//! Ending a request that takes too long: an exception is raised in its thread, as Python raises KeyboardInterrupt.
+//! Ending a request that takes too long: an exception is raised in its thread, as Python raises `KeyboardInterrupt`.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 

@@ -6,6 +6,7 @@ use ipnet::IpNet;
 
 /// The rules that a request's head is read by.
 #[derive(Clone, Debug, Eq, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "that is how many flags gunicorn has")]
 pub struct RequestRules {
     /// `limit_request_line`, in bytes; `None` for none but what memory sets.
     pub limit_line: Option<usize>,

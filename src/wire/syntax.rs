@@ -9,9 +9,8 @@ static CLASSES: [u8; 256] = classes();
 const fn classes() -> [u8; 256] {
     let mut classes = [0; 256];
     let specials = b"!#$%&'*+-.^_`|~";
-    let mut byte = 0_usize;
-    while byte < 256 {
-        let c = byte as u8;
+    let mut c = 0_u8;
+    loop {
         let mut class = 0;
         let mut special = 0;
         while special < specials.len() {
@@ -29,10 +28,12 @@ const fn classes() -> [u8; 256] {
         if c > b' ' && c < 0x7f {
             class |= TARGET;
         }
-        classes[byte] = class;
-        byte += 1;
+        classes[c as usize] = class;
+        if c == u8::MAX {
+            return classes;
+        }
+        c += 1;
     }
-    classes
 }
 
 fn all(bytes: &[u8], class: u8) -> bool {
