@@ -64,14 +64,36 @@ const EXPLANATIONS: &[Explanation] = &[
         holds: |it| it.refused_target("", "://"),
     },
     Explanation {
-        why: "close is one of several options of a connection (RFC 9110 section 7.6.1), where gunicorn wants it alone",
+        why: "an absolute target without a path means / (RFC 9110 section 4.2.3), which gunicorn leaves to the app",
         holds: |it| {
-            let closes = |call: &Value| {
+            let path = |wanted: &'static str| move |call: &&Value| text(call, "PATH_INFO") == wanted;
+            it.without("PATH_INFO")
+                && it.ours.calls.iter().filter(path("/")).count() > it.theirs.calls.iter().filter(path("/")).count()
+                && it.theirs.calls.iter().any(|call| path("")(&call))
+        },
+    },
+    Explanation {
+        why: "close and keep-alive stand in a list of options (RFC 9110 section 7.6.1), and gunicorn wants them alone",
+        holds: |it| {
+            let listed = |call: &Value| {
                 let options = text(call, "HTTP_CONNECTION").to_ascii_lowercase();
-                options.contains(',') && options.split(',').any(|option| option.trim() == "close")
+                let is_known = |option: &str| ["close", "keep-alive"].contains(&option.trim());
+                options.contains(',') && options.split(',').any(is_known)
             };
-            let count = it.ours.calls.len();
-            it.ours.calls.last().is_some_and(closes) && it.theirs.calls.get(..count) == Some(&it.ours.calls)
+            let (fewer, more) = if it.ours.calls.len() < it.theirs.calls.len() {
+                (&it.ours.calls, &it.theirs.calls)
+            } else {
+                (&it.theirs.calls, &it.ours.calls)
+            };
+            more.starts_with(fewer) && fewer.last().is_some_and(listed)
+        },
+    },
+    Explanation {
+        why: "a head that never ends is not answered, and by gunicorn as soon as one of its lines is wrong",
+        holds: |it| {
+            let before = it.theirs.statuses.strip_suffix(&[400]);
+            let rest = it.bytes.windows(4).rposition(|four| four == b"\r\n\r\n").map_or(0, |end| end + 4);
+            it.ours.calls == it.theirs.calls && before == Some(it.ours.statuses.as_slice()) && rest < it.bytes.len()
         },
     },
     Explanation {
