@@ -90,3 +90,18 @@ fn what_follows_a_refusal_in_a_pipeline_is_not_read() {
         }
     }
 }
+
+#[test]
+fn extensions_of_chunks_are_read_and_bounded() {
+    let witness = Witness::rwsgi([]);
+    let head = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+    for (count, status) in [(1489, 200), (1490, 400)] {
+        let chunks = "1;a=34567890\r\n.\r\n".repeat(count);
+        for way in WAYS {
+            let outcome = witness.show(format!("{head}{chunks}0\r\n\r\n").as_bytes(), way);
+            let bodies: Vec<_> = outcome.calls.iter().map(|call| call["body"].as_str().map(str::len)).collect();
+            let expected = if status == 200 { vec![Some(count)] } else { Vec::new() };
+            assert_eq!((outcome.statuses, bodies), (vec![status], expected), "{count} chunks, {way:?}");
+        }
+    }
+}
