@@ -97,6 +97,12 @@ const EXPLANATIONS: &[Explanation] = &[
         },
     },
     Explanation {
+        why: "what cannot begin a head is refused by its first byte, where gunicorn waits for the line, or the end",
+        holds: |it| {
+            it.ours.calls == it.theirs.calls && it.ours.statuses.strip_suffix(&[400]) == Some(&it.theirs.statuses)
+        },
+    },
+    Explanation {
         why: "cookies of several fields are joined by a semicolon (RFC 9113 section 8.2.3), and by gunicorn with a comma",
         holds: |it| it.without("HTTP_COOKIE"),
     },

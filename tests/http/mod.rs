@@ -4,7 +4,10 @@ mod attempts;
 mod corpus;
 mod differential;
 mod mutations;
+mod noise;
 mod smuggling;
+
+pub use mutations::mutate;
 
 use std::{
     io::{ErrorKind, Read as _, Write as _},
