@@ -7,6 +7,7 @@ mod clients;
 mod connections;
 mod dockerize;
 mod faults;
+mod fuzz;
 mod http;
 mod httpbin;
 mod layers;
