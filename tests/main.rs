@@ -7,6 +7,8 @@ mod clients;
 mod connections;
 mod dockerize;
 mod faults;
+mod fuzz;
+mod http;
 mod httpbin;
 mod layers;
 mod lint;

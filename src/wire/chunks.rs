@@ -9,6 +9,7 @@ pub struct Chunks {
     state: State,
     /// So many bytes of an unfinished line were looked at already.
     seen: usize,
+    extensions_size: usize,
     trailers: usize,
     trailers_size: usize,
     /// What comes behind the bytes that were found to be good.
@@ -57,10 +58,14 @@ impl Chunks {
             let Some(line) = self.line(&bytes[*at..], rules)? else { break };
             let text = &bytes[*at..*at + line - 2];
             let next = match self.state {
-                State::Size => match size(text)? {
-                    0 => State::Trailer,
-                    size => State::Data(size),
-                },
+                State::Size => {
+                    let (size, extensions) = size(text)?;
+                    self.extensions_size += extensions;
+                    if self.extensions_size > EXTENSIONS {
+                        return Err(Refusal::bad("There are too many chunk extensions"));
+                    }
+                    if size == 0 { State::Trailer } else { State::Data(size) }
+                }
                 State::DataEnd if text.is_empty() => State::Size,
                 State::DataEnd => return Err(Refusal::bad("A chunk is longer than its size")),
                 State::Trailer if text.is_empty() => State::Done,
@@ -134,8 +139,12 @@ impl Chunks {
 /// The trailer section may have this many bytes: what hyper takes.
 const TRAILERS: usize = 16 << 10;
 
-/// The size in a chunk's first line, whose extensions must be well-formed, and are dropped.
-fn size(line: &[u8]) -> Result<u64, Refusal> {
+/// All of a body's extensions may have this many bytes. They mean nothing to anybody, and cost the client less than us
+/// (RFC 9112 section 7.1.1). hyper takes a few more.
+const EXTENSIONS: usize = 16 << 10;
+
+/// The size in a chunk's first line, and how many bytes its extensions have, which must be well-formed, and are dropped.
+fn size(line: &[u8]) -> Result<(u64, usize), Refusal> {
     let semicolon = memchr::memchr(b';', line);
     let digits = match semicolon {
         // White space is allowed before an extension, and only there.
@@ -152,7 +161,9 @@ fn size(line: &[u8]) -> Result<u64, Refusal> {
     {
         return Err(Refusal::bad("Invalid chunk extension"));
     }
-    Ok(significant.iter().fold(0, |size, digit| size << 4 | u64::from(char::from(*digit).to_digit(16).unwrap_or(0))))
+    let digit = |digit: &u8| u64::from(char::from(*digit).to_digit(16).unwrap_or(0));
+    let size = significant.iter().fold(0, |size, next| size << 4 | digit(next));
+    Ok((size, line.len() - digits.len()))
 }
 
 /// `*( BWS ";" BWS chunk-ext-name [ BWS "=" BWS chunk-ext-val ] )` (RFC 9112 section 7.1.1).
@@ -277,8 +288,16 @@ mod tests {
 
     #[test]
     fn sizes_are_hexadecimal() {
-        assert_eq!(size(b"0000000000000000000000Ff"), Ok(255));
-        assert_eq!(size(b"fffffffffffffff"), Ok(0x0fff_ffff_ffff_ffff));
+        assert_eq!(size(b"0000000000000000000000Ff"), Ok((255, 0)));
+        assert_eq!(size(b"fffffffffffffff"), Ok((0x0fff_ffff_ffff_ffff, 0)));
+        assert_eq!(size(b"5 ;a"), Ok((5, 3)));
         assert!(size(b"ffffffffffffffff").is_err());
+    }
+
+    #[test]
+    fn extensions_are_few() {
+        let body = |count: usize| "1;a=34567890\r\n.\r\n".repeat(count) + "0\r\n\r\n";
+        assert_eq!(pass(&body(1489), 100), Ok((body(1489), true)), "16379 bytes");
+        assert_eq!(pass(&body(1490), 100), Err(400), "16390 bytes");
     }
 }

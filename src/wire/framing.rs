@@ -18,6 +18,9 @@ impl Framing {
     }
 }
 
+/// No body is longer: others count in signed numbers of 64 bits.
+const LONGEST: u64 = i64::MAX as u64;
+
 /// How a request's body is framed, and whether the connection must close behind it.
 ///
 /// # Errors
@@ -30,14 +33,15 @@ pub fn framing(fields: &Fields, version: Version) -> Result<(Framing, bool), Ref
             if length.is_some() {
                 return Err(Refusal::bad("Content-Length is given twice"));
             }
-            length = Some(syntax::decimal(field.value).ok_or(Refusal::bad("Content-Length is not a number of bytes"))?);
+            let number = syntax::decimal(field.value).filter(|length| *length <= LONGEST);
+            length = Some(number.ok_or(Refusal::bad("Content-Length is not a number of bytes"))?);
         } else if field.is("transfer-encoding") {
             coded = true;
             for coding in field.value.split(|byte| *byte == b',').map(syntax::trim) {
-                if chunked {
-                    return Err(Refusal::bad("Transfer-Encoding has more behind chunked"));
-                }
                 match coding.to_ascii_lowercase().as_slice() {
+                    b"chunked" | b"identity" | b"compress" | b"deflate" | b"gzip" if chunked => {
+                        return Err(Refusal::bad("Transfer-Encoding has more behind chunked"));
+                    }
                     b"chunked" => chunked = true,
                     b"identity" => {}
                     // The app gets the body as it was coded.

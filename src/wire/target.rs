@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::Refusal;
+use super::{Refusal, syntax::decimal};
 
 /// Where the path and the query of a target are.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -22,12 +22,16 @@ pub fn split(target: &[u8], method: &[u8]) -> Result<Parts, Refusal> {
     let start = match target {
         b"*" if method == b"OPTIONS" => 0,
         b"*" => return Err(FORM),
-        [b'/', ..] => 0,
-        // An authority, which has no path.
+        // An authority, which has no path, and nobody's name before its host.
         _ if method == b"CONNECT" => {
-            check_authority(target)?;
+            let (host, port) = host_and_port(target);
+            if port.and_then(port_number).is_none_or(|port| port == 0) {
+                return Err(Refusal::bad("Invalid request line: CONNECT without a port"));
+            }
+            check_host(host)?;
             return Ok(Parts { path: 0..0, query: 0..0 });
         }
+        [b'/', ..] => 0,
         _ => {
             let colon = target.iter().position(|byte| *byte == b':').ok_or(FORM)?;
             let scheme = &target[..colon];
@@ -49,22 +53,59 @@ pub fn split(target: &[u8], method: &[u8]) -> Result<Parts, Refusal> {
     })
 }
 
-/// A bracket belongs to an IPv6 address and to nothing else (RFC 3986 section 3.2.2).
+const HOST: Refusal = Refusal::bad("Invalid request line: the host of the target");
+
+/// The authority of a URI (RFC 3986 section 3.2).
 fn check_authority(authority: &[u8]) -> Result<(), Refusal> {
-    let host = authority.rsplit(|byte| *byte == b'@').next().unwrap_or_default();
-    let fine = match host {
-        [b'[', rest @ ..] => match rest.iter().position(|byte| *byte == b']') {
-            Some(end) => {
-                let address = std::str::from_utf8(&rest[..end]).unwrap_or_default();
-                let is_future = address.starts_with(['v', 'V']);
-                (is_future || address.parse::<std::net::Ipv6Addr>().is_ok())
-                    && matches!(&rest[end + 1..], [] | [b':', ..])
-            }
-            None => false,
-        },
-        host => !host.iter().any(|byte| b"[]".contains(byte)),
+    let at = memchr::memchr(b'@', authority);
+    let (user, host_and_port) = authority.split_at(at.map_or(0, |at| at + 1));
+    let (host, port) = self::host_and_port(host_and_port);
+    let is_of_user = |byte: &u8| is_of_name(*byte) || *byte == b':';
+    if !user.strip_suffix(b"@").unwrap_or(user).iter().all(is_of_user) {
+        return Err(HOST);
+    }
+    // `http://host:/` has no port, and is valid.
+    if port.is_some_and(|port| !port.is_empty() && port_number(port).is_none()) {
+        return Err(HOST);
+    }
+    check_host(host)
+}
+
+/// What is before the colon behind a host, and what is behind it, if there is one.
+fn host_and_port(text: &[u8]) -> (&[u8], Option<&[u8]>) {
+    let end = if text.starts_with(b"[") {
+        memchr::memchr(b']', text).map_or(text.len(), |bracket| bracket + 1)
+    } else {
+        memchr::memchr(b':', text).unwrap_or(text.len())
     };
-    if fine { Ok(()) } else { Err(Refusal::bad("Invalid request line: the host of the target")) }
+    match &text[end..] {
+        [b':', port @ ..] => (&text[..end], Some(port)),
+        // What stands behind a bracket makes a host that is none.
+        _ => (text, None),
+    }
+}
+
+fn port_number(text: &[u8]) -> Option<u16> {
+    decimal(text)?.try_into().ok()
+}
+
+/// A name or an address, which must be there (RFC 9110 section 4.2.1). A bracket belongs to an IPv6 address and to nothing
+/// else; what is no character of a name, a backslash say, is read by some as the end of it (RFC 3986 section 3.2.2).
+fn check_host(host: &[u8]) -> Result<(), Refusal> {
+    let fine = match host {
+        [b'[', address @ .., b']'] => {
+            let address = std::str::from_utf8(address).unwrap_or_default();
+            let is_future =
+                address.starts_with(['v', 'V']) && address.bytes().all(|byte| is_of_name(byte) || byte == b':');
+            is_future || address.parse::<std::net::Ipv6Addr>().is_ok()
+        }
+        host => !host.is_empty() && host.iter().all(|byte| is_of_name(*byte)),
+    };
+    if fine { Ok(()) } else { Err(HOST) }
+}
+
+fn is_of_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%".contains(&byte)
 }
 
 #[cfg(test)]
@@ -89,11 +130,15 @@ mod tests {
             ("http://h?q", "", "q"),
             ("http://[::1]:80/p", "/p", ""),
             ("http://u:p@h/p", "/p", ""),
+            ("http://h:/p", "/p", ""),
+            ("http://[v1.a:b]/p", "/p", ""),
+            ("http://a_b.%41!:65535/p", "/p", ""),
         ] {
             assert_eq!(parts("GET", target), Some((path, query)), "{target}");
         }
         assert_eq!(parts("OPTIONS", "*"), Some(("*", "")));
         assert_eq!(parts("CONNECT", "h:80"), Some(("", "")));
+        assert_eq!(parts("CONNECT", "[::1]:80"), Some(("", "")));
     }
 
     #[test]
@@ -103,6 +148,14 @@ mod tests {
         {
             assert_eq!(parts("GET", target), None, "{target}");
         }
-        assert_eq!(parts("CONNECT", "[::1"), None);
+        for authority in [
+            "", ":80", "u@", "h:a", "h:+1", "h:65536", "h:1:2", "h\\", "h\\@i", "u@v@h", "[::1]a", "[::1", "[v1.\\]",
+            "::1", "h|",
+        ] {
+            assert_eq!(parts("GET", &format!("http://{authority}/")), None, "{authority}");
+        }
+        for target in ["[::1", "h", "h:", "h:0", "h:65536", "h:a", ":80", "u@h:80", "h:80/", "/", "http://h:80/", "*"] {
+            assert_eq!(parts("CONNECT", target), None, "{target}");
+        }
     }
 }

@@ -115,7 +115,16 @@ pub fn mount(request: &Request) -> Option<(&[u8], &[u8])> {
 const FEW: usize = 32;
 
 fn set_fields<E: Environ>(fields: &Fields, environ: &mut E) -> Result<(), E::Error> {
-    let all: Vec<_> = fields.iter().collect();
+    let mut all = Vec::with_capacity(fields.len());
+    for field in fields.iter() {
+        // These two were not repeated. What has an underscore in their place is another field: let through, it must not
+        // change the length that the app sees.
+        match field.name.len() {
+            12 if field.is("content-type") => environ.set(Key::ContentType, field.value)?,
+            14 if field.is("content-length") => environ.set(Key::ContentLength, field.value)?,
+            _ => all.push(field),
+        }
+    }
     let mut done = vec![false; all.len()];
     let by_name = (all.len() > FEW).then(|| {
         let mut by_name: HashMap<Vec<u8>, Vec<usize>> = HashMap::new();
@@ -138,11 +147,7 @@ fn set_fields<E: Environ>(fields: &Fields, environ: &mut E) -> Result<(), E::Err
             }
             None => (index + 1..all.len()).filter(|other| same(all[*other].name)).collect(),
         };
-        let key = match field.name.len() {
-            12 if field.is("content-type") => Key::ContentType,
-            14 if field.is("content-length") => Key::ContentLength,
-            _ => Key::Header(field.name),
-        };
+        let key = Key::Header(field.name);
         if repeated.is_empty() {
             environ.set(key, field.value)?;
             continue;

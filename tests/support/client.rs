@@ -53,6 +53,27 @@ pub enum Pieces {
     Random(u64),
 }
 
+impl Pieces {
+    /// The pieces of these bytes.
+    pub fn cut(self, bytes: &[u8]) -> Vec<&[u8]> {
+        match self {
+            Self::Whole => vec![bytes],
+            Self::ByteByByte => bytes.chunks(1).collect(),
+            Self::Random(mut state) => {
+                let (mut rest, mut pieces) = (bytes, Vec::new());
+                while !rest.is_empty() {
+                    state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                    let size = usize::try_from(state >> 59).expect("five bits").clamp(1, rest.len());
+                    let (piece, behind) = rest.split_at(size);
+                    pieces.push(piece);
+                    rest = behind;
+                }
+                pieces
+            }
+        }
+    }
+}
+
 /// Every way of sending that a wire test goes through.
 pub const WAYS: [Pieces; 4] = [Pieces::Whole, Pieces::ByteByByte, Pieces::Random(1), Pieces::Random(2)];
 
@@ -101,20 +122,7 @@ impl Client {
 
     /// Writes bytes in pieces.
     pub fn send_in(&mut self, bytes: &[u8], pieces: Pieces) -> &mut Self {
-        match pieces {
-            Pieces::Whole => self.send(bytes),
-            Pieces::ByteByByte => bytes.chunks(1).fold(self, |client, byte| client.send(byte)),
-            Pieces::Random(mut state) => {
-                let mut rest = bytes;
-                while !rest.is_empty() {
-                    state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-                    let size = usize::try_from(state >> 59).expect("five bits").clamp(1, rest.len());
-                    self.send(&rest[..size]);
-                    rest = &rest[size..];
-                }
-                self
-            }
-        }
+        pieces.cut(bytes).into_iter().fold(self, |client, piece| client.send(piece))
     }
 
     /// Ends the client's side; the server may still answer.

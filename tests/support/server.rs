@@ -1,8 +1,9 @@
 //! A running server, ended when it goes out of scope.
 
 use std::{
+    ffi::OsStr,
     io::{BufRead as _, BufReader, Read},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Condvar, Mutex},
     time::Duration,
@@ -19,6 +20,7 @@ pub const LIMIT: Duration = Duration::from_secs(60);
 pub struct Builder {
     directory: TempDir,
     wrapper: Vec<String>,
+    program: PathBuf,
     args: Vec<String>,
     variables: Vec<(String, Option<String>)>,
     bind: bool,
@@ -54,7 +56,14 @@ impl Server {
             std::fs::create_dir_all(path.parent().expect("it is in the folder")).expect("the folder can be made");
             std::fs::write(path, text).expect("the file can be written");
         }
-        Builder { directory, wrapper: Vec::new(), args: Vec::new(), variables: Vec::new(), bind: true }
+        Builder {
+            directory,
+            wrapper: Vec::new(),
+            program: environment::rwsgi().into(),
+            args: Vec::new(),
+            variables: Vec::new(),
+            bind: true,
+        }
     }
 
     /// A client that connects to the first listener.
@@ -188,6 +197,13 @@ impl Builder {
         self
     }
 
+    /// Starts the real gunicorn instead, with a worker of threads. It takes the same options and says where it listens
+    /// in the same words.
+    pub fn gunicorn(mut self) -> Self {
+        self.program = environment::venv().join("bin/gunicorn");
+        self.args(["--no-control-socket", "--worker-class", "gthread"])
+    }
+
     /// Does not name an address: the test does.
     pub fn without_bind(mut self) -> Self {
         self.bind = false;
@@ -200,7 +216,7 @@ impl Builder {
     }
 
     fn spawn(&self) -> (Child, Output, Output) {
-        let mut words = self.wrapper.iter().map(String::as_str).chain([environment::rwsgi()]);
+        let mut words = self.wrapper.iter().map(OsStr::new).chain([self.program.as_os_str()]);
         let mut command = Command::new(words.next().expect("the program at least"));
         command.args(words);
         command.current_dir(self.directory.path()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());

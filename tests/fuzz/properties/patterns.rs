@@ -1,0 +1,24 @@
+//! Small languages that people write: the access log's format, and what an image leaves out.
+
+use rwsgi::{image::ignore::Rules, telemetry::access::Format};
+
+/// A format is read, or it is said where it is wrong.
+pub fn format(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    if let Err(error) = Format::parse(&text) {
+        assert!((1..=text.chars().count() + 1).contains(&error.position), "{error} in {text:?}");
+    }
+}
+
+/// A path stays out, or it does not, and so it does the second time.
+pub fn ignore(bytes: &[u8]) {
+    // A pattern of many stars takes long for a long path, and nobody sends us either.
+    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(80)]).into_owned();
+    let (patterns, path) = text.split_once('\0').unwrap_or((&text, "a/b.c"));
+    let Ok(rules) = Rules::parse("patterns", patterns) else { return };
+    assert_eq!(rules.excludes(path), rules.excludes(path));
+    if !rules.may_keep_below() {
+        let all = Rules::parse("patterns", &format!("{patterns}\n**")).expect("each line is a pattern");
+        assert!(all.excludes("a"));
+    }
+}
