@@ -128,6 +128,8 @@ fn a_client_that_takes_too_long_for_a_head_is_told() {
     assert!(client.is_closed());
     // One that says nothing at all is told nothing.
     assert!(server.connect().read_all().is_empty());
+    let server = builder().args(["--header-timeout", "1", "--proxy-protocol"]).start();
+    assert_eq!(status(&server, "PROXY "), 408);
 }
 
 #[test]
@@ -150,6 +152,10 @@ fn an_idle_connection_is_closed_and_one_that_sends_is_not() {
     client.send("\r\n");
     assert_eq!(client.response("GET").text(), "hello", "a request that has begun has the time of a head");
     assert!(client.read_all().is_empty(), "closed without a word");
+    let server = builder().args(["--keep-alive", "0"]).start();
+    let mut client = server.connect();
+    assert_eq!(client.get("/").field("connection"), Some("close"));
+    assert!(client.is_closed());
 }
 
 #[test]

@@ -19,4 +19,5 @@ mod settings;
 mod signals;
 mod smoke;
 mod telemetry;
+mod tls;
 mod wsgi;

@@ -51,6 +51,8 @@ pub struct Connection {
     /// Where what is too much for memory waits for slow clients; none where nothing is to wait.
     pub spool: Option<Arc<Spool>>,
     pub peer: Option<(IpAddr, u16)>,
+    /// Whether it speaks TLS.
+    pub https: bool,
     /// What a proxy said of it.
     pub proxied: Option<Proxied>,
     pub access_log: Option<Arc<AccessLog>>,
@@ -81,11 +83,18 @@ impl Connection {
         }
     }
 
+    /// Says why nothing is answered here, and ends.
+    pub async fn send_away(&self, socket: impl Socket, refusal: Refusal) {
+        let mut gate = Gate::new(socket, Arc::default(), Arc::clone(&self.clients), None, Trust::Stranger, false);
+        gate.refuse(refusal);
+        gate.close().await;
+    }
+
     async fn answer_all(mut self, socket: impl Socket + Send + 'static) {
         let address = self.peer.map(|(address, _)| address);
         let trust = if self.clients.forwarded_allow_ips.contain(address) { Trust::Proxy } else { Trust::Stranger };
         let desk = Arc::<Desk>::default();
-        let mut gate = Gate::new(socket, Arc::clone(&desk), Arc::clone(&self.clients), self.spool.clone(), trust);
+        let mut gate = Gate::new(socket, Arc::clone(&desk), Arc::clone(&self.clients), self.spool.clone(), trust, self.https);
         if self.clients.proxy_protocol != ProxyProtocol::Off {
             match gate.proxied().await {
                 Ok(Some(_)) if !self.clients.proxy_allow_ips.contain(address) => {
@@ -115,7 +124,10 @@ impl Connection {
             gate = served.into_parts().io.into_inner();
             if let Err(error) = ended {
                 tracing::debug!("The connection from ip={} ended: {error}.", connection.shown_peer());
-                return;
+                // An answer that broke off must not look as if it had ended; one to a body that broke off is whole.
+                if !gate.has_broken_off() {
+                    return;
+                }
             }
             self = Arc::unwrap_or_clone(connection);
         }
@@ -130,7 +142,7 @@ impl Connection {
         tracing::warn!("Invalid request from ip={}: {refusal}", self.shown_peer());
     }
 
-    fn shown_peer(&self) -> String {
+    pub fn shown_peer(&self) -> String {
         self.peer.map_or_else(|| "unix".to_owned(), |(address, _)| address.to_string())
     }
 }
@@ -222,6 +234,7 @@ fn respond(
     let ends_with_connection = has_body && length.is_none() && !chunked;
     let keep_alive = wish == wire::Connection::KeepAlive
         && request.keep_alive
+        && !connection.clients.keepalive.is_zero()
         && !ends_with_connection
         && *connection.stop.borrow() == Stop::Not;
     let fate = if keep_alive { wire::Connection::KeepAlive } else { wire::Connection::Close };

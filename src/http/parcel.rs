@@ -4,6 +4,7 @@
 use std::{
     fs::File,
     io::{self, IoSlice},
+    os::unix::fs::FileExt as _,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -24,6 +25,9 @@ pub enum Parcel {
 
 /// A socket that a file can be sent to.
 pub trait Socket: AsyncRead + AsyncWrite + Unpin {
+    /// Whether it takes files; what goes over TLS has to be read first.
+    const TAKES_FILES: bool;
+
     /// Sends at most `count` bytes of `file` from `offset` on (sendfile(2)).
     fn poll_send_file(
         &self,
@@ -33,6 +37,9 @@ pub trait Socket: AsyncRead + AsyncWrite + Unpin {
         count: usize,
     ) -> Poll<io::Result<usize>>;
 }
+
+/// So much of a file is read at a time where it has to be.
+const PIECE: usize = 64 << 10;
 
 /// What hyper is given in the place of a parcel's bytes, so that it counts them.
 static STAND_IN: [u8; 64 << 10] = [0; 64 << 10];
@@ -53,9 +60,9 @@ impl Parcel {
     }
 
     /// Writes what is in `before`, and at most `count` bytes of the parcel. Gives the number of the parcel's bytes.
-    pub fn poll_write(
+    pub fn poll_write<S: Socket>(
         &mut self,
-        socket: &mut impl Socket,
+        socket: &mut S,
         context: &mut Context<'_>,
         before: &mut impl bytes::Buf,
         count: usize,
@@ -81,7 +88,14 @@ impl Parcel {
                 }
                 Self::File { file, offset, left } => {
                     let count = usize::try_from(*left).unwrap_or(usize::MAX).min(count);
-                    let sent = ready!(socket.poll_send_file(context, file, *offset, count))?;
+                    let sent = if S::TAKES_FILES {
+                        ready!(socket.poll_send_file(context, file, *offset, count))?
+                    } else {
+                        let mut piece = vec![0; count.min(PIECE)];
+                        let size = file.read_at(&mut piece, *offset)?;
+                        // What is not taken is read again: the system has it in memory still.
+                        if size == 0 { 0 } else { ready!(Pin::new(&mut *socket).poll_write(context, &piece[..size]))? }
+                    };
                     if sent == 0 {
                         return Poll::Ready(Err(io::Error::new(
                             io::ErrorKind::UnexpectedEof,

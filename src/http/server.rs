@@ -13,11 +13,16 @@ use std::{
 };
 
 use tokio::{
-    io::{AsyncWriteExt as _, Interest},
+    io::Interest,
     net::{TcpListener, TcpStream, UnixListener, UnixStream},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
     task::JoinSet,
     time::{Instant, sleep, timeout},
+};
+use tokio_rustls::{
+    LazyConfigAcceptor,
+    rustls::{self, ServerConfig},
+    server::TlsStream,
 };
 
 use super::{
@@ -61,6 +66,7 @@ impl Server {
         listeners: Vec<Listener>,
         script_name: &str,
         clients: Clients,
+        tls: Option<Arc<ServerConfig>>,
         app: &Arc<dyn App>,
         access_log: Option<&Arc<AccessLog>>,
     ) -> io::Result<Self> {
@@ -76,11 +82,17 @@ impl Server {
                 spool: spool.clone(),
                 peer: None,
                 proxied: None,
+                https: tls.is_some(),
                 access_log: access_log.map(Arc::clone),
                 stop: server.stop.subscribe(),
                 running: Arc::default(),
             };
-            let acceptor = Acceptor { connection, open: server.open.clone(), stop: server.stop.subscribe() };
+            let acceptor = Acceptor {
+                connection,
+                tls: tls.clone(),
+                open: server.open.clone(),
+                stop: server.stop.subscribe(),
+            };
             match listener.socket() {
                 Socket::Tcp(socket) => {
                     let socket = TcpListener::from_std(socket.try_clone()?)?;
@@ -200,6 +212,8 @@ impl Accept for UnixListener {
 macro_rules! sends_files {
     ($stream:ty) => {
         impl Stream for $stream {
+            const TAKES_FILES: bool = true;
+
             fn poll_send_file(
                 &self,
                 context: &mut Context<'_>,
@@ -222,8 +236,17 @@ macro_rules! sends_files {
 sends_files!(TcpStream);
 sends_files!(UnixStream);
 
+impl<S: Stream> Stream for TlsStream<S> {
+    const TAKES_FILES: bool = false;
+
+    fn poll_send_file(&self, _: &mut Context<'_>, _: &File, _: u64, _: usize) -> Poll<io::Result<usize>> {
+        Poll::Ready(Err(io::ErrorKind::Unsupported.into()))
+    }
+}
+
 struct Acceptor {
     connection: Connection,
+    tls: Option<Arc<ServerConfig>>,
     open: Open,
     stop: watch::Receiver<Stop>,
 }
@@ -252,21 +275,56 @@ impl Acceptor {
     fn serve(&self, mut stream: impl Stream + Send + 'static, peer: Peer, permit: Option<OwnedSemaphorePermit>) {
         let connection = Connection { peer, running: Arc::default(), ..self.connection.clone() };
         let mut place = self.open.place(permit);
-        let open = self.open.clone();
+        let (open, tls) = (self.open.clone(), self.tls.clone());
         tokio::spawn(async move {
             if let Some(patience) = open.patience {
                 let Ok(permit) = timeout(patience, open.permit()).await else {
                     tracing::warn!("A connection was sent away: there are as many as there may be.");
-                    let _ = stream.write_all(&FULL.answer(true)).await;
+                    connection.send_away(stream, FULL).await;
                     return;
                 };
                 place.permit = permit;
             }
-            connection.run(stream).await;
+            match tls {
+                Some(tls) => {
+                    if let Some(stream) = shake_hands(stream, tls, &connection).await {
+                        connection.run(stream).await;
+                    }
+                }
+                None => connection.run(stream).await,
+            }
             drop(place);
         });
     }
 }
+
+/// Begins TLS. None where the client does not, or its certificate is not good enough.
+async fn shake_hands<S: Stream>(stream: S, tls: Arc<ServerConfig>, connection: &Connection) -> Option<TlsStream<S>> {
+    let acceptor = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream);
+    tokio::pin!(acceptor);
+    let limit = connection.clients.header_timeout.unwrap_or(Duration::MAX);
+    let shaken = timeout(limit, async {
+        let start = match acceptor.as_mut().await {
+            Ok(start) => start,
+            Err(error) => {
+                // What began was perhaps HTTP without TLS, and then the client can read this.
+                if let Some(stream) = acceptor.take_io() {
+                    connection.send_away(stream, NOT_TLS).await;
+                }
+                return Err(error);
+            }
+        };
+        start.into_stream(tls).await
+    });
+    match shaken.await {
+        Ok(Ok(stream)) => return Some(stream),
+        Ok(Err(error)) => tracing::warn!("Invalid request from ip={}: {error} (TLS)", connection.shown_peer()),
+        Err(_) => tracing::debug!("A client at ip={} did not begin TLS.", connection.shown_peer()),
+    }
+    None
+}
+
+const NOT_TLS: Refusal = Refusal::new(403, "This port speaks TLS: use https");
 
 const FULL: Refusal = Refusal::new(503, "The server has as many connections as it may have");
 

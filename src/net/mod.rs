@@ -5,6 +5,7 @@
 mod bind;
 mod listener;
 pub mod systemd;
+pub mod tls;
 
 pub use bind::Bind;
 pub use listener::{Address, Listener, Options, Socket};

@@ -15,7 +15,7 @@ mod worker_class;
 
 pub use address::{Address, Syslog, SyslogAddress};
 pub use requests::{HeaderMap, Networks, ProxyProtocol, RequestRules};
-pub use resolve::{Clients, Level, LogFormat, Settings};
+pub use resolve::{Clients, Level, LogFormat, Settings, Tls};
 pub use setting::{Kind, Setting, Standing};
 pub use sources::{CMD_ARGS, CmdArgs, ConfigFile, Given, Location, Machine, Sources};
 pub use table::{SECTIONS, Section, all, find};

@@ -43,6 +43,8 @@ pub struct Settings {
     pub timeout: Option<Duration>,
     pub graceful_timeout: Duration,
     pub clients: Clients,
+    /// `None` is without TLS.
+    pub tls: Option<Tls>,
     pub daemon: bool,
     pub pidfile: Option<PathBuf>,
     /// Whom workers run as: `user`, `group` and `initgroups`. Empty where these are the present ones.
@@ -97,6 +99,16 @@ pub struct Clients {
     pub forwarded_allow_ips: Networks,
     pub proxy_protocol: ProxyProtocol,
     pub proxy_allow_ips: Networks,
+}
+
+/// Certificates and keys.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[expect(missing_docs, reason = "the table says what each setting is, under the same name")]
+pub struct Tls {
+    pub certfile: PathBuf,
+    pub keyfile: Option<PathBuf>,
+    pub cert_reqs: u64,
+    pub ca_certs: Option<PathBuf>,
 }
 
 /// gunicorn's log levels, from the one that says most.
@@ -169,6 +181,7 @@ impl Settings {
             timeout: Some(merged.number("timeout")).filter(|seconds| *seconds > 0).map(Duration::from_secs),
             graceful_timeout: Duration::from_secs(merged.number("graceful_timeout")),
             clients: merged.clients(),
+            tls: merged.tls()?,
             daemon: merged.flag("daemon"),
             pidfile: merged.text("pidfile").map(PathBuf::from),
             run_as: merged.run_as()?,
@@ -289,6 +302,22 @@ impl Merged {
                 _ => ProxyProtocol::Off,
             },
             proxy_allow_ips: Networks::new(&self.value("proxy_allow_ips").texts()),
+        }
+    }
+
+    fn tls(&self) -> Result<Option<Tls>, Fatal> {
+        let file = |name| self.text(name).map(PathBuf::from);
+        let cert_reqs = self.number("cert_reqs");
+        if cert_reqs > 2 {
+            return Err(self.invalid("cert_reqs", "is not 0, 1 or 2"));
+        }
+        match (file("certfile"), file("keyfile")) {
+            (Some(certfile), keyfile) => Ok(Some(Tls { certfile, keyfile, cert_reqs, ca_certs: file("ca_certs") })),
+            (None, Some(_)) => Err(Fatal::new(format!(
+                "{} names a private key without a certificate. Name that with --certfile.",
+                self.shown("keyfile")
+            ))),
+            (None, None) => Ok(None),
         }
     }
 

@@ -123,9 +123,9 @@ fn what_is_refused_says_why_and_what_to_do() {
          variable SCRIPT_NAME for a WSGI app."
     );
     assert_eq!(
-        refusal(&file(&[("certfile", Value::from("a.pem"))])),
-        "certfile (from gunicorn.conf.py) is not built yet. TLS is not built in yet. Let a proxy in front do it. Leave \
-         it out, or at its default."
+        refusal(&file(&[("http2_cleartext", Value::from("both"))])),
+        "http2_cleartext (from gunicorn.conf.py) is not built yet. HTTP/2 is not built in yet. Let a proxy in front \
+         speak it. Leave it out, or at its default, off."
     );
 }
 

@@ -16,6 +16,8 @@ use tokio::{
     time::{Instant, MissedTickBehavior, sleep_until},
 };
 
+use tokio_rustls::rustls::ServerConfig;
+
 use super::{
     queue::Calls,
     watch::{Overdue, Watch},
@@ -44,6 +46,7 @@ pub struct Plan {
     pub calls: Calls,
     pub script_name: String,
     pub clients: Clients,
+    pub tls: Option<Arc<ServerConfig>>,
     pub access_log: Option<Arc<AccessLog>>,
     pub graceful_timeout: Duration,
     pub timeout: Option<Duration>,
@@ -116,6 +119,7 @@ async fn live(plan: Plan, may_begin: oneshot::Receiver<()>, may_end: oneshot::Re
         calls,
         script_name,
         clients,
+        tls,
         access_log,
         graceful_timeout,
         timeout,
@@ -131,7 +135,7 @@ async fn live(plan: Plan, may_begin: oneshot::Receiver<()>, may_end: oneshot::Re
         () = arbiter.gone() => sys::exit_now(0),
     }
     let app: Arc<dyn App> = Arc::new(calls);
-    let server = match Server::start(listeners, &script_name, clients, &app, access_log.as_ref()) {
+    let server = match Server::start(listeners, &script_name, clients, tls, &app, access_log.as_ref()) {
         Ok(server) => server,
         Err(error) => {
             tracing::error!("The worker cannot accept connections: {error}.");

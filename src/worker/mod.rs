@@ -17,7 +17,7 @@ use self::watch::Watch;
 use crate::{
     exit::Fatal,
     link::{Link, Report},
-    net::Listener,
+    net::{Listener, tls},
     python::{Interpreter, Interrupt, LoadError, PyApp},
     settings::Settings,
     sys::{self, Fork},
@@ -110,7 +110,8 @@ fn boot(mut plan: Plan, load: impl FnOnce(&Plan) -> Result<(Interpreter, PyApp),
     let settings = plan.settings.clone();
     let settings = &settings;
     let access_log = AccessLog::open(settings)?.map(Arc::new);
-    // The logs are open: whoever the app runs as need not be able to open them.
+    let tls = settings.tls.as_ref().map(tls::load).transpose()?;
+    // The logs and the certificate are open: whoever the app runs as need not be able to open them.
     sys::become_user(&settings.run_as).map_err(|error| {
         Fatal::new(format!("The worker cannot run as another user: {error}. Only root may (from --user, --group)."))
     })?;
@@ -130,6 +131,7 @@ fn boot(mut plan: Plan, load: impl FnOnce(&Plan) -> Result<(Interpreter, PyApp),
         calls,
         script_name: std::env::var("SCRIPT_NAME").unwrap_or_default(),
         clients: settings.clients.clone(),
+        tls,
         access_log: access_log.clone(),
         graceful_timeout: settings.graceful_timeout,
         timeout: settings.timeout,

@@ -38,6 +38,8 @@ pub struct Gate<S> {
     desk: Arc<Desk>,
     clients: Arc<Clients>,
     trust: Trust,
+    /// Whether the socket is one of TLS.
+    https: bool,
     /// What came and was not let in yet.
     inbox: BytesMut,
     scanner: Scanner,
@@ -56,15 +58,20 @@ pub struct Gate<S> {
     write_patience: Patience,
     /// Why nothing more is let in.
     refusal: Option<Refusal>,
+    broken_off: bool,
 }
 
 impl<S: Socket> Gate<S> {
-    pub fn new(socket: S, desk: Arc<Desk>, clients: Arc<Clients>, spool: Option<Arc<Spool>>, trust: Trust) -> Self {
+    pub fn new(socket: S, desk: Arc<Desk>, clients: Arc<Clients>, spool: Option<Arc<Spool>>,
+        trust: Trust,
+        https: bool,
+    ) -> Self {
         Self {
             socket,
             desk,
             clients,
             trust,
+            https,
             inbox: BytesMut::new(),
             scanner: Scanner::default(),
             reading: Reading::Head { since: Instant::now(), is_first: true },
@@ -77,6 +84,7 @@ impl<S: Socket> Gate<S> {
             patience: Patience::default(),
             write_patience: Patience::default(),
             refusal: None,
+            broken_off: false,
         }
     }
 
@@ -94,9 +102,12 @@ impl<S: Socket> Gate<S> {
                 }
                 ProxyHeader::Incomplete => {}
             }
-            match poll_fn(|context| self.poll_fill(context)).await {
-                Ok(0) | Err(_) => return Ok(None),
-                Ok(_) => {}
+            // As long as a head may take.
+            let limit = self.clients.header_timeout.unwrap_or(Duration::MAX);
+            match timeout(limit, poll_fn(|context| self.poll_fill(context))).await {
+                Ok(Ok(0) | Err(_)) => return Ok(None),
+                Ok(Ok(_)) => {}
+                Err(_) => return Err(Refusal::new(408, "The PROXY header does not come")),
             }
         }
     }
@@ -115,6 +126,11 @@ impl<S: Socket> Gate<S> {
     /// Why the last request was not let in, if that was so.
     pub fn refusal(&self) -> Option<Refusal> {
         self.refusal
+    }
+
+    /// Whether a body was not let in to its end, because of what the client sent.
+    pub fn has_broken_off(&self) -> bool {
+        self.broken_off
     }
 
     /// Lets nothing more in, for this reason.

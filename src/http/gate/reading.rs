@@ -69,7 +69,8 @@ impl<S: Socket> Gate<S> {
                     // An idle connection holds no memory for what it may bring.
                     self.inbox = BytesMut::new();
                 }
-                let head = Head::parse(text, &self.clients.rules, self.trust)?;
+                let mut head = Head::parse(text, &self.clients.rules, self.trust)?;
+                head.https |= self.https;
                 let limit = self.clients.limit_request_body;
                 if let (Framing::Length(length), Some(limit)) = (head.framing, limit)
                     && length > limit
@@ -214,6 +215,7 @@ impl<S: Socket> Gate<S> {
     /// The body breaks off: nothing more is let in, and whoever reads it is told why, and tells the client.
     fn fail(&mut self, refusal: Refusal) -> Poll<io::Result<()>> {
         self.reading = Reading::Closed;
+        self.broken_off = true;
         Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, refusal)))
     }
 

@@ -2,29 +2,30 @@
 
 use crate::settings::setting::{Kind, Setting};
 
-const TLS_LATER: &str = "TLS is not built in yet. Let a proxy in front do it.";
 const HTTP2_LATER: &str = "HTTP/2 is not built in yet. Let a proxy in front speak it.";
 
-const TLS_ONLY: &str = "It is read only with TLS, which --certfile would ask for.";
 const HTTP2_ONLY: &str = "It is read only with HTTP/2, which --http-protocols would ask for.";
 
 pub const TLS: &[Setting] = &[
     Setting::new("certfile", Kind::Text, "The server's certificate and those that vouch for it, as PEM.")
-        .flags(&["--certfile"], "FILE")
-        .planned(TLS_LATER),
-    Setting::new("keyfile", Kind::Text, "The private key of the certificate, as PEM.")
-        .flags(&["--keyfile"], "FILE")
-        .planned(TLS_LATER),
+        .flags(&["--certfile"], "FILE"),
+    Setting::new(
+        "keyfile",
+        Kind::Text,
+        "The private key of the certificate, as PEM. Without it the key is in the certificate's file.",
+    )
+    .flags(&["--keyfile"], "FILE"),
     Setting::new("cert_reqs", Kind::Number, "Whether clients need a certificate: 0 no, 1 only a valid one, 2 yes.")
         .flags(&["--cert-reqs"], "N")
-        .default("0")
-        .nothing(TLS_ONLY),
+        .default("0"),
     Setting::new("ca_certs", Kind::Text, "The certificates that vouch for those of clients, as PEM.")
-        .flags(&["--ca-certs"], "FILE")
-        .nothing(TLS_ONLY),
+        .flags(&["--ca-certs"], "FILE"),
     Setting::new("ciphers", Kind::Text, "The ciphers of TLS 1.2, as OpenSSL writes them.")
         .flags(&["--ciphers"], "CIPHERS")
-        .nothing(TLS_ONLY),
+        .refused(
+            "TLS is done by rustls, which has no ciphers that are known to be weak.",
+            "Leave it out: TLS 1.2 and 1.3 are spoken with the ciphers that are safe.",
+        ),
     Setting::new("do_handshake_on_connect", Kind::Flag, "Do TLS's handshake when a connection is accepted.")
         .flags(&["--do-handshake-on-connect"], "")
         .nothing("A handshake holds up no other connection here, whenever it is done."),

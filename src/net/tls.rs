@@ -1,0 +1,77 @@
+//! TLS: certificates and keys as they are in files, made into what connections begin with.
+
+use std::{path::Path, sync::Arc};
+
+use tokio_rustls::rustls::{
+    RootCertStore, ServerConfig,
+    crypto::ring,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
+    server::{WebPkiClientVerifier, danger::ClientCertVerifier},
+};
+
+use crate::{exit::Fatal, settings::Tls};
+
+/// Reads what `settings` name.
+///
+/// # Errors
+/// A file that cannot be read, that has no certificate or key, or a key that is not the certificate's.
+pub fn load(settings: &Tls) -> Result<Arc<ServerConfig>, Fatal> {
+    let certificates = certificates(&settings.certfile, "--certfile")?;
+    let (key_file, option) = match &settings.keyfile {
+        Some(file) => (file, "--keyfile"),
+        // As Python's ssl: without a file of its own the key is beside the certificate.
+        None => (&settings.certfile, "--certfile"),
+    };
+    let key = PrivateKeyDer::from_pem_file(key_file).map_err(|error| refuse("private key", key_file, option, &error))?;
+    let provider = Arc::new(ring::default_provider());
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| Fatal::new(format!("TLS cannot be set up: {error}.")))?;
+    let builder = match verifier(settings, provider)? {
+        Some(verifier) => builder.with_client_cert_verifier(verifier),
+        None => builder.with_no_client_auth(),
+    };
+    let config = builder.with_single_cert(certificates, key).map_err(|error| {
+        Fatal::new(format!(
+            "The private key in {} (from {option}) does not go with the certificate in {}: {error}.",
+            key_file.display(),
+            settings.certfile.display()
+        ))
+    })?;
+    Ok(Arc::new(config))
+}
+
+/// Who looks at the certificates of clients, where any are asked for.
+fn verifier(
+    settings: &Tls,
+    provider: Arc<tokio_rustls::rustls::crypto::CryptoProvider>,
+) -> Result<Option<Arc<dyn ClientCertVerifier>>, Fatal> {
+    if settings.cert_reqs == 0 {
+        return Ok(None);
+    }
+    let Some(file) = &settings.ca_certs else {
+        return Err(Fatal::new("--cert-reqs asks clients for certificates. Name those that vouch for them with --ca-certs."));
+    };
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(file, "--ca-certs")? {
+        roots.add(certificate).map_err(|error| refuse("certificate", file, "--ca-certs", &error))?;
+    }
+    let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+    let builder = if settings.cert_reqs == 1 { builder.allow_unauthenticated() } else { builder };
+    let verifier = builder.build().map_err(|error| refuse("certificate", file, "--ca-certs", &error))?;
+    Ok(Some(verifier))
+}
+
+fn certificates(file: &Path, option: &str) -> Result<Vec<CertificateDer<'static>>, Fatal> {
+    let certificates: Vec<_> = CertificateDer::pem_file_iter(file)
+        .and_then(Iterator::collect)
+        .map_err(|error| refuse("certificate", file, option, &error))?;
+    if certificates.is_empty() {
+        return Err(refuse("certificate", file, option, &"there is none in it"));
+    }
+    Ok(certificates)
+}
+
+fn refuse(what: &str, file: &Path, option: &str, error: &dyn std::fmt::Display) -> Fatal {
+    Fatal::new(format!("The {what} in {} (from {option}) cannot be used: {error}. Is it PEM?", file.display()))
+}
