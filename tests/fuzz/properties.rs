@@ -5,8 +5,11 @@ mod bodies;
 mod heads;
 mod patterns;
 
-/// A property, by the name of its target. It panics where it does not hold.
-pub const ALL: &[(&str, fn(&[u8]))] = &[
+/// Panics where it does not hold.
+pub type Property = fn(&[u8]);
+
+/// Each by the name of its target.
+pub const ALL: &[(&str, Property)] = &[
     ("head", heads::head),
     ("proxy", heads::proxy),
     ("chunks", bodies::chunks),
