@@ -2,13 +2,19 @@
 #![expect(unsafe_code, reason = "the operating system's own interface lives here and nowhere else")]
 
 mod apart;
+mod clock;
 mod daemon;
 mod descriptors;
 mod process;
 mod signals;
+mod title;
 
 pub use apart::{Apart, run_apart};
+pub use clock::monotonic_clock;
 pub use daemon::{User, become_daemon, become_user, set_process_name};
 pub use descriptors::{adopt, redirect_output, replace, set_nonblocking, spawn_with, wait_readable};
-pub use process::{Fork, adopt_orphans, exit_now, fork, is_alive, kill_group, reap, send, set_umask, set_variable};
+pub use process::{
+    Fork, adopt_orphans, exit_now, fork, is_alive, kill_group, reap, remove_variable, send, set_umask, set_variable,
+};
 pub use signals::{Pending, Signal, dump_signal, ignore, send_to_self};
+pub use title::set_title;

@@ -86,6 +86,7 @@ fn load(
 /// # Errors
 /// What keeps it, or the worker that this is, from serving.
 pub fn template(plan: Plan, mut next_worker: impl FnMut() -> bool) -> Result<(), LoadError> {
+    sys::set_title(&format!("rwsgi: template [{}]", plan.settings.proc_name.as_deref().unwrap_or(&plan.spec)));
     set_environment(&plan.settings);
     let (interpreter, app) = load(&plan.settings, &plan.interpreter, &plan.spec, plan.args.clone())?;
     interpreter.freeze();
@@ -117,6 +118,7 @@ fn boot(mut plan: Plan, load: impl FnOnce(&Plan) -> Result<(Interpreter, PyApp),
     if let Some(name) = &settings.proc_name {
         sys::set_process_name(&format!("{name}: worker"));
     }
+    sys::set_title(&format!("rwsgi: worker [{}]", settings.proc_name.as_deref().unwrap_or(&plan.spec)));
     let watch = Arc::new(Watch::new());
     let (calls, queue) = queue::channel(request_limit(settings), Arc::clone(&watch), {
         let link = Arc::clone(&plan.link);
