@@ -4,6 +4,8 @@
 //! runs in. What to do is decided in [`supervisor`]; here it is done.
 
 mod pidfile;
+mod reload;
+mod status;
 mod supervisor;
 mod templates;
 pub mod upgrade;
@@ -24,7 +26,7 @@ use self::templates::Templates;
 use crate::{
     exit::Fatal,
     link::{Line, Link, Report},
-    net::{Listener, systemd},
+    net::Listener,
     sys::{self, Fork, Pending, Signal},
     telemetry,
 };
@@ -54,18 +56,39 @@ pub trait Program {
     /// Whether workers are made from a template.
     fn has_template(&self) -> bool;
 
-    /// Reads the configuration again: how many workers are wanted, how long things may take, and through `listeners`
-    /// where they accept connections. Workers that are started from now on go by it.
+    /// Reads the configuration again. Workers that are started from now on go by it. Listeners that it wants are added;
+    /// the workers that serve may still need those that it does not want.
     ///
     /// # Errors
     /// What is wrong with it; then nothing has changed.
-    fn reload(&mut self, listeners: &mut Vec<Listener>) -> Result<(usize, Limits), Fatal>;
+    fn reload(&mut self, listeners: &mut Vec<Listener>) -> Result<Wanted, Fatal>;
+
+    /// The workers of the last reload serve (`adopted`), or never will, and the configuration before counts again.
+    /// Listeners that nobody needs any more are closed. Returns how long things may take.
+    fn settle(&mut self, adopted: bool, listeners: &mut Vec<Listener>) -> Limits;
+
+    /// What the processes call themselves.
+    fn name(&self) -> &str;
+
+    /// Opens the files of the logs again, such that workers can do so too.
+    fn reopen_logs(&self);
 
     /// Serves, in a process of its own. Returns its exit code.
     fn worker(self, listeners: Vec<Listener>, link: Link) -> u8;
 
     /// Loads what workers share, and makes workers on command: it returns in each of them too, with its exit code.
     fn template(self, listeners: Vec<Listener>, link: Link, commands: Commands) -> u8;
+}
+
+/// What a configuration that was read again wants of the arbiter.
+#[derive(Debug)]
+pub struct Wanted {
+    /// How many workers.
+    pub workers: usize,
+    /// How long things may take.
+    pub limits: Limits,
+    /// Where the file with the arbiter's id is.
+    pub pidfile: Option<PathBuf>,
 }
 
 /// How the arbiter ended.
@@ -99,6 +122,7 @@ pub fn run<P: Program>(service: Service<P>) -> Result<Ended, Fatal> {
         templates: Templates::default(),
         service,
     };
+    status::title(arbiter.service.program.name(), "");
     let mut events = vec![Event::Tick];
     loop {
         let mut actions: VecDeque<Action> = VecDeque::new();
@@ -200,31 +224,22 @@ impl<P: Program> Arbiter<P> {
             Action::Log(Level::Critical, text) => tracing::error!(target: telemetry::CRITICAL, "{text}"),
             Action::Adopted(generation) => {
                 self.templates.keep_only(generation);
+                self.settle(true);
+                status::serving(self.service.program.name());
                 tracing::info!("The reload is done: the new workers serve, and the old ones end.");
             }
             Action::Abandoned(generation) => self.templates.remove(generation),
+            Action::ReloadFailed => {
+                self.settle(false);
+                self.reload_failed(
+                    "The reload failed: a new worker could not boot, so the old ones go on serving. Mend what the log says \
+                     above, and send HUP again.",
+                );
+            }
             Action::Resized(now, before) => {
                 tracing::debug!("{now} workers are wanted; it was {}.", before.unwrap_or_default());
             }
             Action::Spawn(_) | Action::End(_) => {}
-        }
-    }
-
-    /// Reads the configuration again, for workers that take the place of the present ones.
-    fn reload(&mut self) -> Option<Event> {
-        tracing::info!("Hang up: Master");
-        if self.stopping {
-            return None;
-        }
-        match self.service.program.reload(&mut self.service.listeners) {
-            Ok((workers, limits)) => {
-                self.supervisor.set_limits(limits);
-                Some(Event::Reconfigured(workers))
-            }
-            Err(fatal) => {
-                tracing::error!("The reload failed, and the old workers go on serving: {fatal}");
-                None
-            }
         }
     }
 
@@ -245,7 +260,7 @@ impl<P: Program> Arbiter<P> {
     fn ready(&mut self, events: &[Event]) {
         if !self.ready && events.iter().any(|event| matches!(event, Event::Booted(_))) {
             self.ready = true;
-            systemd::notify("READY=1");
+            status::serving(self.service.program.name());
         }
     }
 
@@ -269,7 +284,7 @@ impl<P: Program> Arbiter<P> {
         }
         self.service.listeners.clear();
         self.templates.end();
-        systemd::notify("STOPPING=1");
+        status::stopping();
     }
 
     fn now(&self) -> Duration {
@@ -369,7 +384,7 @@ impl<P: Program> Arbiter<P> {
                 return None;
             }
             Signal::Usr1 => {
-                telemetry::reopen();
+                self.service.program.reopen_logs();
                 self.supervisor.pids().for_each(|pid| sys::send(pid, Signal::Usr1));
                 return None;
             }

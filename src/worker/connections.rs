@@ -33,6 +33,13 @@ const ALIVE: Duration = Duration::from_millis(250);
 /// How long the other requests of a worker may take to finish when one of them takes too long.
 const STUCK: Duration = Duration::from_secs(5);
 
+/// How long the stacks of Python's threads take to be written, at most.
+const DUMP: Duration = Duration::from_millis(500);
+
+/// The exit code of a worker whose app takes too long to load: that of timeout(1). It is none of those that end a server
+/// at its first boot, because the next attempt may go well.
+const TIMED_OUT: u8 = 124;
+
 /// What the thread works with.
 pub struct Plan {
     pub listeners: Vec<Listener>,
@@ -111,6 +118,12 @@ async fn live(plan: Plan, may_begin: oneshot::Receiver<()>, may_end: oneshot::Re
         // Nothing was accepted yet, so nothing is lost; the app that is being loaded cannot be asked to stop.
         _ = signals.next() => sys::exit_now(0),
         () = arbiter.gone() => sys::exit_now(0),
+        () = too_long(timeout) => {
+            tracing::error!(target: telemetry::CRITICAL, "WORKER TIMEOUT (pid:{})", std::process::id());
+            python::dump_stacks();
+            tokio::time::sleep(DUMP).await;
+            sys::exit_now(TIMED_OUT);
+        }
     }
     let app: Arc<dyn App> = Arc::new(calls);
     let server = match Server::start(listeners, &script_name, &app, access_log.as_ref()) {
@@ -153,6 +166,14 @@ async fn live(plan: Plan, may_begin: oneshot::Receiver<()>, may_end: oneshot::Re
         log.close();
     }
     sys::exit_now(u8::from(stop == Stop::Stuck));
+}
+
+/// Returns when the app has been loading for longer than it may.
+async fn too_long(timeout: Option<Duration>) {
+    match timeout {
+        Some(timeout) => tokio::time::sleep(timeout).await,
+        None => pending().await,
+    }
 }
 
 /// Tells the arbiter again and again that connections are looked after. Returns when the app has been at a request for

@@ -64,6 +64,8 @@ pub enum Action {
     Adopted(u64),
     /// A generation will never serve: what belongs to it is not needed any more.
     Abandoned(u64),
+    /// The workers of a reload could not boot, and those before it go on.
+    ReloadFailed,
     /// The number of workers is this now; before it was that.
     Resized(usize, Option<usize>),
     /// End the arbiter with this exit code.

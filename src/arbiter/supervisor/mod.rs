@@ -14,7 +14,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(500);
 /// The longest pause between two attempts to boot a worker.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
-/// A worker ends itself when its time is over, and says so; it is killed when it does not within this time.
+/// A worker ends itself when its time is over, to end or to boot, and says so; it is killed when it does not within this
+/// time.
 const MARGIN: Duration = Duration::from_secs(1);
 
 /// How long a worker that was told to quit at once may take.
@@ -25,6 +26,8 @@ const QUICK: Duration = Duration::from_secs(2);
 pub struct Supervisor {
     workers: BTreeMap<Pid, Worker>,
     size: usize,
+    /// How many workers were wanted before the reload that has to prove itself.
+    size_before: usize,
     limits: Limits,
     /// The generation that serves.
     generation: u64,
@@ -57,7 +60,10 @@ enum State {
     Retiring,
     /// Told to end; killed at this time.
     Ending(Duration),
-    Killed,
+    /// `silent` when that was because it never served.
+    Killed {
+        silent: bool,
+    },
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -72,6 +78,7 @@ impl Supervisor {
         Self {
             workers: BTreeMap::new(),
             size,
+            size_before: size,
             limits,
             generation: 1,
             candidate: None,
@@ -107,8 +114,9 @@ impl Supervisor {
     pub fn next_due(&self, now: Duration) -> Option<Duration> {
         let ends = self.workers.values().filter_map(|worker| match worker.state {
             State::Ending(at) => Some(at),
-            State::Booting | State::Serving | State::Retiring => Some(worker.seen + self.limits.timeout?),
-            State::Killed => None,
+            State::Booting => Some(worker.seen + self.limits.timeout? + MARGIN),
+            State::Serving | State::Retiring => Some(worker.seen + self.limits.timeout?),
+            State::Killed { .. } => None,
         });
         let pause = (self.not_before > now).then_some(self.not_before);
         ends.chain(pause).min()
@@ -158,6 +166,9 @@ impl Supervisor {
             }
             Event::Exited(pid, outcome) => self.exited(pid, outcome, now, actions),
             Event::Reconfigured(size) => {
+                if self.candidate.is_none() {
+                    self.size_before = self.size;
+                }
                 self.resize(size, actions);
                 // A reload that comes while another proves itself takes its place.
                 if let Some(candidate) = self.candidate.take() {
@@ -201,7 +212,7 @@ impl Supervisor {
 
     fn exited(&mut self, pid: Pid, outcome: Outcome, now: Duration, actions: &mut Vec<Action>) {
         let Some(worker) = self.workers.remove(&pid) else { return };
-        let expected = matches!(worker.state, State::Ending(_) | State::Killed);
+        let expected = matches!(worker.state, State::Ending(_) | State::Killed { .. });
         match outcome {
             Outcome::Code(0) => {}
             Outcome::Code(code) if !expected => {
@@ -216,7 +227,7 @@ impl Supervisor {
             }
             Outcome::Code(_) | Outcome::Signal(_) => {}
         }
-        if !expected && worker.state == State::Booting {
+        if matches!(worker.state, State::Booting | State::Killed { silent: true }) {
             self.boot_failed(worker.generation, outcome, now, actions);
         }
     }
@@ -227,18 +238,16 @@ impl Supervisor {
             self.candidate = None;
             self.end_generation(generation, now, actions);
             self.forget_spawning(generation);
+            self.size = self.size_before;
             actions.push(Action::Abandoned(generation));
-            actions.push(Action::Log(
-                Level::Error,
-                "The reload failed: a new worker could not boot, so the old ones go on serving. Mend what the log says \
-                 above, and send HUP again."
-                    .to_owned(),
-            ));
-        } else if !self.has_served && matches!(outcome, Outcome::Code(3 | 4)) {
-            let (code, reason) =
-                if outcome == Outcome::Code(3) { (3, "Worker failed to boot.") } else { (4, "App failed to load.") };
+            actions.push(Action::ReloadFailed);
+        } else if !self.has_served
+            && let Outcome::Code(code @ (1 | 3 | 4)) = outcome
+        {
+            // What a worker says that it cannot mend by itself: a setting, or the app.
+            let reason = if code == 4 { "App failed to load." } else { "Worker failed to boot." };
             actions.push(Action::Log(Level::Error, format!("Reason: {reason}")));
-            self.stop(Some(code), true, now, actions);
+            self.stop(u8::try_from(code).ok(), true, now, actions);
         } else {
             self.fail(now, actions, "A worker died while it booted.");
         }
@@ -261,7 +270,7 @@ impl Supervisor {
         let limit = now + if quick { QUICK } else { self.limits.graceful_timeout + MARGIN };
         for (pid, worker) in &mut self.workers {
             match worker.state {
-                State::Killed => {}
+                State::Killed { .. } => {}
                 State::Ending(at) if !quick => worker.state = State::Ending(at.min(limit)),
                 _ => {
                     worker.state = State::Ending(limit);
@@ -274,7 +283,7 @@ impl Supervisor {
     fn end_generation(&mut self, generation: u64, now: Duration, actions: &mut Vec<Action>) {
         let limit = now + self.limits.graceful_timeout + MARGIN;
         for (pid, worker) in self.workers.iter_mut().filter(|(_, worker)| worker.generation == generation) {
-            if !matches!(worker.state, State::Ending(_) | State::Killed) {
+            if !matches!(worker.state, State::Ending(_) | State::Killed { .. }) {
                 worker.state = State::Ending(limit);
                 actions.push(Action::Term(*pid));
             }
@@ -340,8 +349,11 @@ impl Supervisor {
         for (pid, worker) in &mut self.workers {
             let (due, silent) = match worker.state {
                 State::Ending(at) => (at <= now, false),
-                State::Killed => (false, false),
-                State::Booting | State::Serving | State::Retiring => {
+                State::Killed { .. } => (false, false),
+                State::Booting => {
+                    (self.limits.timeout.is_some_and(|timeout| worker.seen + timeout + MARGIN <= now), true)
+                }
+                State::Serving | State::Retiring => {
                     (self.limits.timeout.is_some_and(|timeout| worker.seen + timeout <= now), true)
                 }
             };
@@ -349,7 +361,7 @@ impl Supervisor {
                 if silent {
                     actions.push(Action::Log(Level::Critical, format!("WORKER TIMEOUT (pid:{pid})")));
                 }
-                worker.state = State::Killed;
+                worker.state = State::Killed { silent: worker.state == State::Booting };
                 actions.push(Action::Kill(*pid));
             }
         }

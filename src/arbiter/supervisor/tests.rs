@@ -151,10 +151,9 @@ fn a_reload_whose_code_cannot_be_loaded_leaves_the_old_workers_serving() {
     world.send(Event::Reconfigured(2));
     world.send(Event::Booted(103));
     world.exit(104, 3);
-    assert_eq!(world.take(), [Action::Term(103), Action::Abandoned(2)]);
+    assert_eq!(world.take(), [Action::Term(103), Action::Abandoned(2), Action::ReloadFailed]);
     world.exit(103, 0);
     assert_eq!(world.pids(), [101, 102]);
-    assert!(world.logged.iter().any(|text| text.starts_with("The reload failed")), "{:?}", world.logged);
     world.send(Event::Reconfigured(2));
     world.boot_all();
     assert_eq!(world.take(), [Action::Adopted(3), Action::Term(101), Action::Term(102)]);
@@ -274,4 +273,47 @@ fn a_worker_that_never_comes_does_not_keep_the_arbiter_from_ending() {
     let mut supervisor = Supervisor::new(1, Limits { graceful_timeout: GRACE, timeout: None });
     assert_eq!(supervisor.handle(Event::Tick, Duration::ZERO), [Action::Spawn(1)]);
     assert_eq!(supervisor.handle(Event::Stop, Duration::ZERO), [Action::End(0)]);
+}
+
+#[test]
+fn after_a_reload_that_failed_as_many_workers_are_wanted_as_before() {
+    let mut world = World::serving(2);
+    world.send(Event::Reconfigured(5));
+    world.send(Event::Reconfigured(4));
+    let candidate = *world.pids().last().expect("one boots");
+    world.exit(candidate, 3);
+    assert!(world.take().contains(&Action::ReloadFailed));
+    for pid in world.pids().into_iter().filter(|pid| *pid > 102) {
+        world.exit(pid, 0);
+    }
+    world.pass(Duration::from_secs(1));
+    assert_eq!(world.pids(), [101, 102]);
+}
+
+#[test]
+fn new_workers_that_are_silent_fail_a_reload() {
+    let mut world = World::serving(1);
+    world.send(Event::Reconfigured(1));
+    for _ in 0..31 {
+        world.pass(Duration::from_secs(1));
+        world.send(Event::Alive(101));
+    }
+    assert_eq!(world.take(), [Action::Kill(102)]);
+    world.send(Event::Exited(102, Outcome::Signal(9)));
+    assert_eq!(world.take(), [Action::Term(103), Action::Abandoned(2), Action::ReloadFailed]);
+    world.exit(103, 0);
+    assert_eq!(world.pids(), [101]);
+}
+
+#[test]
+fn what_a_worker_cannot_mend_ends_the_server_at_its_first_boot_only() {
+    for (code, ends) in [(1, true), (3, true), (4, true), (2, false), (124, false)] {
+        let mut world = World::new(1);
+        world.exit(101, code);
+        assert_eq!(!world.take().is_empty(), ends, "{code}");
+        let mut world = World::serving(1);
+        world.send(Event::Exited(101, Outcome::Signal(9)));
+        world.exit(102, code);
+        assert_eq!(world.take(), [], "{code}");
+    }
 }
