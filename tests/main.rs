@@ -10,6 +10,7 @@ mod httpbin;
 mod layers;
 mod lint;
 mod logs;
+mod processes;
 mod readme;
 mod serve;
 mod settings;
