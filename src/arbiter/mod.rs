@@ -47,6 +47,8 @@ pub struct Service<P> {
     pub pidfile: Option<(PidFile, PathBuf)>,
     /// Whether the arbiter has no terminal. Only then `WINCH`, which a terminal sends when it is resized, counts.
     pub daemon: bool,
+    /// Whether the number of connections that wait is a metric.
+    pub backlog_metric: bool,
     /// What a worker, or a template of workers, does in a process of its own.
     pub program: P,
 }
@@ -116,6 +118,7 @@ pub fn run<P: Program>(service: Service<P>) -> Result<Ended, Fatal> {
         signals,
         line,
         started: Instant::now(),
+        measured: Duration::ZERO,
         stopping: false,
         ready: false,
         successor: None,
@@ -165,6 +168,8 @@ struct Arbiter<P> {
     signals: Pending,
     line: Line,
     started: Instant,
+    /// When the backlog was told last.
+    measured: Duration,
     stopping: bool,
     ready: bool,
     /// The arbiter of the new binary, after `USR2`.
@@ -256,14 +261,6 @@ impl<P: Program> Arbiter<P> {
         }
     }
 
-    /// Tells systemd once that the service is up.
-    fn ready(&mut self, events: &[Event]) {
-        if !self.ready && events.iter().any(|event| matches!(event, Event::Booted(_))) {
-            self.ready = true;
-            status::serving(self.service.program.name());
-        }
-    }
-
     /// Looks whether the predecessor is gone: then this is the only arbiter.
     fn look_for_predecessor(&mut self) {
         if self.service.predecessor.is_some_and(|pid| pid != std::os::unix::process::parent_id()) {
@@ -306,7 +303,9 @@ impl<P: Program> Arbiter<P> {
     fn wait(&mut self) -> Vec<Event> {
         let now = self.now();
         let due = self.supervisor.next_due(now).map(|due| due.saturating_sub(now));
-        let limit = if self.service.predecessor.is_some() { Some(due.map_or(LOOK, |due| due.min(LOOK))) } else { due };
+        let limit =
+            [due, self.service.predecessor.map(|_| LOOK), self.service.backlog_metric.then_some(status::MEASURE)];
+        let limit = limit.into_iter().flatten().min();
         sys::wait_readable(&[self.signals.as_fd(), self.line.reports()], limit);
         let mut events = self.reports();
         while let Some(signal) = self.signals.next() {
@@ -329,6 +328,7 @@ impl<P: Program> Arbiter<P> {
                 None => events.push(Event::Exited(pid, outcome)),
             }
         }
+        self.measure();
         events.push(Event::Tick);
         events
     }

@@ -72,6 +72,7 @@ pub fn run(matches: &ArgMatches, args: &[OsString]) -> Result<ExitCode, Fatal> {
         predecessor: inherited.map(|inherited| inherited.parent),
         pidfile,
         daemon: settings.daemon,
+        backlog_metric: settings.enable_backlog_metric,
         listeners,
         program: Program {
             configuration: &configuration,

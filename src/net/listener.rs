@@ -179,6 +179,14 @@ impl Listener {
         }
     }
 
+    /// How many connections wait to be accepted. Only those of TCP can be asked.
+    pub fn waiting(&self) -> u32 {
+        match &self.socket {
+            Socket::Tcp(socket) => sys::waiting_connections(socket.as_fd()).unwrap_or_default(),
+            Socket::Unix(_) => 0,
+        }
+    }
+
     /// Its descriptor.
     pub fn descriptor(&self) -> BorrowedFd<'_> {
         match &self.socket {

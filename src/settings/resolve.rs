@@ -60,6 +60,7 @@ pub struct Settings {
     pub statsd_host: Option<Address>,
     pub statsd_prefix: String,
     pub dogstatsd_tags: String,
+    pub enable_backlog_metric: bool,
     pub check_config: bool,
     pub print_config: bool,
     /// The names of the hooks that the configuration file has.
@@ -160,6 +161,7 @@ impl Settings {
             statsd_host: merged.text("statsd_host").and_then(|text| Address::parse(&text, 8125)),
             statsd_prefix: merged.text("statsd_prefix").unwrap_or_default(),
             dogstatsd_tags: merged.text("dogstatsd_tags").unwrap_or_default(),
+            enable_backlog_metric: merged.flag("enable_backlog_metric"),
             check_config: merged.flag("check_config"),
             print_config: merged.flag("print_config"),
             hooks: merged.hooks(),

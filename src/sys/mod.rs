@@ -12,7 +12,9 @@ mod title;
 pub use apart::{Apart, run_apart};
 pub use clock::monotonic_clock;
 pub use daemon::{User, become_daemon, become_user, set_process_name};
-pub use descriptors::{adopt, redirect_output, replace, set_nonblocking, spawn_with, wait_readable};
+pub use descriptors::{
+    adopt, redirect_output, replace, set_nonblocking, spawn_with, wait_readable, waiting_connections,
+};
 pub use process::{
     Fork, adopt_orphans, exit_now, fork, is_alive, kill_group, reap, remove_variable, send, set_umask, set_variable,
 };

@@ -52,6 +52,14 @@ pub fn workers(count: usize) {
     }
 }
 
+/// So many connections wait to be accepted: a metric.
+pub fn backlog(count: u32) {
+    tracing::debug!("socket backlog: {count}");
+    if let Some(statsd) = statsd() {
+        statsd.backlog(count);
+    }
+}
+
 /// Gives the files of the logs to the user and group that workers run as, who must be able to open them again.
 ///
 /// # Errors
