@@ -17,7 +17,7 @@ pub enum Report {
     Booted = 1,
     /// Its connections are looked after.
     Alive = 2,
-    /// It has answered as many requests as it may.
+    /// It asks for a successor: it has answered as many requests as it may, or its code has changed.
     Retires = 3,
     /// It runs, though the arbiter did not start it: a template did.
     Started = 4,

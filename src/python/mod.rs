@@ -22,4 +22,4 @@ pub const VERSION: &str = env!("RWSGI_PYTHON_VERSION");
 
 pub use app::PyApp;
 pub use capi::full_version;
-pub use interpreter::{Interpreter, LoadError, dump_stacks};
+pub use interpreter::{Interpreter, LoadError, Sources, dump_stacks};

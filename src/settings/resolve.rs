@@ -9,6 +9,10 @@ use super::{
 };
 use crate::{exit::Fatal, sys::User};
 
+/// As with gunicorn, where that is not told.
+const RELOAD_WITH_PRELOAD: &str = "reload has nothing to do: code that was preloaded stays as it is. Send SIGHUP to load new \
+                                   code, or leave preload_app out.";
+
 /// The threads of a worker when their number follows from `workers = auto`. An app that waits for its database half of
 /// the time keeps a CPU busy with two; more than a few only hold the GIL from each other.
 const AUTOMATIC_THREADS: usize = 4;
@@ -61,6 +65,9 @@ pub struct Settings {
     pub statsd_prefix: String,
     pub dogstatsd_tags: String,
     pub enable_backlog_metric: bool,
+    pub reload: bool,
+    pub reload_engine: String,
+    pub reload_extra_files: Vec<String>,
     pub check_config: bool,
     pub print_config: bool,
     /// The names of the hooks that the configuration file has.
@@ -97,7 +104,10 @@ impl Settings {
     /// A value that its setting does not take, or a setting that rwsgi does not have, named with its source.
     pub fn resolve(sources: &Sources) -> Result<Self, Fatal> {
         let merged = Merged { values: sources.merge()? };
-        let notes = merged.standing()?;
+        let mut notes = merged.standing()?;
+        if merged.flag("reload") && merged.flag("preload_app") {
+            notes.push(RELOAD_WITH_PRELOAD.to_owned());
+        }
         let directory = &sources.machine.directory;
         let automatic = *merged.value("workers") == Value::from("auto");
         let workers = if automatic { sources.machine.processors.max(1) } else { merged.at_least_one("workers")? };
@@ -162,6 +172,9 @@ impl Settings {
             statsd_prefix: merged.text("statsd_prefix").unwrap_or_default(),
             dogstatsd_tags: merged.text("dogstatsd_tags").unwrap_or_default(),
             enable_backlog_metric: merged.flag("enable_backlog_metric"),
+            reload: merged.flag("reload"),
+            reload_engine: merged.text("reload_engine").unwrap_or_default(),
+            reload_extra_files: merged.value("reload_extra_files").texts(),
             check_config: merged.flag("check_config"),
             print_config: merged.flag("print_config"),
             hooks: merged.hooks(),

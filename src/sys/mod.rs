@@ -2,6 +2,7 @@
 #![expect(unsafe_code, reason = "the operating system's own interface lives here and nowhere else")]
 
 mod apart;
+mod changes;
 mod clock;
 mod daemon;
 mod descriptors;
@@ -10,6 +11,7 @@ mod signals;
 mod title;
 
 pub use apart::{Apart, run_apart};
+pub use changes::Changes;
 pub use clock::monotonic_clock;
 pub use daemon::{User, become_daemon, become_user, set_process_name};
 pub use descriptors::{

@@ -4,6 +4,7 @@
 
 mod connections;
 mod queue;
+mod reload;
 mod watch;
 
 use std::{
@@ -146,13 +147,19 @@ fn boot(mut plan: Plan, load: impl FnOnce(&Plan) -> Result<(Interpreter, PyApp),
     let app = Arc::new(app);
     let extra: Vec<_> =
         (1..settings.threads).map(|number| spawn(&interpreter, number, &app, &queue)).collect::<Result<_, Fatal>>()?;
+    let watched = settings.reload && !settings.preload_app;
+    let watched = watched.then(|| {
+        let sources = interpreter.sources(settings.reload_extra_files.clone());
+        reload::start(settings, sources, Arc::clone(&plan.link))
+    });
+    let watched = watched.transpose()?;
     connections.begin();
     serve(&app, &queue.join());
     for ended in extra {
         // It closes when the thread has ended, whichever way.
         let _ = ended.recv();
     }
-    drop(app);
+    drop((app, watched));
     tracing::info!("Worker exiting (pid: {})", std::process::id());
     interpreter.finish();
     drop(connections);

@@ -3,6 +3,7 @@
 mod reload;
 mod service;
 mod stuck;
+mod watching;
 mod workers;
 
 use std::time::Duration;

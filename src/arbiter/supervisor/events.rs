@@ -18,7 +18,8 @@ pub enum Event {
     TemplateFailed(Outcome),
     /// A worker has loaded its app and accepts connections.
     Booted(Pid),
-    /// A worker has answered as many requests as it may (`max_requests`).
+    /// A worker asks for a successor: it has answered as many requests as it may (`max_requests`), or its code has changed
+    /// (`reload`).
     Retires(Pid),
     /// A worker has been alive just now.
     Alive(Pid),

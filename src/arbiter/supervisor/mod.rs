@@ -158,10 +158,11 @@ impl Supervisor {
                 }
             }
             Event::Retires(pid) => {
-                if let Some(worker) = self.workers.get_mut(&pid)
-                    && worker.state == State::Serving
-                {
-                    worker.state = State::Retiring;
+                match self.workers.get_mut(&pid) {
+                    Some(worker) if worker.state == State::Serving => worker.state = State::Retiring,
+                    // It asks again, because of new code (--reload): its successor may be able to boot now.
+                    Some(worker) if worker.state == State::Retiring => (self.failures, self.not_before) = (0, now),
+                    _ => {}
                 }
             }
             Event::Exited(pid, outcome) => self.exited(pid, outcome, now, actions),

@@ -317,3 +317,14 @@ fn what_a_worker_cannot_mend_ends_the_server_at_its_first_boot_only() {
         assert_eq!(world.take(), [], "{code}");
     }
 }
+
+#[test]
+fn a_worker_that_asks_for_a_successor_again_need_not_wait_for_a_pause() {
+    let mut world = World::serving(1);
+    world.send(Event::Retires(101));
+    world.exit(102, 3);
+    assert_eq!(world.pids(), [101]);
+    world.send(Event::Retires(101));
+    world.send(Event::Booted(103));
+    assert_eq!(world.take(), [Action::Term(101)]);
+}
