@@ -35,8 +35,11 @@ fn answers(server: &Server, text: &str) {
     assert!(answered.is_some(), "{text:?} is never answered:\n{}", server.stderr());
 }
 
+/// Writes a file in one step: whoever reads it just then finds the old text or the new one.
 fn write(server: &Server, name: &str, text: &str) {
-    std::fs::write(server.directory().join(name), text).expect("the file can be written");
+    let beside = server.directory().join("being-written");
+    std::fs::write(&beside, text).expect("the file can be written");
+    std::fs::rename(beside, server.directory().join(name)).expect("the file can be replaced");
 }
 
 fn read(server: &Server, name: &str) -> String {
