@@ -278,6 +278,8 @@ impl<P: Program> Arbiter<P> {
         self.stopping = true;
         if self.successor.is_some() || self.service.predecessor.is_some() {
             self.service.listeners.iter_mut().for_each(Listener::keep_file);
+        } else {
+            self.service.listeners.iter().for_each(Listener::end);
         }
         self.service.listeners.clear();
         self.templates.end();

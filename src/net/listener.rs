@@ -11,7 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use socket2::{Domain, Protocol, SockAddr, Socket as RawSocket, Type};
+use socket2::{Domain, Protocol, SockAddr, SockFilter, SockRef, Socket as RawSocket, Type};
 
 use super::Bind;
 use crate::{exit::Fatal, sys};
@@ -184,6 +184,19 @@ impl Listener {
         match &self.socket {
             Socket::Tcp(socket) => sys::waiting_connections(socket.as_fd()).unwrap_or_default(),
             Socket::Unix(_) => 0,
+        }
+    }
+
+    /// Lets nobody connect any more, in no process that shares the socket. What waits to be accepted can be accepted still,
+    /// so that it is not lost between the last time that this is looked for and the end of the socket. Who comes later is
+    /// not answered, asks again in a second, and is refused when the socket is gone. A socket that was passed to this
+    /// program stays as it is, and so does one that is not of TCP.
+    pub fn end(&self) {
+        if let (Socket::Tcp(socket), Some(_)) = (&self.socket, &self.name) {
+            // A filter of one instruction: keep 0 bytes of every packet (BPF_RET | BPF_K).
+            let nothing = SockFilter::new(0x06, 0, 0, 0);
+            // Without it there is only that moment in which a connection may be lost.
+            let _ = SockRef::from(socket).attach_filter(&[nothing]);
         }
     }
 

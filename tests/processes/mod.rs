@@ -46,7 +46,26 @@ fn read(server: &Server, name: &str) -> String {
     std::fs::read_to_string(server.directory().join(name)).unwrap_or_default()
 }
 
-/// An app that answers with this text. Texts of different lengths, so that Python does not take its cache for it.
+/// An app that answers with this text, and leaves a file when it is loaded. Texts have different lengths, so that Python
+/// does not take its cache for it.
 fn saying(text: &str) -> String {
-    format!("def app(environ, start_response):\n    start_response('200 OK', [])\n    return [b'{text}']\n")
+    format!(
+        "import os
+def app(environ, start_response):
+    start_response('200 OK', [])
+    return [b'{text}']
+open(f'loaded-{{os.getpid()}}', 'w').close()
+"
+    )
+}
+
+/// Waits until so many processes have loaded what [`saying`] makes.
+#[track_caller]
+fn loaded(server: &Server, count: usize) {
+    let is_mark = |name: &std::ffi::OsStr| name.to_string_lossy().starts_with("loaded-");
+    let seen = process::until(LIMIT, || {
+        let files = std::fs::read_dir(server.directory()).expect("the folder is there");
+        (files.filter(|file| file.as_ref().is_ok_and(|file| is_mark(&file.file_name()))).count() == count).then_some(())
+    });
+    assert!(seen.is_some(), "it is not loaded {count} times:\n{}", server.stderr());
 }

@@ -1,6 +1,6 @@
 //! `HUP`: new code and new configuration take over, or leave everything as it was.
 
-use super::{answers, children, ends, read, saying, write};
+use super::{answers, children, ends, loaded, read, saying, write};
 use crate::support::{Client, Server, process};
 
 const BROKEN: [(&str, &str); 3] = [
@@ -14,6 +14,8 @@ fn broken_code_leaves_the_old_workers_serving_until_it_is_mended() {
     for mode in [&[][..], &["--preload"]] {
         let mut server = Server::of(&saying("first")).args(["app:app", "-w", "2"]).args(mode.iter().copied()).start();
         answers(&server, "first");
+        // One that still boots would find the broken code.
+        loaded(&server, 2 - mode.len());
         let before = children(&server, 2 + mode.len());
         for (count, (code, reason)) in BROKEN.into_iter().enumerate() {
             write(&server, "app.py", code);
