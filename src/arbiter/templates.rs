@@ -62,9 +62,11 @@ impl Templates {
         self.all.retain(|other, _| *other >= generation);
     }
 
-    /// Lets go of the template of a generation.
+    /// Ends the template of a generation that nobody waits for any more, also one that is still loading.
     pub fn remove(&mut self, generation: u64) {
-        self.all.remove(&generation);
+        if let Some(template) = self.all.remove(&generation) {
+            sys::send(template.pid, Signal::Term);
+        }
     }
 
     /// Ends all, also one that is still loading.

@@ -135,3 +135,21 @@ fn an_app_that_never_finishes_loading_is_told_and_tried_again_and_fails_a_reload
     answers(&server, "alive");
     server.stop();
 }
+
+#[test]
+fn a_preloaded_app_that_never_finishes_loading_is_given_up_with_the_next_reload() {
+    let app = HANGS.replace("def load():\n", "def load():\n    print('loading', flush=True)\n");
+    let mut server = Server::of(&app).args(["app:app", "--preload"]).start();
+    answers(&server, "alive");
+    let before = children(&server, 2);
+    write(&server, "hang", "");
+    server.signal("HUP");
+    let hangs = children(&server, 3).into_iter().find(|pid| !before.contains(pid)).expect("a new one");
+    write(&server, "app.py", &super::saying("mended"));
+    server.signal("HUP");
+    answers(&server, "mended");
+    ends(hangs);
+    before.into_iter().for_each(ends);
+    children(&server, 2);
+    server.stop();
+}
