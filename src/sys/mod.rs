@@ -11,4 +11,4 @@ pub use apart::{Apart, run_apart};
 pub use daemon::{User, become_daemon, become_user, set_process_name};
 pub use descriptors::{adopt, redirect_output, replace, set_nonblocking, spawn_with, wait_readable};
 pub use process::{Fork, adopt_orphans, exit_now, fork, is_alive, kill_group, reap, send, set_umask, set_variable};
-pub use signals::{Pending, Signal, dump_signal, ignore, send_to_self};
+pub use signals::{ABORT, Pending, Signal, disregard, dump_signal, ignore, restore, send_to_self};
