@@ -3,6 +3,7 @@
 //! It runs no code of the user's and knows neither HTTP nor Python: a worker is a process that a function it is given
 //! runs in. What to do is decided in [`supervisor`]; here it is done.
 
+mod hooks;
 mod pidfile;
 mod supervisor;
 mod templates;
@@ -18,12 +19,11 @@ use std::{
 
 pub use pidfile::PidFile;
 pub use supervisor::{Action, Event, Level, Limits, Outcome, Pid, Supervisor};
-pub use templates::{Commands, SPAWN};
 
-use self::templates::Templates;
+use self::{hooks::Known, templates::Templates};
 use crate::{
     exit::Fatal,
-    link::{Line, Link, Report},
+    link::{Birth, Command, Commands, Line, Link, Report, Reported},
     net::{Listener, systemd},
     sys::{self, Fork, Pending, Signal},
     telemetry,
@@ -54,6 +54,9 @@ pub trait Program {
     /// Whether workers are made from a template.
     fn has_template(&self) -> bool;
 
+    /// The hooks that the configuration file has. They are called in a template and in workers.
+    fn hooks(&self) -> &[&'static str];
+
     /// Reads the configuration again: how many workers are wanted, how long things may take, and through `listeners`
     /// where they accept connections. Workers that are started from now on go by it.
     ///
@@ -64,8 +67,9 @@ pub trait Program {
     /// Serves, in a process of its own. Returns its exit code.
     fn worker(self, listeners: Vec<Listener>, link: Link) -> u8;
 
-    /// Loads what workers share, and makes workers on command: it returns in each of them too, with its exit code.
-    fn template(self, listeners: Vec<Listener>, link: Link, commands: Commands) -> u8;
+    /// Loads what workers share, and does what it is told, which is to make workers above all: it returns in each of them
+    /// too, with its exit code.
+    fn template(self, birth: Birth, listeners: Vec<Listener>, link: Link, commands: Commands) -> u8;
 }
 
 /// How the arbiter ended.
@@ -89,6 +93,7 @@ pub fn run<P: Program>(service: Service<P>) -> Result<Ended, Fatal> {
     let line = Line::new().map_err(failed)?;
     let supervisor = Supervisor::new(service.workers, service.limits);
     let mut arbiter = Arbiter {
+        known: Known::new(service.workers),
         supervisor,
         signals,
         line,
@@ -112,12 +117,13 @@ pub fn run<P: Program>(service: Service<P>) -> Result<Ended, Fatal> {
                         }
                         Ok(Process::Worker(generation)) => return Ok(Ended::Worker(arbiter.become_worker(generation))),
                         Ok(Process::Template(generation, commands)) => {
-                            return Ok(Ended::Worker(arbiter.become_template(generation, commands)));
+                            return Ok(Ended::Worker(arbiter.become_template(generation, *commands)));
                         }
                         Err(error) => actions.extend(arbiter.handle(Event::SpawnFailed(error.to_string()))),
                     },
                     Action::End(code) => {
                         tracing::info!("Shutting down: Master");
+                        arbiter.call_on_exit();
                         return Ok(Ended::Arbiter(code));
                     }
                     action => arbiter.act(action),
@@ -133,7 +139,7 @@ enum Process {
     /// The arbiter, perhaps with something to take in.
     Arbiter(Option<Event>),
     Worker(u64),
-    Template(u64, Commands),
+    Template(u64, Box<(Birth, Commands)>),
 }
 
 struct Arbiter<P> {
@@ -146,46 +152,54 @@ struct Arbiter<P> {
     /// The arbiter of the new binary, after `USR2`.
     successor: Option<Pid>,
     templates: Templates,
+    known: Known,
     service: Service<P>,
 }
 
 impl<P: Program> Arbiter<P> {
     /// Starts a worker, or has a template start one.
     fn spawn(&mut self, generation: u64) -> io::Result<Process> {
-        if !self.service.program.has_template() {
-            return Ok(match sys::fork()? {
-                Fork::Child => Process::Worker(generation),
-                Fork::Parent(pid) => Process::Arbiter(Some(Event::Spawned(pid, generation))),
-            });
-        }
-        if !self.templates.spawn(generation) {
-            sys::adopt_orphans()?;
-            let (writer, commands) = Commands::new()?;
-            match sys::fork()? {
-                Fork::Child => return Ok(Process::Template(generation, commands)),
-                Fork::Parent(pid) => self.templates.insert(generation, pid, writer),
+        let age = self.known.next_age();
+        if !self.templates.spawn(generation, age) {
+            if !self.service.program.has_template() {
+                return Ok(match sys::fork()? {
+                    Fork::Child => Process::Worker(generation),
+                    Fork::Parent(pid) => {
+                        self.known.made(pid, age);
+                        Process::Arbiter(Some(Event::Spawned(pid, generation)))
+                    }
+                });
             }
-            self.templates.spawn(generation);
+            sys::adopt_orphans()?;
+            let (commander, commands) = Commands::new()?;
+            let birth = self.birth(generation);
+            match sys::fork()? {
+                Fork::Child => return Ok(Process::Template(generation, Box::new((birth, commands)))),
+                Fork::Parent(pid) => self.templates.insert(generation, pid, commander),
+            }
+            self.templates.spawn(generation, age);
         }
         // The worker reports itself.
         Ok(Process::Arbiter(None))
     }
 
-    fn become_worker(self, generation: u64) -> u8 {
+    fn become_worker(mut self, generation: u64) -> u8 {
         // Until the worker handles it, it must not end it.
         sys::ignore(Signal::Usr1);
         self.signals.release();
+        self.templates.clear();
         self.service.program.worker(self.service.listeners, self.line.into_worker(generation))
     }
 
-    fn become_template(mut self, generation: u64, commands: Commands) -> u8 {
+    fn become_template(mut self, generation: u64, (birth, commands): (Birth, Commands)) -> u8 {
         sys::ignore(Signal::Usr1);
         self.signals.release();
         // What a terminal sends to all of its processes is the arbiter's to act on.
         sys::ignore(Signal::Int);
         // The others' commands must end when the arbiter lets go of them.
         self.templates.clear();
-        self.service.program.template(self.service.listeners, self.line.into_worker(generation), commands)
+        let link = self.line.into_worker(generation);
+        self.service.program.template(birth, self.service.listeners, link, commands)
     }
 
     /// Carries out what starts no process.
@@ -199,13 +213,11 @@ impl<P: Program> Arbiter<P> {
             Action::Log(Level::Error, text) => tracing::error!("{text}"),
             Action::Log(Level::Critical, text) => tracing::error!(target: telemetry::CRITICAL, "{text}"),
             Action::Adopted(generation) => {
-                self.templates.keep_only(generation);
+                self.adopted(generation);
                 tracing::info!("The reload is done: the new workers serve, and the old ones end.");
             }
             Action::Abandoned(generation) => self.templates.remove(generation),
-            Action::Resized(now, before) => {
-                tracing::debug!("{now} workers are wanted; it was {}.", before.unwrap_or_default());
-            }
+            Action::Resized(now, before) => self.resized(now, before),
             Action::Spawn(_) | Action::End(_) => {}
         }
     }
@@ -219,25 +231,13 @@ impl<P: Program> Arbiter<P> {
         match self.service.program.reload(&mut self.service.listeners) {
             Ok((workers, limits)) => {
                 self.supervisor.set_limits(limits);
+                self.known.reloaded(workers);
                 Some(Event::Reconfigured(workers))
             }
             Err(fatal) => {
                 tracing::error!("The reload failed, and the old workers go on serving: {fatal}");
                 None
             }
-        }
-    }
-
-    /// Starts the new binary beside this one.
-    fn upgrade(&mut self) {
-        if let Some(pid) = self.successor {
-            tracing::warn!("An upgrade is under way already (pid: {pid}). End that arbiter or this one first.");
-            return;
-        }
-        let listeners: Vec<_> = self.service.listeners.iter().map(Listener::descriptor).collect();
-        match self.service.command.start(&listeners) {
-            Ok(pid) => self.successor = Some(pid),
-            Err(error) => tracing::error!("The new binary could not be started: {error}. This one goes on serving."),
         }
     }
 
@@ -249,17 +249,6 @@ impl<P: Program> Arbiter<P> {
         }
     }
 
-    /// Looks whether the predecessor is gone: then this is the only arbiter.
-    fn look_for_predecessor(&mut self) {
-        if self.service.predecessor.is_some_and(|pid| pid != std::os::unix::process::parent_id()) {
-            self.service.predecessor = None;
-            tracing::info!("Master has been promoted.");
-            if let Some((file, path)) = &mut self.service.pidfile {
-                file.rename(path);
-            }
-        }
-    }
-
     /// Lets go of the listeners. The workers answer who is connected already; whoever comes later is refused as soon as
     /// they have, and may try another server.
     fn close(&mut self) {
@@ -268,7 +257,7 @@ impl<P: Program> Arbiter<P> {
             self.service.listeners.iter_mut().for_each(Listener::keep_file);
         }
         self.service.listeners.clear();
-        self.templates.end();
+        self.end_templates();
         systemd::notify("STOPPING=1");
     }
 
@@ -278,6 +267,9 @@ impl<P: Program> Arbiter<P> {
 
     fn handle(&mut self, event: Event) -> Vec<Action> {
         let now = self.now();
+        if let Event::Exited(pid, _) = event {
+            self.gone(pid);
+        }
         let before = self.supervisor.pids().count();
         let actions = self.supervisor.handle(event, now);
         let count = self.supervisor.pids().count();
@@ -310,7 +302,7 @@ impl<P: Program> Arbiter<P> {
             let outcome = outcome.map_or_else(Outcome::Signal, Outcome::Code);
             match self.templates.exited(pid) {
                 Some(true) => events.push(Event::TemplateFailed(outcome)),
-                Some(false) => {}
+                Some(false) => self.template_lost(pid),
                 None => events.push(Event::Exited(pid, outcome)),
             }
         }
@@ -321,13 +313,15 @@ impl<P: Program> Arbiter<P> {
     /// What workers and templates have reported.
     fn reports(&mut self) -> Vec<Event> {
         let mut events = Vec::new();
-        for (pid, generation, report) in self.line.take() {
+        for Reported { pid, generation, age, report } in self.line.take() {
             match report {
-                Report::Started => events.push(Event::Spawned(pid, generation)),
+                Report::Started => events.push(self.made(pid, generation, age)),
                 Report::Booted => events.push(Event::Booted(pid)),
                 Report::Alive => events.push(Event::Alive(pid)),
                 Report::Retires => events.push(Event::Retires(pid)),
-                Report::Ready => self.templates.ready(pid),
+                Report::Ready => self.prepared(pid, generation),
+                Report::MayUpgrade | Report::MayNotUpgrade => self.pre_exec_ended(report == Report::MayUpgrade),
+                Report::NotMade => events.push(self.not_made(generation)),
             }
         }
         events
@@ -344,6 +338,9 @@ impl<P: Program> Arbiter<P> {
                 Event::Quit
             }
             Signal::Term | Signal::Int => {
+                if signal == Signal::Int {
+                    self.pass_on_interrupt();
+                }
                 self.close();
                 Event::Stop
             }
@@ -370,6 +367,7 @@ impl<P: Program> Arbiter<P> {
             }
             Signal::Usr1 => {
                 telemetry::reopen();
+                self.templates.tell_all(|_| Command::Reopen);
                 self.supervisor.pids().for_each(|pid| sys::send(pid, Signal::Usr1));
                 return None;
             }

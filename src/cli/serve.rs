@@ -13,11 +13,11 @@ use clap::{ArgMatches, Command, Subcommand as _};
 use super::{configuration::Configuration, options};
 use crate::{
     arbiter::{
-        self, Commands, Ended, Limits, PidFile, Service,
+        self, Ended, Limits, PidFile, Service,
         upgrade::{self, Inherited},
     },
     exit::{Code, Fatal},
-    link::Link,
+    link::{Birth, Commands, Link},
     net::{Bind, Listener, Options, systemd},
     python::{self, LoadError},
     settings::Settings,
@@ -109,14 +109,19 @@ struct Program<'a> {
 
 impl Program<'_> {
     fn plan(self, listeners: Vec<Listener>, link: Link) -> worker::Plan {
-        let Self { settings, interpreter, spec, args, .. } = self;
-        worker::Plan { settings, interpreter, spec, args: args.to_vec(), listeners, link: Arc::new(link) }
+        let Self { configuration, settings, interpreter, spec, args } = self;
+        let hooks = configuration.source().filter(|_| !settings.hooks.is_empty());
+        worker::Plan { settings, interpreter, spec, args: args.to_vec(), hooks, listeners, link: Arc::new(link) }
     }
 }
 
 impl arbiter::Program for Program<'_> {
     fn has_template(&self) -> bool {
-        self.settings.preload_app
+        self.settings.preload_app || !self.settings.hooks.is_empty()
+    }
+
+    fn hooks(&self) -> &[&'static str] {
+        &self.settings.hooks
     }
 
     fn reload(&mut self, listeners: &mut Vec<Listener>) -> Result<(usize, Limits), Fatal> {
@@ -157,9 +162,8 @@ impl arbiter::Program for Program<'_> {
         worker::run(self.plan(listeners, link)).map_or_else(|error| report(&error), |()| 0)
     }
 
-    fn template(self, listeners: Vec<Listener>, link: Link, mut commands: Commands) -> u8 {
-        let next_worker = || commands.wait() == Some(arbiter::SPAWN);
-        worker::template(self.plan(listeners, link), next_worker).map_or_else(|error| report(&error), |()| 0)
+    fn template(self, birth: Birth, listeners: Vec<Listener>, link: Link, commands: Commands) -> u8 {
+        worker::template(self.plan(listeners, link), &birth, commands).map_or_else(|error| report(&error), |()| 0)
     }
 }
 

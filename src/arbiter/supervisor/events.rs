@@ -64,8 +64,8 @@ pub enum Action {
     Adopted(u64),
     /// A generation will never serve: what belongs to it is not needed any more.
     Abandoned(u64),
-    /// The number of workers is this now; before it was that.
-    Resized(usize, Option<usize>),
+    /// One worker more or less is wanted (`TTIN`, `TTOU`): the number is this now; before it was that.
+    Resized(usize, usize),
     /// End the arbiter with this exit code.
     End(u8),
 }

@@ -6,6 +6,8 @@ mod events;
 
 use std::{collections::BTreeMap, time::Duration};
 
+use crate::exit::Code;
+
 pub use events::{Action, Event, Level, Limits, Outcome, Pid};
 
 /// The first pause after a worker died while it booted; it doubles with each further one.
@@ -158,7 +160,7 @@ impl Supervisor {
             }
             Event::Exited(pid, outcome) => self.exited(pid, outcome, now, actions),
             Event::Reconfigured(size) => {
-                self.resize(size, actions);
+                self.size = size;
                 // A reload that comes while another proves itself takes its place.
                 if let Some(candidate) = self.candidate.take() {
                     self.end_generation(candidate, now, actions);
@@ -193,10 +195,8 @@ impl Supervisor {
     }
 
     fn resize(&mut self, size: usize, actions: &mut Vec<Action>) {
-        if size != self.size {
-            actions.push(Action::Resized(size, Some(self.size)));
-            self.size = size;
-        }
+        actions.push(Action::Resized(size, self.size));
+        self.size = size;
     }
 
     fn exited(&mut self, pid: Pid, outcome: Outcome, now: Duration, actions: &mut Vec<Action>) {
@@ -234,9 +234,9 @@ impl Supervisor {
                  above, and send HUP again."
                     .to_owned(),
             ));
-        } else if !self.has_served && matches!(outcome, Outcome::Code(3 | 4)) {
-            let (code, reason) =
-                if outcome == Outcome::Code(3) { (3, "Worker failed to boot.") } else { (4, "App failed to load.") };
+        } else if !self.has_served
+            && let Some((code, reason)) = end_of(outcome)
+        {
             actions.push(Action::Log(Level::Error, format!("Reason: {reason}")));
             self.stop(Some(code), true, now, actions);
         } else {
@@ -371,6 +371,18 @@ impl Supervisor {
         let candidates =
             self.workers.iter().filter(|(_, worker)| worker.generation == generation && worker.state == state);
         candidates.min_by_key(|(_, worker)| worker.age).map(|(pid, _)| *pid)
+    }
+}
+
+/// The exit code of an arbiter whose first worker ended this way before it served, with the reason; none where the next
+/// one may do better.
+fn end_of(outcome: Outcome) -> Option<(u8, &'static str)> {
+    const HOOK: i32 = Code::Hook as i32;
+    match outcome {
+        Outcome::Code(3) => Some((3, "Worker failed to boot.")),
+        Outcome::Code(4) => Some((4, "App failed to load.")),
+        Outcome::Code(HOOK) => Some((Code::Failed as u8, "A hook failed.")),
+        _ => None,
     }
 }
 
