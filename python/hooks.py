@@ -287,8 +287,6 @@ class Hooks:
         if name in self.over:
             return
         self.over.add(name)
-        if name == "worker_abort":
-            self.worker.aborted = True
         self.worker._alive = False
         self.call(name, self.worker)
 

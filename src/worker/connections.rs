@@ -256,11 +256,12 @@ impl Signals {
     async fn next(&mut self) -> Stop {
         loop {
             tokio::select! {
+                biased;
+                // A terminal sends INT to all of its processes; the arbiter passes on what it means.
+                Some(()) = self.int.recv() => self.interrupted(),
                 Some(()) = self.term.recv() => return Stop::InOrder,
                 Some(()) = self.quit.recv() => return Stop::AtOnce,
                 Some(()) = received(self.abort.as_mut()) => return Stop::Aborted,
-                // A terminal sends INT to all of its processes; the arbiter passes on what it means.
-                Some(()) = self.int.recv() => self.interrupted(),
                 Some(()) = self.usr1.recv() => telemetry::reopen(),
                 else => pending().await,
             }

@@ -21,8 +21,8 @@ pub struct Hooks {
     calls: mpsc::Sender<Call>,
 }
 
-/// A hook to call, and whom to tell when it is over.
-type Call = (&'static str, oneshot::Sender<()>);
+/// A hook to call, or none, and whom to tell when it is over.
+type Call = (Option<&'static str>, oneshot::Sender<()>);
 
 impl Hooks {
     /// Starts the thread, which ends with the process.
@@ -38,7 +38,11 @@ impl Hooks {
             let work = work.lock().unwrap_or_else(PoisonError::into_inner);
             let (hooks, _, to_call) = &*work;
             while let Ok((name, over)) = to_call.recv() {
-                let called = if name == "worker_exit" { hooks.worker_exit() } else { hooks.on_worker(name) };
+                let called = match name {
+                    None => Ok(()),
+                    Some("worker_exit") => hooks.worker_exit(),
+                    Some(name) => hooks.on_worker(name),
+                };
                 called.unwrap_or_else(|raised| raised.log());
                 // Whoever does not wait any more need not be told.
                 let _ = over.send(());
@@ -53,7 +57,7 @@ impl Hooks {
             return;
         }
         let (over, is_over) = oneshot::channel();
-        if self.calls.send((name, over)).is_ok() && time::timeout(limit, is_over).await.is_err() {
+        if self.calls.send((Some(name), over)).is_ok() && time::timeout(limit, is_over).await.is_err() {
             tracing::warn!("The hook {name} takes longer than {limit:?}, and is not waited for.");
         }
     }
@@ -62,12 +66,17 @@ impl Hooks {
     pub fn call_soon(&self, name: &'static str) {
         if self.hooks.has(name) {
             // The thread lives as long as the process.
-            let _ = self.calls.send((name, oneshot::channel().0));
+            let _ = self.calls.send((Some(name), oneshot::channel().0));
         }
     }
 
-    /// Calls `worker_exit` here, unless that was done already.
+    /// Calls `worker_exit` here, unless that was done already, and after what a signal has called.
     pub fn exit(&self) {
+        if self.hooks.has("worker_int") {
+            let (over, is_over) = oneshot::channel();
+            // The thread lives as long as the process. A hook that hangs is cut short from elsewhere.
+            let _ = self.calls.send((None, over)).map(|()| is_over.blocking_recv());
+        }
         self.hooks.worker_exit().unwrap_or_else(|raised| raised.log());
     }
 }
