@@ -146,3 +146,25 @@ def on_exit(server): note('{name} on_exit')
     let lines = seen(&server);
     assert!(lines.iter().any(|line| line == "second on_reload") && !lines.iter().any(|line| line.ends_with("on_exit")));
 }
+
+#[test]
+fn the_server_outlives_the_process_of_its_hooks() {
+    let conf = "
+import os
+def on_starting(server): note('starting', os.getpid())
+def post_fork(server, worker): note('forked', worker.age, worker.pid)
+def on_exit(server): note('end')
+";
+    let mut server = server(conf).start();
+    let hooks = super::number(&until_seen(&server, "starting", 1));
+    process::signal(hooks, "KILL");
+    server.wait_for_log(&format!("The process of the hooks (pid: {hooks}) has ended."));
+    assert_eq!(server.connect().get("/").text(), "hello");
+    process::signal(super::number(&until_seen(&server, "forked 1", 1)), "KILL");
+    until_seen(&server, "forked 2", 1);
+    assert_eq!(server.connect().get("/").text(), "hello");
+    server.stop();
+    let lines = seen(&server);
+    assert_eq!(lines.iter().filter(|line| line.starts_with("starting")).count(), 1, "{lines:?}");
+    assert_eq!(lines.last().map(String::as_str), Some("end"), "{lines:?}");
+}
