@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{Action, Event, Level, Limits, Outcome, Pid, Supervisor};
+use crate::exit::Code;
 
 const GRACE: Duration = Duration::from_secs(30);
 
@@ -274,4 +275,17 @@ fn a_worker_that_never_comes_does_not_keep_the_arbiter_from_ending() {
     let mut supervisor = Supervisor::new(1, Limits { graceful_timeout: GRACE, timeout: None });
     assert_eq!(supervisor.handle(Event::Tick, Duration::ZERO), [Action::Spawn(1)]);
     assert_eq!(supervisor.handle(Event::Stop, Duration::ZERO), [Action::End(0)]);
+}
+
+#[test]
+fn a_hook_that_fails_ends_only_an_arbiter_that_has_not_served() {
+    let hook = || Event::TemplateFailed(Outcome::Code(Code::Hook as i32));
+    let mut supervisor = Supervisor::new(1, Limits { graceful_timeout: GRACE, timeout: None });
+    assert_eq!(supervisor.handle(Event::Tick, Duration::ZERO), [Action::Spawn(1)]);
+    let actions = supervisor.handle(hook(), Duration::ZERO);
+    assert_eq!(actions, [Action::Log(Level::Error, "Reason: A hook failed.".to_owned()), Action::End(1)]);
+    let mut world = World::serving(1);
+    world.send(Event::Exited(101, Outcome::Signal(9)));
+    world.send(hook());
+    assert_eq!(world.take(), []);
 }
