@@ -6,6 +6,7 @@ mod support;
 mod connections;
 mod dockerize;
 mod faults;
+mod hooks;
 mod httpbin;
 mod layers;
 mod lint;

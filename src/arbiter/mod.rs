@@ -3,8 +3,11 @@
 //! It runs no code of the user's and knows neither HTTP nor Python: a worker is a process that a function it is given
 //! runs in. What to do is decided in [`supervisor`]; here it is done.
 
+mod hooks;
 mod pidfile;
 mod reload;
+mod service;
+mod signals;
 mod status;
 mod supervisor;
 mod templates;
@@ -14,92 +17,20 @@ use std::{
     collections::VecDeque,
     io,
     os::fd::AsFd as _,
-    path::PathBuf,
     time::{Duration, Instant},
 };
 
 pub use pidfile::PidFile;
+pub use service::{Ended, Program, Service, Wanted};
 pub use supervisor::{Action, Event, Level, Limits, Outcome, Pid, Supervisor};
-pub use templates::{Commands, SPAWN};
 
-use self::templates::Templates;
+use self::{hooks::Known, templates::Templates};
 use crate::{
     exit::Fatal,
-    link::{Line, Link, Report},
-    net::Listener,
+    link::{Birth, Commands, Line, Report, Reported},
     sys::{self, Fork, Pending, Signal},
     telemetry,
 };
-
-/// What the arbiter keeps running.
-pub struct Service<P> {
-    /// How many workers.
-    pub workers: usize,
-    /// How long things may take.
-    pub limits: Limits,
-    /// Where the workers accept connections.
-    pub listeners: Vec<Listener>,
-    /// How this program was started.
-    pub command: upgrade::Command,
-    /// The arbiter that this one takes over from.
-    pub predecessor: Option<u32>,
-    /// The file that holds the arbiter's id, and the name that it gets once the predecessor is gone.
-    pub pidfile: Option<(PidFile, PathBuf)>,
-    /// Whether the arbiter has no terminal. Only then `WINCH`, which a terminal sends when it is resized, counts.
-    pub daemon: bool,
-    /// Whether the number of connections that wait is a metric.
-    pub backlog_metric: bool,
-    /// What a worker, or a template of workers, does in a process of its own.
-    pub program: P,
-}
-
-/// What processes do that the arbiter starts.
-pub trait Program {
-    /// Whether workers are made from a template.
-    fn has_template(&self) -> bool;
-
-    /// Reads the configuration again. Workers that are started from now on go by it. Listeners that it wants are added;
-    /// the workers that serve may still need those that it does not want.
-    ///
-    /// # Errors
-    /// What is wrong with it; then nothing has changed.
-    fn reload(&mut self, listeners: &mut Vec<Listener>) -> Result<Wanted, Fatal>;
-
-    /// The workers of the last reload serve (`adopted`), or never will, and the configuration before counts again.
-    /// Listeners that nobody needs any more are closed. Returns how long things may take.
-    fn settle(&mut self, adopted: bool, listeners: &mut Vec<Listener>) -> Limits;
-
-    /// What the processes call themselves.
-    fn name(&self) -> &str;
-
-    /// Opens the files of the logs again, such that workers can do so too.
-    fn reopen_logs(&self);
-
-    /// Serves, in a process of its own. Returns its exit code.
-    fn worker(self, listeners: Vec<Listener>, link: Link) -> u8;
-
-    /// Loads what workers share, and makes workers on command: it returns in each of them too, with its exit code.
-    fn template(self, listeners: Vec<Listener>, link: Link, commands: Commands) -> u8;
-}
-
-/// What a configuration that was read again wants of the arbiter.
-#[derive(Debug)]
-pub struct Wanted {
-    /// How many workers.
-    pub workers: usize,
-    /// How long things may take.
-    pub limits: Limits,
-    /// Where the file with the arbiter's id is.
-    pub pidfile: Option<PathBuf>,
-}
-
-/// How the arbiter ended.
-pub enum Ended {
-    /// This is the arbiter, and everything is over: its exit code.
-    Arbiter(u8),
-    /// This is a worker's process, which has done its work: its exit code.
-    Worker(u8),
-}
 
 /// How often it is looked whether the predecessor is gone.
 const LOOK: Duration = Duration::from_millis(200);
@@ -114,6 +45,7 @@ pub fn run<P: Program>(service: Service<P>) -> Result<Ended, Fatal> {
     let line = Line::new().map_err(failed)?;
     let supervisor = Supervisor::new(service.workers, service.limits);
     let mut arbiter = Arbiter {
+        known: Known::new(service.workers),
         supervisor,
         signals,
         line,
@@ -139,12 +71,13 @@ pub fn run<P: Program>(service: Service<P>) -> Result<Ended, Fatal> {
                         }
                         Ok(Process::Worker(generation)) => return Ok(Ended::Worker(arbiter.become_worker(generation))),
                         Ok(Process::Template(generation, commands)) => {
-                            return Ok(Ended::Worker(arbiter.become_template(generation, commands)));
+                            return Ok(Ended::Worker(arbiter.become_template(generation, *commands)));
                         }
                         Err(error) => actions.extend(arbiter.handle(Event::SpawnFailed(error.to_string()))),
                     },
                     Action::End(code) => {
                         tracing::info!("Shutting down: Master");
+                        arbiter.call_on_exit();
                         return Ok(Ended::Arbiter(code));
                     }
                     action => arbiter.act(action),
@@ -160,7 +93,7 @@ enum Process {
     /// The arbiter, perhaps with something to take in.
     Arbiter(Option<Event>),
     Worker(u64),
-    Template(u64, Commands),
+    Template(u64, Box<(Birth, Commands)>),
 }
 
 struct Arbiter<P> {
@@ -175,46 +108,54 @@ struct Arbiter<P> {
     /// The arbiter of the new binary, after `USR2`.
     successor: Option<Pid>,
     templates: Templates,
+    known: Known,
     service: Service<P>,
 }
 
 impl<P: Program> Arbiter<P> {
     /// Starts a worker, or has a template start one.
     fn spawn(&mut self, generation: u64) -> io::Result<Process> {
-        if !self.service.program.has_template() {
-            return Ok(match sys::fork()? {
-                Fork::Child => Process::Worker(generation),
-                Fork::Parent(pid) => Process::Arbiter(Some(Event::Spawned(pid, generation))),
-            });
-        }
-        if !self.templates.spawn(generation) {
-            sys::adopt_orphans()?;
-            let (writer, commands) = Commands::new()?;
-            match sys::fork()? {
-                Fork::Child => return Ok(Process::Template(generation, commands)),
-                Fork::Parent(pid) => self.templates.insert(generation, pid, writer),
+        let age = self.known.next_age();
+        if !self.templates.spawn(generation, age) {
+            if !self.service.program.has_template() {
+                return Ok(match sys::fork()? {
+                    Fork::Child => Process::Worker(generation),
+                    Fork::Parent(pid) => {
+                        self.known.made(pid, age);
+                        Process::Arbiter(Some(Event::Spawned(pid, generation)))
+                    }
+                });
             }
-            self.templates.spawn(generation);
+            sys::adopt_orphans()?;
+            let (commander, commands) = Commands::new()?;
+            let birth = self.birth(generation);
+            match sys::fork()? {
+                Fork::Child => return Ok(Process::Template(generation, Box::new((birth, commands)))),
+                Fork::Parent(pid) => self.templates.insert(generation, pid, commander),
+            }
+            self.templates.spawn(generation, age);
         }
         // The worker reports itself.
         Ok(Process::Arbiter(None))
     }
 
-    fn become_worker(self, generation: u64) -> u8 {
+    fn become_worker(mut self, generation: u64) -> u8 {
         // Until the worker handles it, it must not end it.
         sys::ignore(Signal::Usr1);
         self.signals.release();
+        self.templates.clear();
         self.service.program.worker(self.service.listeners, self.line.into_worker(generation))
     }
 
-    fn become_template(mut self, generation: u64, commands: Commands) -> u8 {
+    fn become_template(mut self, generation: u64, (birth, commands): (Birth, Commands)) -> u8 {
         sys::ignore(Signal::Usr1);
         self.signals.release();
         // What a terminal sends to all of its processes is the arbiter's to act on.
         sys::ignore(Signal::Int);
         // The others' commands must end when the arbiter lets go of them.
         self.templates.clear();
-        self.service.program.template(self.service.listeners, self.line.into_worker(generation), commands)
+        let link = self.line.into_worker(generation);
+        self.service.program.template(birth, self.service.listeners, link, commands)
     }
 
     /// Carries out what starts no process.
@@ -228,7 +169,7 @@ impl<P: Program> Arbiter<P> {
             Action::Log(Level::Error, text) => tracing::error!("{text}"),
             Action::Log(Level::Critical, text) => tracing::error!(target: telemetry::CRITICAL, "{text}"),
             Action::Adopted(generation) => {
-                self.templates.keep_only(generation);
+                self.adopted(generation);
                 self.settle(true);
                 status::serving(self.service.program.name());
                 tracing::info!("The reload is done: the new workers serve, and the old ones end.");
@@ -236,54 +177,15 @@ impl<P: Program> Arbiter<P> {
             Action::Abandoned(generation) => self.templates.remove(generation),
             Action::ReloadFailed => {
                 self.settle(false);
+                self.resized();
                 self.reload_failed(
                     "The reload failed: a new worker could not boot, so the old ones go on serving. Mend what the log says \
                      above, and send HUP again.",
                 );
             }
-            Action::Resized(now, before) => {
-                tracing::debug!("{now} workers are wanted; it was {}.", before.unwrap_or_default());
-            }
+            Action::Resized => self.resized(),
             Action::Spawn(_) | Action::End(_) => {}
         }
-    }
-
-    /// Starts the new binary beside this one.
-    fn upgrade(&mut self) {
-        if let Some(pid) = self.successor {
-            tracing::warn!("An upgrade is under way already (pid: {pid}). End that arbiter or this one first.");
-            return;
-        }
-        let listeners: Vec<_> = self.service.listeners.iter().map(Listener::descriptor).collect();
-        match self.service.command.start(&listeners) {
-            Ok(pid) => self.successor = Some(pid),
-            Err(error) => tracing::error!("The new binary could not be started: {error}. This one goes on serving."),
-        }
-    }
-
-    /// Looks whether the predecessor is gone: then this is the only arbiter.
-    fn look_for_predecessor(&mut self) {
-        if self.service.predecessor.is_some_and(|pid| pid != std::os::unix::process::parent_id()) {
-            self.service.predecessor = None;
-            tracing::info!("Master has been promoted.");
-            if let Some((file, path)) = &mut self.service.pidfile {
-                file.rename(path);
-            }
-        }
-    }
-
-    /// Lets go of the listeners. The workers answer who is connected already; whoever comes later is refused as soon as
-    /// they have, and may try another server.
-    fn close(&mut self) {
-        self.stopping = true;
-        if self.successor.is_some() || self.service.predecessor.is_some() {
-            self.service.listeners.iter_mut().for_each(Listener::keep_file);
-        } else {
-            self.service.listeners.iter().for_each(Listener::end);
-        }
-        self.service.listeners.clear();
-        self.templates.end();
-        status::stopping();
     }
 
     fn now(&self) -> Duration {
@@ -292,6 +194,9 @@ impl<P: Program> Arbiter<P> {
 
     fn handle(&mut self, event: Event) -> Vec<Action> {
         let now = self.now();
+        if let Event::Exited(pid, _) = event {
+            self.gone(pid);
+        }
         let before = self.supervisor.pids().count();
         let actions = self.supervisor.handle(event, now);
         let count = self.supervisor.pids().count();
@@ -326,7 +231,7 @@ impl<P: Program> Arbiter<P> {
             let outcome = outcome.map_or_else(Outcome::Signal, Outcome::Code);
             match self.templates.exited(pid) {
                 Some(true) => events.push(Event::TemplateFailed(outcome)),
-                Some(false) => {}
+                Some(false) => self.template_lost(pid),
                 None => events.push(Event::Exited(pid, outcome)),
             }
         }
@@ -338,59 +243,17 @@ impl<P: Program> Arbiter<P> {
     /// What workers and templates have reported.
     fn reports(&mut self) -> Vec<Event> {
         let mut events = Vec::new();
-        for (pid, generation, report) in self.line.take() {
+        for Reported { pid, generation, age, report } in self.line.take() {
             match report {
-                Report::Started => events.push(Event::Spawned(pid, generation)),
+                Report::Started => events.push(self.made(pid, generation, age)),
                 Report::Booted => events.push(Event::Booted(pid)),
                 Report::Alive => events.push(Event::Alive(pid)),
                 Report::Retires => events.push(Event::Retires(pid)),
-                Report::Ready => self.templates.ready(pid),
+                Report::Ready => self.prepared(pid, generation),
+                Report::MayUpgrade | Report::MayNotUpgrade => self.pre_exec_ended(report == Report::MayUpgrade),
+                Report::NotMade => events.push(self.not_made(generation)),
             }
         }
         events
-    }
-
-    fn signalled(&mut self, signal: Signal) -> Option<Event> {
-        if signal == Signal::Chld {
-            return None;
-        }
-        tracing::info!("Handling signal: {}", signal.name());
-        Some(match signal {
-            Signal::Term | Signal::Int if self.stopping => {
-                tracing::info!("Quick shutdown requested");
-                Event::Quit
-            }
-            Signal::Term | Signal::Int => {
-                self.close();
-                Event::Stop
-            }
-            // A new arbiter serves already (USR2), so there is no hurry that would be worth a request.
-            Signal::Quit if self.successor.is_some() && !self.stopping => {
-                self.close();
-                Event::Stop
-            }
-            Signal::Quit => {
-                self.close();
-                Event::Quit
-            }
-            Signal::Hup => return self.reload(),
-            Signal::Ttin => Event::Increase,
-            Signal::Ttou => Event::Decrease,
-            Signal::Usr2 => {
-                self.upgrade();
-                return None;
-            }
-            Signal::Winch if self.service.daemon => Event::Dismiss,
-            Signal::Winch => {
-                tracing::debug!("SIGWINCH ignored. Not daemonized.");
-                return None;
-            }
-            Signal::Usr1 => {
-                self.service.program.reopen_logs();
-                self.supervisor.pids().for_each(|pid| sys::send(pid, Signal::Usr1));
-                return None;
-            }
-            Signal::Chld | Signal::Kill => return None,
-        })
     }
 }

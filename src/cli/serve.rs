@@ -12,9 +12,9 @@ use clap::{ArgMatches, Command, Subcommand as _};
 
 use super::{configuration::Configuration, options, sockets};
 use crate::{
-    arbiter::{self, Commands, Ended, Limits, PidFile, Service, Wanted, upgrade},
+    arbiter::{self, Ended, Limits, PidFile, Service, Wanted, upgrade},
     exit::{Code, Fatal},
-    link::Link,
+    link::{Birth, Commands, Link},
     net::{Bind, Listener},
     python::{self, LoadError},
     settings::Settings,
@@ -130,15 +130,20 @@ struct Given {
 
 impl Program<'_> {
     fn plan(self, mut listeners: Vec<Listener>, link: Link) -> worker::Plan {
-        let Self { now: Given { settings, interpreter, spec }, args, .. } = self;
+        let Self { configuration, now: Given { settings, interpreter, spec }, args, .. } = self;
         sockets::close_others(&settings, &mut listeners);
-        worker::Plan { settings, interpreter, spec, args: args.to_vec(), listeners, link: Arc::new(link) }
+        let hooks = configuration.source().filter(|_| !settings.hooks.is_empty());
+        worker::Plan { settings, interpreter, spec, args: args.to_vec(), hooks, listeners, link: Arc::new(link) }
     }
 }
 
 impl arbiter::Program for Program<'_> {
     fn has_template(&self) -> bool {
-        self.now.settings.preload_app
+        self.now.settings.preload_app || !self.now.settings.hooks.is_empty()
+    }
+
+    fn hooks(&self) -> &[&'static str] {
+        &self.before.as_ref().unwrap_or(&self.now).settings.hooks
     }
 
     fn reload(&mut self, listeners: &mut Vec<Listener>) -> Result<Wanted, Fatal> {
@@ -190,9 +195,8 @@ impl arbiter::Program for Program<'_> {
         worker::run(self.plan(listeners, link)).map_or_else(|error| report(&error), |()| 0)
     }
 
-    fn template(self, listeners: Vec<Listener>, link: Link, mut commands: Commands) -> u8 {
-        let next_worker = || commands.wait() == Some(arbiter::SPAWN);
-        worker::template(self.plan(listeners, link), next_worker).map_or_else(|error| report(&error), |()| 0)
+    fn template(self, birth: Birth, listeners: Vec<Listener>, link: Link, commands: Commands) -> u8 {
+        worker::template(self.plan(listeners, link), &birth, commands).map_or_else(|error| report(&error), |()| 0)
     }
 }
 

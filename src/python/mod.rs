@@ -11,6 +11,7 @@ mod environ;
 pub mod environment;
 mod errors;
 mod file_wrapper;
+pub mod hooks;
 mod input;
 mod interpreter;
 mod names;
@@ -22,4 +23,5 @@ pub const VERSION: &str = env!("RWSGI_PYTHON_VERSION");
 
 pub use app::PyApp;
 pub use capi::full_version;
+pub use hooks::{Hooks, Raised};
 pub use interpreter::{Interpreter, LoadError, Sources, dump_stacks};

@@ -183,6 +183,11 @@ impl Settings {
         })
     }
 
+    /// Every setting with its value, by its name.
+    pub fn values(&self) -> impl Iterator<Item = (&'static str, &Value)> {
+        self.values.iter().map(|(name, value)| (*name, value))
+    }
+
     /// Every setting with its value, a line each, as gunicorn prints them.
     pub fn print(&self) -> String {
         let width = self.values.keys().map(|name| name.len()).max().unwrap_or_default();
@@ -291,8 +296,9 @@ impl Merged {
     }
 
     fn hooks(&self) -> Vec<&'static str> {
+        let works = |name| find(name).is_some_and(|setting| setting.standing == Standing::Works);
         let is_set = |(_, value): &(Origin, Value)| matches!(value, Value::Function { .. });
-        self.values.iter().filter(|(_, entry)| is_set(entry)).map(|(name, _)| *name).collect()
+        self.values.iter().filter(|(name, entry)| is_set(entry) && works(name)).map(|(name, _)| *name).collect()
     }
 
     /// Refuses what rwsgi does not do, and says what has nothing to do. A setting that has its default value does

@@ -8,7 +8,10 @@ use std::{
     io::{self, PipeReader, PipeWriter},
     os::fd::AsFd as _,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     thread::{self, JoinHandle},
     time::{Duration, SystemTime},
 };
@@ -28,6 +31,14 @@ const LOOK: Duration = Duration::from_secs(1);
 pub struct Reload {
     stop: Option<PipeWriter>,
     thread: Option<JoinHandle<()>>,
+    noticed: Arc<AtomicBool>,
+}
+
+impl Reload {
+    /// Whether a file has changed.
+    pub fn has_noticed(&self) -> bool {
+        self.noticed.load(Ordering::Relaxed)
+    }
 }
 
 impl Drop for Reload {
@@ -50,12 +61,13 @@ pub fn start(settings: &Settings, sources: Sources, link: Arc<Link>) -> Result<R
     };
     let changes = if settings.reload_engine == "poll" { None } else { Some(Changes::new().map_err(failed)?) };
     let (stopped, stop) = io::pipe().map_err(failed)?;
-    let mut watch = Watch { times: BTreeMap::new(), changes };
+    let noticed = Arc::<AtomicBool>::default();
+    let mut watch = Watch { times: BTreeMap::new(), changes, noticed: Arc::clone(&noticed) };
     // What is changed from here on is noticed.
     watch.changed(&sources.files());
     let thread =
         thread::Builder::new().name("rwsgi-reload".to_owned()).spawn(move || watch.run(&sources, &stopped, &link));
-    Ok(Reload { stop: Some(stop), thread: Some(thread.map_err(failed)?) })
+    Ok(Reload { stop: Some(stop), thread: Some(thread.map_err(failed)?), noticed })
 }
 
 struct Watch {
@@ -63,6 +75,7 @@ struct Watch {
     times: BTreeMap<PathBuf, SystemTime>,
     /// What wakes the watch before it is time to look.
     changes: Option<Changes>,
+    noticed: Arc<AtomicBool>,
 }
 
 impl Watch {
@@ -79,6 +92,7 @@ impl Watch {
             }
             if let Some(file) = self.changed(&sources.files()) {
                 tracing::info!("Worker reloading: {} modified", file.display());
+                self.noticed.store(true, Ordering::Relaxed);
                 link.report(Report::Retires);
             }
         }

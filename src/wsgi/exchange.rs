@@ -16,6 +16,7 @@ pub struct Exchange {
     method: Method,
     head: Option<Head>,
     state: State,
+    sent: u64,
 }
 
 enum State {
@@ -57,7 +58,7 @@ pub enum Flow {
 impl Exchange {
     /// Answers a request of this method through `responder`.
     pub fn new(method: Method, responder: Box<dyn Responder>) -> Self {
-        Self { responder, method, head: None, state: State::Open }
+        Self { responder, method, head: None, state: State::Open, sent: 0 }
     }
 
     /// `start_response`: sets the head; `replace` is whether it came with `exc_info`.
@@ -83,6 +84,11 @@ impl Exchange {
     /// Whether the head is out.
     pub fn is_head_sent(&self) -> bool {
         !matches!(self.state, State::Open)
+    }
+
+    /// How many bytes of the body are out.
+    pub fn sent(&self) -> u64 {
+        self.sent
     }
 
     /// Sends a piece of the body, and before the first that is not empty the head. Blocks while the client is slow.
@@ -111,7 +117,9 @@ impl Exchange {
         }
         let enough = *left == Some(0) && *cut;
         while !piece.is_empty() {
-            self.responder.send(piece.split_to(piece.len().min(STEP)))?;
+            let step = piece.split_to(piece.len().min(STEP));
+            self.sent += step.len() as u64;
+            self.responder.send(step)?;
         }
         Ok(if enough { Flow::Enough } else { Flow::More })
     }
@@ -148,11 +156,13 @@ impl Exchange {
             Some(declared) => {
                 let cut = declared < length;
                 self.state = State::Ended;
+                self.sent = declared;
                 self.responder.complete(head, body.slice(..usize::try_from(declared).unwrap_or(body.len())));
                 if cut { Err(ExchangeError::Cut) } else { Ok(()) }
             }
             None => {
                 self.state = State::Ended;
+                self.sent = length;
                 self.responder.complete(head, body);
                 Ok(())
             }

@@ -67,8 +67,8 @@ pub enum Action {
     Abandoned(u64),
     /// The workers of a reload could not boot, and those before it go on.
     ReloadFailed,
-    /// The number of workers is this now; before it was that.
-    Resized(usize, Option<usize>),
+    /// Another number of workers is wanted than before ([`Supervisor::wanted`](super::Supervisor::wanted)).
+    Resized,
     /// End the arbiter with this exit code.
     End(u8),
 }

@@ -2,17 +2,12 @@
 //!
 //! No process is started and no signal sent here; time is what the caller says it is.
 
+mod ends;
 mod events;
 
 use std::{collections::BTreeMap, time::Duration};
 
 pub use events::{Action, Event, Level, Limits, Outcome, Pid};
-
-/// The first pause after a worker died while it booted; it doubles with each further one.
-const FIRST_PAUSE: Duration = Duration::from_millis(500);
-
-/// The longest pause between two attempts to boot a worker.
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// A worker ends itself when its time is over, to end or to boot, and says so; it is killed when it does not within this
 /// time.
@@ -97,6 +92,11 @@ impl Supervisor {
         self.workers.keys().copied()
     }
 
+    /// How many workers are wanted.
+    pub fn wanted(&self) -> usize {
+        if self.is_dismissed() { 0 } else { self.size }
+    }
+
     /// Sets how long things may take from now on.
     pub fn set_limits(&mut self, limits: Limits) {
         self.limits = limits;
@@ -170,7 +170,8 @@ impl Supervisor {
                 if self.candidate.is_none() {
                     self.size_before = self.size;
                 }
-                self.resize(size, actions);
+                self.size = size;
+                self.recall();
                 // A reload that comes while another proves itself takes its place.
                 if let Some(candidate) = self.candidate.take() {
                     self.end_generation(candidate, now, actions);
@@ -181,19 +182,19 @@ impl Supervisor {
                 self.next_generation += 1;
                 self.failures = 0;
                 self.not_before = now;
-                if self.stopping.is_some_and(|stopping| stopping.code.is_none()) {
-                    self.stopping = None;
-                }
             }
-            Event::Increase => self.resize(self.size + 1, actions),
+            Event::Increase => self.resize(self.wanted() + 1, actions),
             Event::Decrease => {
-                if self.size > 1 {
+                if self.wanted() > 1 {
                     self.resize(self.size - 1, actions);
                 }
             }
             Event::Stop => self.stop(Some(0), false, now, actions),
             Event::Quit => self.stop(Some(0), true, now, actions),
-            Event::Dismiss => self.stop(None, false, now, actions),
+            Event::Dismiss => {
+                self.stop(None, false, now, actions);
+                actions.push(Action::Resized);
+            }
         }
     }
 
@@ -205,62 +206,21 @@ impl Supervisor {
     }
 
     fn resize(&mut self, size: usize, actions: &mut Vec<Action>) {
-        if size != self.size {
-            actions.push(Action::Resized(size, Some(self.size)));
-            self.size = size;
-        }
+        self.size = size;
+        self.recall();
+        actions.push(Action::Resized);
     }
 
-    fn exited(&mut self, pid: Pid, outcome: Outcome, now: Duration, actions: &mut Vec<Action>) {
-        let Some(worker) = self.workers.remove(&pid) else { return };
-        let expected = matches!(worker.state, State::Ending(_) | State::Killed { .. });
-        match outcome {
-            Outcome::Code(0) => {}
-            Outcome::Code(code) if !expected => {
-                actions.push(Action::Log(Level::Error, format!("Worker (pid:{pid}) exited with code {code}.")));
-            }
-            Outcome::Signal(9) if !expected => actions.push(Action::Log(
-                Level::Error,
-                format!("Worker (pid:{pid}) was sent SIGKILL! Perhaps out of memory?"),
-            )),
-            Outcome::Signal(signal) if !expected => {
-                actions.push(Action::Log(Level::Error, format!("Worker (pid:{pid}) was ended by signal {signal}.")));
-            }
-            Outcome::Code(_) | Outcome::Signal(_) => {}
-        }
-        if matches!(worker.state, State::Booting | State::Killed { silent: true }) {
-            self.boot_failed(worker.generation, outcome, now, actions);
-        }
+    /// Whether the arbiter stays without workers.
+    fn is_dismissed(&self) -> bool {
+        self.stopping.is_some_and(|stopping| stopping.code.is_none())
     }
 
-    /// A worker of this generation ended before it served.
-    fn boot_failed(&mut self, generation: u64, outcome: Outcome, now: Duration, actions: &mut Vec<Action>) {
-        if self.candidate == Some(generation) {
-            self.candidate = None;
-            self.end_generation(generation, now, actions);
-            self.forget_spawning(generation);
-            self.size = self.size_before;
-            actions.push(Action::Abandoned(generation));
-            actions.push(Action::ReloadFailed);
-        } else if !self.has_served
-            && let Outcome::Code(code @ (1 | 3 | 4)) = outcome
-        {
-            // What a worker says that it cannot mend by itself: a setting, or the app.
-            let reason = if code == 4 { "App failed to load." } else { "Worker failed to boot." };
-            actions.push(Action::Log(Level::Error, format!("Reason: {reason}")));
-            self.stop(u8::try_from(code).ok(), true, now, actions);
-        } else {
-            self.fail(now, actions, "A worker died while it booted.");
+    /// Workers are wanted again.
+    fn recall(&mut self) {
+        if self.is_dismissed() {
+            self.stopping = None;
         }
-    }
-
-    /// Something kept a worker from serving: the next attempt waits, longer each time.
-    fn fail(&mut self, now: Duration, actions: &mut Vec<Action>, what: &str) {
-        let pause = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(self.failures)).min(LONGEST_PAUSE);
-        self.failures = (self.failures + 1).min(16);
-        self.not_before = now + pause;
-        let seconds = pause.as_secs_f64();
-        actions.push(Action::Log(Level::Warning, format!("{what} The next attempt is in {seconds} s.")));
     }
 
     fn stop(&mut self, code: Option<u8>, quick: bool, now: Duration, actions: &mut Vec<Action>) {

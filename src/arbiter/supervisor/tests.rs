@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{Action, Event, Level, Limits, Outcome, Pid, Supervisor};
+use crate::exit::Code;
 
 const GRACE: Duration = Duration::from_secs(30);
 
@@ -53,7 +54,7 @@ impl World {
                         next.extend(self.supervisor.handle(Event::Spawned(pid, generation), self.now));
                     }
                     Action::Log(_, text) => self.logged.push(text),
-                    Action::Resized(..) => {}
+                    Action::Resized => {}
                     action => self.done.push(action),
                 }
             }
@@ -179,6 +180,21 @@ fn the_number_of_workers_follows_ttin_and_ttou_but_never_reaches_none() {
     world.exit(101, 0);
     world.send(Event::Decrease);
     assert_eq!((world.take(), world.pids()), (vec![], vec![102]));
+}
+
+#[test]
+fn a_server_whose_workers_were_dismissed_has_workers_again_when_more_are_wanted_or_with_a_reload() {
+    for (event, wanted) in [(Event::Increase, 1), (Event::Decrease, 0), (Event::Reconfigured(3), 3)] {
+        let mut world = World::serving(2);
+        world.send(Event::Dismiss);
+        assert_eq!(world.take(), [Action::Term(101), Action::Term(102)]);
+        assert_eq!(world.supervisor.wanted(), 0);
+        world.exit(101, 0);
+        world.exit(102, 0);
+        assert_eq!((world.take(), world.pids().len()), (vec![], 0), "the arbiter stays");
+        world.send(event);
+        assert_eq!((world.pids().len(), world.supervisor.wanted()), (wanted, wanted));
+    }
 }
 
 #[test]
@@ -327,4 +343,17 @@ fn a_worker_that_asks_for_a_successor_again_need_not_wait_for_a_pause() {
     world.send(Event::Retires(101));
     world.send(Event::Booted(103));
     assert_eq!(world.take(), [Action::Term(101)]);
+}
+
+#[test]
+fn a_hook_that_fails_ends_only_an_arbiter_that_has_not_served() {
+    let hook = || Event::TemplateFailed(Outcome::Code(Code::Hook as i32));
+    let mut supervisor = Supervisor::new(1, Limits { graceful_timeout: GRACE, timeout: None });
+    assert_eq!(supervisor.handle(Event::Tick, Duration::ZERO), [Action::Spawn(1)]);
+    let actions = supervisor.handle(hook(), Duration::ZERO);
+    assert_eq!(actions, [Action::Log(Level::Error, "Reason: A hook failed.".to_owned()), Action::End(1)]);
+    let mut world = World::serving(1);
+    world.send(Event::Exited(101, Outcome::Signal(9)));
+    world.send(hook());
+    assert_eq!(world.take(), []);
 }
