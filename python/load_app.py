@@ -2,6 +2,7 @@
 
 import ast
 import faulthandler
+import glob
 import importlib
 import os
 import sys
@@ -108,6 +109,16 @@ def start(directory, dump_signal, error_log):
     sys.path.insert(0, directory)
     # Prints where each thread is, even when one of them holds the GIL for ever.
     faulthandler.register(dump_signal, file=error_log, all_threads=True)
+
+
+def files(extra):
+    """What the app consists of so far, and what else is to be watched, patterns expanded."""
+    found = [file for pattern in extra for file in glob.glob(pattern, recursive=True)]
+    for module in list(sys.modules.values()):
+        file = getattr(module, "__dict__", {}).get("__file__")
+        if isinstance(file, str):
+            found.append(file[:-1] if file.endswith((".pyc", ".pyo")) else file)
+    return found
 
 
 def add_paths(directories):

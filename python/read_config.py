@@ -45,6 +45,12 @@ def read(source, is_module, kinds):
     return json.dumps({"values": values, "unknown": unknown})
 
 
+def hooks(source, is_module, names):
+    """The functions of the hooks with these names."""
+    namespace = load(source, is_module)
+    return {name: resolved(name, namespace[name]) for name in names if name in namespace}
+
+
 def is_made_here(name, value):
     if name.startswith("_") or isinstance(value, types.ModuleType):
         return False
@@ -60,11 +66,15 @@ def encode(name, kind, value):
 
 
 def function(name, value):
+    return tagged(resolved(name, value))
+
+
+def resolved(name, value):
     if isinstance(value, str):
         value = imported(name, value)
     if not callable(value):
         raise ValueRefused(f"The value {value!r} of {name} is not callable.")
-    return tagged(value)
+    return value
 
 
 def imported(name, path):

@@ -16,6 +16,8 @@ pub enum Code {
     WorkerBoot = 3,
     /// The application spec names nothing that can serve (gunicorn `APP_LOAD_ERROR`).
     AppLoad = 4,
+    /// A hook of the configuration file raised. Between a template and its arbiter, which ends with [`Code::Failed`].
+    Hook = 70,
     /// SIGINT or SIGTERM ended a command that was not done (shells: 128 and the signal's number).
     Interrupted = 130,
 }

@@ -2,11 +2,15 @@
 //!
 //! Reports are a few bytes through a pipe that all workers share. Nothing touches a disk.
 
+mod commands;
+
 use std::{
     io::{self, Read as _, Write as _},
     os::fd::{AsFd, BorrowedFd},
+    sync::atomic::{AtomicU32, Ordering},
 };
 
+pub use self::commands::{Birth, Command, Commander, Commands, Reason};
 use crate::sys;
 
 /// What a worker reports of itself.
@@ -17,16 +21,36 @@ pub enum Report {
     Booted = 1,
     /// Its connections are looked after.
     Alive = 2,
-    /// It has answered as many requests as it may.
+    /// It asks for a successor: it has answered as many requests as it may, or its code has changed.
     Retires = 3,
     /// It runs, though the arbiter did not start it: a template did.
     Started = 4,
     /// A template can start workers from now on.
     Ready = 5,
+    /// `pre_exec` has done what it was called for.
+    MayUpgrade = 6,
+    /// `pre_exec` raised.
+    MayNotUpgrade = 7,
+    /// `pre_fork` raised, so there will be no worker.
+    NotMade = 8,
 }
 
-/// A report is its number and the generation of its worker, of four bytes together, and the worker's id, of four. Pipes keep writes of this size in one piece.
-const SIZE: usize = 8;
+/// A report as it arrives.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Reported {
+    /// Whose it is.
+    pub pid: i32,
+    /// The generation of the worker or template.
+    pub generation: u64,
+    /// The age that a template has made the worker with; 0 where the arbiter did.
+    pub age: u64,
+    /// What it says.
+    pub report: Report,
+}
+
+/// A report is its number and the generation of its worker, of four bytes together, the worker's id and its age, of four
+/// each. Pipes keep writes of this size in one piece.
+const SIZE: usize = 12;
 
 /// Both ends of the line, as the arbiter makes them.
 #[derive(Debug)]
@@ -56,8 +80,8 @@ impl Line {
         self.reports.as_fd()
     }
 
-    /// Takes every report that has come, with the id and the generation of its worker.
-    pub fn take(&mut self) -> Vec<(i32, u64, Report)> {
+    /// Takes every report that has come.
+    pub fn take(&mut self) -> Vec<Reported> {
         let mut bytes = [0; SIZE * 512];
         let mut reports = Vec::new();
         while let Ok(size) = self.reports.read(&mut bytes) {
@@ -70,9 +94,17 @@ impl Line {
                     3 => Report::Retires,
                     4 => Report::Started,
                     5 => Report::Ready,
+                    6 => Report::MayUpgrade,
+                    7 => Report::MayNotUpgrade,
+                    8 => Report::NotMade,
                     _ => continue,
                 };
-                reports.push((i32::from_ne_bytes(word(4)), u64::from(number >> 8), report));
+                reports.push(Reported {
+                    pid: i32::from_ne_bytes(word(4)),
+                    generation: u64::from(number >> 8),
+                    age: u64::from(u32::from_ne_bytes(word(8))),
+                    report,
+                });
             }
             if size < bytes.len() {
                 break;
@@ -84,7 +116,8 @@ impl Line {
     /// The worker's end, in the process of a worker, or of a template, of this generation.
     pub fn into_worker(self, generation: u64) -> Link {
         // The arbiter's ends close here: when the arbiter is gone, nobody holds the other end of `alive` any more.
-        Link { report: self.report, alive: self.alive, generation: u32::try_from(generation).unwrap_or(u32::MAX) }
+        let generation = u32::try_from(generation).unwrap_or(u32::MAX);
+        Link { report: self.report, alive: self.alive, generation, age: AtomicU32::new(0) }
     }
 }
 
@@ -94,14 +127,21 @@ pub struct Link {
     report: io::PipeWriter,
     alive: io::PipeReader,
     generation: u32,
+    age: AtomicU32,
 }
 
 impl Link {
+    /// Reports with this age from now on: the process is a worker that a template has made.
+    pub fn set_age(&self, age: u64) {
+        self.age.store(u32::try_from(age).unwrap_or(u32::MAX), Ordering::Relaxed);
+    }
+
     /// Tells the arbiter. An arbiter that is gone or far behind misses it; neither needs it.
     pub fn report(&self, report: Report) {
         let mut message = [0; SIZE];
         message[..4].copy_from_slice(&(report as u32 | self.generation << 8).to_ne_bytes());
-        message[4..].copy_from_slice(&std::process::id().to_ne_bytes());
+        message[4..8].copy_from_slice(&std::process::id().to_ne_bytes());
+        message[8..].copy_from_slice(&self.age.load(Ordering::Relaxed).to_ne_bytes());
         let _ = (&self.report).write(&message);
     }
 
@@ -113,7 +153,9 @@ impl Link {
 
 #[cfg(test)]
 mod tests {
-    use super::{Line, Link, Report};
+    use std::sync::atomic::AtomicU32;
+
+    use super::{Line, Link, Report, Reported};
 
     #[test]
     fn reports_arrive_in_order_with_their_sender() {
@@ -122,11 +164,14 @@ mod tests {
             report: ours.report.try_clone().expect("descriptors"),
             alive: ours.alive.try_clone().expect("descriptors"),
             generation: 3,
+            age: AtomicU32::new(0),
         };
         assert_eq!(ours.take(), []);
         link.report(Report::Booted);
+        link.set_age(4);
         link.report(Report::Retires);
         let pid = i32::try_from(std::process::id()).expect("ids are small");
-        assert_eq!(ours.take(), [(pid, 3, Report::Booted), (pid, 3, Report::Retires)]);
+        let reported = |report, age| Reported { pid, generation: 3, age, report };
+        assert_eq!(ours.take(), [reported(Report::Booted, 0), reported(Report::Retires, 4)]);
     }
 }

@@ -40,7 +40,10 @@ fn says(server: &Server) -> String {
 fn set_version(server: &Server, number: u32) {
     // The same size within the same second must not look like the same code.
     let text = format!("NUMBER = {number}{}", " ".repeat(number as usize));
-    std::fs::write(server.directory().join("version.py"), text).expect("the file can be written");
+    // In one step: a worker that boots just then must not find it empty.
+    let beside = server.directory().join("version.new");
+    std::fs::write(&beside, text).expect("the file can be written");
+    std::fs::rename(beside, server.directory().join("version.py")).expect("the file can be replaced");
 }
 
 #[track_caller]

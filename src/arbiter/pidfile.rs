@@ -37,6 +37,17 @@ impl PidFile {
         Ok(Self { path, pid })
     }
 
+    /// Writes another one where the settings name it now, and removes the one before. What cannot be written is told.
+    pub fn follow(present: &mut Option<(Self, PathBuf)>, wanted: Option<&Path>) {
+        if present.as_ref().map(|(_, path)| path.as_path()) == wanted {
+            return;
+        }
+        match wanted.map(Self::write).transpose() {
+            Ok(written) => *present = written.zip(wanted.map(Path::to_owned)),
+            Err(fatal) => tracing::error!("{fatal}"),
+        }
+    }
+
     /// Moves it to another place, which a new arbiter does when the old one has gone.
     pub fn rename(&mut self, path: &Path) {
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());

@@ -1,17 +1,15 @@
-//! Templates: processes that have loaded what workers share, and make workers from it on command.
+//! Templates: processes that have loaded what workers share, and make workers from it on command. Where the
+//! configuration file has hooks, they call those that the server has.
 //!
 //! A template's worker is orphaned at once, and so becomes a child of the arbiter, which has asked the system for that.
 
-use std::{
-    collections::BTreeMap,
-    io::{self, PipeReader, PipeWriter, Write as _},
-};
+use std::collections::{BTreeMap, VecDeque};
 
 use super::Pid;
-use crate::sys::{self, Signal};
-
-/// The command to make a worker.
-pub const SPAWN: u8 = b'S';
+use crate::{
+    link::{Command, Commander},
+    sys::{self, Signal},
+};
 
 /// The templates, by their generation.
 #[derive(Debug, Default)]
@@ -22,24 +20,27 @@ pub struct Templates {
 #[derive(Debug)]
 struct Template {
     pid: Pid,
-    commands: PipeWriter,
+    commander: Commander,
     ready: bool,
-    /// Workers that it shall make as soon as it is ready.
-    wanted: usize,
+    /// The ages of workers that it shall make as soon as it is ready.
+    wanted: VecDeque<u64>,
+    /// How many workers it was asked for that have not come yet.
+    owed: usize,
 }
 
 impl Templates {
-    /// Asks the template of a generation for a worker. False when there is none.
-    pub fn spawn(&mut self, generation: u64) -> bool {
+    /// Asks the template of a generation for a worker of this age. False when there is none.
+    pub fn spawn(&mut self, generation: u64, age: u64) -> bool {
         let Some(template) = self.all.get_mut(&generation) else { return false };
-        template.wanted += 1;
+        template.wanted.push_back(age);
+        template.owed += 1;
         template.order();
         true
     }
 
     /// Takes in a template that was started.
-    pub fn insert(&mut self, generation: u64, pid: Pid, commands: PipeWriter) {
-        self.all.insert(generation, Template { pid, commands, ready: false, wanted: 0 });
+    pub fn insert(&mut self, generation: u64, pid: Pid, commander: Commander) {
+        self.all.insert(generation, Template { pid, commander, ready: false, wanted: VecDeque::new(), owed: 0 });
     }
 
     /// A template can make workers now.
@@ -50,11 +51,35 @@ impl Templates {
         }
     }
 
+    /// A worker of this generation that was asked for has come, or will not.
+    pub fn settled(&mut self, generation: u64) {
+        if let Some(template) = self.all.get_mut(&generation) {
+            template.owed = template.owed.saturating_sub(1);
+        }
+    }
+
+    /// Tells the template of a generation, if there is one. One that is not ready yet will hear it then.
+    pub fn tell(&self, generation: u64, command: Command) {
+        if let Some(template) = self.all.get(&generation) {
+            template.commander.tell(command);
+        }
+    }
+
+    /// Tells all.
+    pub fn tell_all(&self, command: impl Fn(u64) -> Command) {
+        self.all.iter().for_each(|(generation, template)| template.commander.tell(command(*generation)));
+    }
+
+    /// The process of the template of a generation, if it is ready.
+    pub fn pid(&self, generation: u64) -> Option<Pid> {
+        self.all.get(&generation).filter(|template| template.ready).map(|template| template.pid)
+    }
+
     /// A process ended. Whether it was a template that still owed a worker.
     pub fn exited(&mut self, pid: Pid) -> Option<bool> {
         let generation = *self.all.iter().find(|(_, template)| template.pid == pid)?.0;
         let template = self.all.remove(&generation)?;
-        Some(!template.ready || template.wanted > 0)
+        Some(!template.ready || template.owed > 0)
     }
 
     /// Lets go of the templates of other generations: they end when nobody can command them any more.
@@ -62,17 +87,22 @@ impl Templates {
         self.all.retain(|other, _| *other >= generation);
     }
 
-    /// Lets go of the template of a generation.
+    /// Ends the template of a generation that nobody waits for any more, also one that is still loading.
     pub fn remove(&mut self, generation: u64) {
-        self.all.remove(&generation);
+        if let Some(template) = self.all.remove(&generation) {
+            template.end();
+        }
     }
 
-    /// Ends all, also one that is still loading.
-    pub fn end(&mut self) {
-        for template in self.all.values() {
-            sys::send(template.pid, Signal::Term);
-        }
-        self.clear();
+    /// Ends all, also one that is still loading, but for that of `kept` if it is ready.
+    pub fn end(&mut self, kept: Option<u64>) {
+        self.all.retain(|generation, template| {
+            let keep = template.ready && kept == Some(*generation);
+            if !keep {
+                template.end();
+            }
+            keep
+        });
     }
 
     /// Lets go of all.
@@ -82,33 +112,17 @@ impl Templates {
 }
 
 impl Template {
+    /// Ends the process. While it loads, the app or the hooks may have something to do at `TERM`; once it is ready it
+    /// disregards that, and the end of its commands too if it hangs in a hook.
+    fn end(&self) {
+        sys::send(self.pid, if self.ready { Signal::Kill } else { Signal::Term });
+    }
+
     fn order(&mut self) {
-        while self.ready && self.wanted > 0 {
-            // A template that is gone is noticed when it is reaped.
-            let _ = self.commands.write_all(&[SPAWN]);
-            self.wanted -= 1;
+        while self.ready
+            && let Some(age) = self.wanted.pop_front()
+        {
+            self.commander.tell(Command::Spawn(age));
         }
-    }
-}
-
-/// A template's end of the line of commands.
-#[derive(Debug)]
-pub struct Commands(PipeReader);
-
-impl Commands {
-    /// A line of commands.
-    ///
-    /// # Errors
-    /// There are no descriptors left.
-    pub fn new() -> io::Result<(PipeWriter, Self)> {
-        let (reader, writer) = io::pipe()?;
-        Ok((writer, Self(reader)))
-    }
-
-    /// Waits for a command; `None` when there are no more to come.
-    pub fn wait(&mut self) -> Option<u8> {
-        use io::Read as _;
-        let mut command = [0];
-        self.0.read_exact(&mut command).ok().map(|()| command[0])
     }
 }

@@ -9,7 +9,8 @@ use std::{
     path::PathBuf,
 };
 
-use crate::sys;
+use super::{Arbiter, Program};
+use crate::{net::Listener, sys};
 
 /// Names the old arbiter to the new one.
 const PARENT: &str = "RWSGI_UPGRADE_PID";
@@ -59,6 +60,38 @@ pub struct Inherited {
 /// What the old arbiter gave this one, if there is one. The descriptors are named once: they are not for workers.
 pub fn inherited() -> Option<Inherited> {
     parse(&env::var(PARENT).ok()?, &env::var(LISTENERS).ok()?, std::os::unix::process::parent_id())
+}
+
+impl<P: Program> Arbiter<P> {
+    /// Looks whether the predecessor is gone: then this is the only arbiter.
+    pub(super) fn look_for_predecessor(&mut self) {
+        if self.service.predecessor.is_some_and(|pid| pid != std::os::unix::process::parent_id()) {
+            self.service.predecessor = None;
+            tracing::info!("Master has been promoted.");
+            if let Some((file, path)) = &mut self.service.pidfile {
+                file.rename(path);
+            }
+        }
+    }
+
+    /// Starts the new binary beside this one, after the hook for that.
+    pub(super) fn upgrade(&mut self) {
+        if let Some(pid) = self.successor {
+            tracing::warn!("An upgrade is under way already (pid: {pid}). End that arbiter or this one first.");
+        } else if self.is_upgrading() {
+            tracing::warn!("An upgrade is under way already.");
+        } else if !self.call_pre_exec() {
+            self.start_successor();
+        }
+    }
+
+    pub(super) fn start_successor(&mut self) {
+        let listeners: Vec<_> = self.service.listeners.iter().map(Listener::descriptor).collect();
+        match self.service.command.start(&listeners) {
+            Ok(pid) => self.successor = Some(pid),
+            Err(error) => tracing::error!("The new binary could not be started: {error}. This one goes on serving."),
+        }
+    }
 }
 
 fn parse(parent: &str, listeners: &str, actual_parent: u32) -> Option<Inherited> {

@@ -13,7 +13,7 @@ use clap::ArgMatches;
 use super::options;
 use crate::{
     exit::Fatal,
-    python::{self, Interpreter, config::Read},
+    python::{self, Interpreter, config::Read, hooks::Source},
     settings::{ConfigFile, Location, Machine, Settings, Sources},
     sys::{self, Apart},
 };
@@ -84,7 +84,13 @@ impl Configuration {
         })
     }
 
-    fn file(&self, limit: Option<Duration>) -> Result<Option<ConfigFile>, Fatal> {
+    /// Where the file is, if there is one.
+    pub fn source(&self) -> Option<Source> {
+        self.named().ok().flatten().map(|(_, source)| source)
+    }
+
+    /// Where the file is, and what messages call it.
+    fn named(&self) -> Result<Option<(String, Source)>, Fatal> {
         let directory = self.directory();
         let (name, source, is_module): (String, OsString, bool) = match self.sources.location() {
             Location::Default => {
@@ -104,6 +110,12 @@ impl Configuration {
             }
             Location::Module(module) => (format!("python:{module}"), module.into(), true),
         };
+        Ok(Some((name, Source { directory: directory.to_owned(), name: source, is_module })))
+    }
+
+    fn file(&self, limit: Option<Duration>) -> Result<Option<ConfigFile>, Fatal> {
+        let directory = self.directory();
+        let Some((name, Source { name: source, is_module, .. })) = self.named()? else { return Ok(None) };
         // The file may name an environment for the app, but runs in the one that is known before it is read.
         let venv = Sources { file: None, ..self.sources.clone() };
         let venv = Settings::resolve(&venv).ok().and_then(|settings| settings.venv);

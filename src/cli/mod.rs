@@ -4,6 +4,7 @@ mod configuration;
 mod dockerize;
 mod options;
 mod serve;
+mod sockets;
 
 use std::{ffi::OsString, process::ExitCode};
 

@@ -10,15 +10,12 @@ use std::{
 
 use clap::{ArgMatches, Command, Subcommand as _};
 
-use super::{configuration::Configuration, options};
+use super::{configuration::Configuration, options, sockets};
 use crate::{
-    arbiter::{
-        self, Commands, Ended, Limits, PidFile, Service,
-        upgrade::{self, Inherited},
-    },
+    arbiter::{self, Ended, Limits, PidFile, Service, Wanted, upgrade},
     exit::{Code, Fatal},
-    link::Link,
-    net::{Bind, Listener, Options, systemd},
+    link::{Birth, Commands, Link},
+    net::{Bind, Listener, tls},
     python::{self, LoadError},
     settings::Settings,
     sys::{self, Apart},
@@ -55,15 +52,11 @@ pub fn run(matches: &ArgMatches, args: &[OsString]) -> Result<ExitCode, Fatal> {
         return check(&settings, &interpreter, spec, args);
     }
     let spec = spec.to_owned();
+    check_certificate(&settings)?;
     let inherited = upgrade::inherited();
-    let listeners = listeners(&settings, inherited.as_ref())?;
+    let listeners = sockets::listeners(&settings, inherited.as_ref())?;
     // What is wrong with the logs is told while there is a terminal to tell it to.
-    telemetry::start(&settings, &spec)?;
-    let (user, group) = (settings.run_as.user.as_ref().map(|(id, _)| *id), settings.run_as.group);
-    if user.is_some() || group.is_some() {
-        telemetry::give_to(&settings, user, group)
-            .map_err(|error| Fatal::new(format!("The logs cannot be given to the workers' user: {error}.")))?;
-    }
+    logs(&settings, &spec)?;
     if settings.daemon && inherited.is_none() {
         sys::become_daemon(settings.enable_stdio_inheritance)
             .map_err(|error| Fatal::new(format!("The server cannot become a daemon (from --daemon): {error}.")))?;
@@ -80,11 +73,37 @@ pub fn run(matches: &ArgMatches, args: &[OsString]) -> Result<ExitCode, Fatal> {
         predecessor: inherited.map(|inherited| inherited.parent),
         pidfile,
         daemon: settings.daemon,
+        backlog_metric: settings.enable_backlog_metric,
         listeners,
-        program: Program { configuration: &configuration, settings, interpreter, spec, args },
+        program: Program {
+            configuration: &configuration,
+            now: Given { settings, interpreter, spec },
+            before: None,
+            args,
+        },
     })?;
     let (Ended::Arbiter(code) | Ended::Worker(code)) = ended;
     Ok(ExitCode::from(code))
+}
+
+/// Says what is wrong with the certificate before a worker meets it. Each worker reads it anew.
+fn check_certificate(settings: &Settings) -> Result<(), Fatal> {
+    settings.tls.as_ref().map_or(Ok(()), |settings| tls::load(settings).map(drop))
+}
+
+/// Opens the logs, which whoever the workers run as must be able to open again.
+fn logs(settings: &Settings, spec: &str) -> Result<(), Fatal> {
+    telemetry::start(settings, spec)?;
+    give_logs(settings)
+}
+
+fn give_logs(settings: &Settings) -> Result<(), Fatal> {
+    let (user, group) = (settings.run_as.user.as_ref().map(|(id, _)| *id), settings.run_as.group);
+    if user.is_none() && group.is_none() {
+        return Ok(());
+    }
+    telemetry::give_to(settings, user, group)
+        .map_err(|error| Fatal::new(format!("The logs cannot be given to the workers' user: {error}.")))
 }
 
 fn limits(settings: &Settings) -> Limits {
@@ -101,65 +120,90 @@ fn pidfile(settings: &Settings, has_predecessor: bool) -> Result<Option<(PidFile
 /// What the arbiter's processes do.
 struct Program<'a> {
     configuration: &'a Configuration,
-    settings: Settings,
-    interpreter: PathBuf,
-    spec: String,
+    /// What workers go by that are started now.
+    now: Given,
+    /// What those that serve go by, while a reload has to prove itself.
+    before: Option<Given>,
     args: &'a [OsString],
 }
 
+/// What follows from the configuration.
+struct Given {
+    settings: Settings,
+    interpreter: PathBuf,
+    spec: String,
+}
+
 impl Program<'_> {
-    fn plan(self, listeners: Vec<Listener>, link: Link) -> worker::Plan {
-        let Self { settings, interpreter, spec, args, .. } = self;
-        worker::Plan { settings, interpreter, spec, args: args.to_vec(), listeners, link: Arc::new(link) }
+    fn plan(self, mut listeners: Vec<Listener>, link: Link) -> worker::Plan {
+        let Self { configuration, now: Given { settings, interpreter, spec }, args, .. } = self;
+        sockets::close_others(&settings, &mut listeners);
+        let hooks = configuration.source().filter(|_| !settings.hooks.is_empty());
+        worker::Plan { settings, interpreter, spec, args: args.to_vec(), hooks, listeners, link: Arc::new(link) }
     }
 }
 
 impl arbiter::Program for Program<'_> {
     fn has_template(&self) -> bool {
-        self.settings.preload_app
+        self.now.settings.preload_app || !self.now.settings.hooks.is_empty()
     }
 
-    fn reload(&mut self, listeners: &mut Vec<Listener>) -> Result<(usize, Limits), Fatal> {
+    fn hooks(&self) -> &[&'static str] {
+        &self.before.as_ref().unwrap_or(&self.now).settings.hooks
+    }
+
+    fn reload(&mut self, listeners: &mut Vec<Listener>) -> Result<Wanted, Fatal> {
         let settings = self.configuration.load(Some(RELOAD))?;
         let spec = self.configuration.app(&settings)?.to_owned();
         let interpreter = python::environment::interpreter(settings.venv.as_deref())?;
         change_directory(&settings)?;
-        // Sockets that systemd has passed stay what they are, whatever the settings name.
-        if settings.bind != self.settings.bind && listeners.len() == self.settings.bind.len() {
-            let known = |bind: &String| self.settings.bind.contains(bind);
-            let fresh: Vec<_> = settings
-                .bind
-                .iter()
-                .map(|bind| if known(bind) { Ok(Vec::new()) } else { open(bind, &settings) })
-                .collect::<Result<_, Fatal>>()?;
-            // From here on nothing fails. What is in both lists stays open: an address cannot be opened twice.
-            let mut kept: Vec<_> = self.settings.bind.iter().zip(listeners.drain(..)).collect();
-            let mut all = Vec::new();
-            for (bind, fresh) in settings.bind.iter().zip(fresh) {
-                if let Some(at) = kept.iter().position(|(known, _)| *known == bind) {
-                    all.push(kept.swap_remove(at).1);
-                }
-                all.extend(fresh);
-            }
-            *listeners = all;
-            tracing::info!("Listening at: {} ({})", addresses(listeners), std::process::id());
+        check_certificate(&settings)?;
+        logs(&settings, &spec)?;
+        let open = listeners.len();
+        sockets::open_missing(&settings, listeners)?;
+        // From here on nothing fails.
+        if listeners.len() > open {
+            tracing::info!("Listening at: {} ({})", sockets::addresses(listeners, &settings), std::process::id());
         }
-        telemetry::start(&settings, &spec)?;
         for note in &settings.notes {
             tracing::info!("{note}");
         }
-        let answer = (settings.workers, limits(&settings));
-        (self.settings, self.spec, self.interpreter) = (settings, spec, interpreter);
-        Ok(answer)
+        let wanted = Wanted { workers: settings.workers, limits: limits(&settings), pidfile: settings.pidfile.clone() };
+        let before = std::mem::replace(&mut self.now, Given { settings, interpreter, spec });
+        // A reload that takes the place of another one has the same to go back to.
+        self.before.get_or_insert(before);
+        Ok(wanted)
+    }
+
+    fn settle(&mut self, adopted: bool, listeners: &mut Vec<Listener>) -> Limits {
+        if let Some(before) = self.before.take().filter(|_| !adopted) {
+            self.now = before;
+            // They go where they did before. That they could be opened then does not say that they can be now.
+            if let Err(fatal) = logs(&self.now.settings, &self.now.spec) {
+                tracing::error!("{fatal}");
+            }
+        }
+        sockets::close_others(&self.now.settings, listeners);
+        limits(&self.now.settings)
+    }
+
+    fn name(&self) -> &str {
+        self.now.settings.proc_name.as_deref().unwrap_or(&self.now.spec)
+    }
+
+    fn reopen_logs(&self) {
+        telemetry::reopen();
+        if let Err(fatal) = give_logs(&self.now.settings) {
+            tracing::error!("{fatal}");
+        }
     }
 
     fn worker(self, listeners: Vec<Listener>, link: Link) -> u8 {
         worker::run(self.plan(listeners, link)).map_or_else(|error| report(&error), |()| 0)
     }
 
-    fn template(self, listeners: Vec<Listener>, link: Link, mut commands: Commands) -> u8 {
-        let next_worker = || commands.wait() == Some(arbiter::SPAWN);
-        worker::template(self.plan(listeners, link), next_worker).map_or_else(|error| report(&error), |()| 0)
+    fn template(self, birth: Birth, listeners: Vec<Listener>, link: Link, commands: Commands) -> u8 {
+        worker::template(self.plan(listeners, link), &birth, commands).map_or_else(|error| report(&error), |()| 0)
     }
 }
 
@@ -168,39 +212,9 @@ fn change_directory(settings: &Settings) -> Result<(), Fatal> {
         .map_err(|error| Fatal::new(format!("Cannot change to {}: {error}.", settings.chdir_shown)))
 }
 
-fn open(bind: &str, settings: &Settings) -> Result<Vec<Listener>, Fatal> {
-    let run_as = &settings.run_as;
-    let options = Options {
-        backlog: settings.backlog,
-        reuse_port: settings.reuse_port,
-        umask: settings.umask,
-        owner: (run_as.user.as_ref().map(|(id, _)| *id), run_as.group),
-    };
-    Listener::open(&bind.parse::<Bind>()?, &options)
-}
-
-fn addresses(listeners: &[Listener]) -> String {
-    listeners.iter().map(|listener| listener.address().to_string()).collect::<Vec<_>>().join(",")
-}
-
-/// Takes the listeners from the arbiter before, or from systemd, or opens those that the settings name.
-fn listeners(settings: &Settings, inherited: Option<&Inherited>) -> Result<Vec<Listener>, Fatal> {
-    let descriptors = inherited.map_or_else(systemd::descriptors, |inherited| inherited.listeners.clone());
-    if descriptors.is_empty() {
-        let opened = settings.bind.iter().map(|bind| open(bind, settings)).collect::<Result<Vec<_>, Fatal>>()?;
-        return Ok(opened.into_iter().flatten().collect());
-    }
-    let adopt = |number: i32| {
-        Listener::adopt(number, inherited.is_some()).map_err(|error| {
-            Fatal::new(format!("The socket that was passed as descriptor {number} cannot be used: {error}."))
-        })
-    };
-    descriptors.into_iter().map(adopt).collect()
-}
-
 fn announce(settings: &Settings, listeners: &[Listener]) {
     tracing::info!("Starting rwsgi {} (CPython {})", env!("CARGO_PKG_VERSION"), python::full_version());
-    tracing::info!("Listening at: {} ({})", addresses(listeners), std::process::id());
+    tracing::info!("Listening at: {} ({})", sockets::addresses(listeners, settings), std::process::id());
     match settings.threads {
         1 => tracing::info!("Using worker: threads (1 thread)"),
         threads => tracing::info!("Using worker: threads ({threads} threads)"),
@@ -226,6 +240,7 @@ fn check(settings: &Settings, interpreter: &Path, spec: &str, args: &[OsString])
     for bind in &settings.bind {
         bind.parse::<Bind>()?;
     }
+    check_certificate(settings)?;
     let outcome = sys::run_apart(None, || match worker::try_app(settings, interpreter, spec, args.to_vec()) {
         Ok(()) => vec![0],
         Err(error) => vec![fail(&error)],

@@ -94,7 +94,8 @@ impl Connection {
         let address = self.peer.map(|(address, _)| address);
         let trust = if self.clients.forwarded_allow_ips.contain(address) { Trust::Proxy } else { Trust::Stranger };
         let desk = Arc::<Desk>::default();
-        let mut gate = Gate::new(socket, Arc::clone(&desk), Arc::clone(&self.clients), self.spool.clone(), trust, self.https);
+        let mut gate =
+            Gate::new(socket, Arc::clone(&desk), Arc::clone(&self.clients), self.spool.clone(), trust, self.https);
         if self.clients.proxy_protocol != ProxyProtocol::Off {
             match gate.proxied().await {
                 Ok(Some(_)) if !self.clients.proxy_allow_ips.contain(address) => {

@@ -66,7 +66,7 @@ impl Server {
         listeners: Vec<Listener>,
         script_name: &str,
         clients: Clients,
-        tls: Option<Arc<ServerConfig>>,
+        tls: Option<&Arc<ServerConfig>>,
         app: &Arc<dyn App>,
         access_log: Option<&Arc<AccessLog>>,
     ) -> io::Result<Self> {
@@ -89,7 +89,7 @@ impl Server {
             };
             let acceptor = Acceptor {
                 connection,
-                tls: tls.clone(),
+                tls: tls.map(Arc::clone),
                 open: server.open.clone(),
                 stop: server.stop.subscribe(),
             };
@@ -272,7 +272,7 @@ impl Acceptor {
         }
     }
 
-    fn serve(&self, mut stream: impl Stream + Send + 'static, peer: Peer, permit: Option<OwnedSemaphorePermit>) {
+    fn serve(&self, stream: impl Stream + Send + 'static, peer: Peer, permit: Option<OwnedSemaphorePermit>) {
         let connection = Connection { peer, running: Arc::default(), ..self.connection.clone() };
         let mut place = self.open.place(permit);
         let (open, tls) = (self.open.clone(), self.tls.clone());

@@ -11,7 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use socket2::{Domain, Protocol, SockAddr, Socket as RawSocket, Type};
+use socket2::{Domain, Protocol, SockAddr, SockFilter, SockRef, Socket as RawSocket, Type};
 
 use super::Bind;
 use crate::{exit::Fatal, sys};
@@ -62,6 +62,7 @@ pub struct Listener {
     address: Address,
     socket: Socket,
     file: Option<SocketFile>,
+    name: Option<String>,
 }
 
 /// The file of a unix socket, removed on drop as gunicorn does at its end; not by a worker, which only borrows it.
@@ -107,26 +108,33 @@ impl Listener {
                     .and_then(|()| open_unix(&SockAddr::unix(path)?, options))
                     .map_err(|error| refuse(bind, &error))?;
                 let address = Address::Unix(path.clone());
-                Ok(vec![Self { address, socket: Socket::Unix(listener), file: Some(SocketFile::at(path)) }])
+                Ok(vec![Self { address, socket: Socket::Unix(listener), file: Some(SocketFile::at(path)), name: None }])
             }
-            Bind::Descriptor(number) => Ok(vec![Self::adopt(*number, false).map_err(|error| refuse(bind, &error))?]),
+            Bind::Descriptor(number) => {
+                Ok(vec![Self::adopt(*number, false, None).map_err(|error| refuse(bind, &error))?])
+            }
             Bind::Abstract(name) => {
                 let address =
                     std::os::unix::net::SocketAddr::from_abstract_name(name).map_err(|error| refuse(bind, &error))?;
                 let listener = UnixListener::bind_addr(&address)
                     .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
                     .map_err(|error| refuse(bind, &error))?;
-                Ok(vec![Self { address: Address::Abstract(name.clone()), socket: Socket::Unix(listener), file: None }])
+                Ok(vec![Self {
+                    address: Address::Abstract(name.clone()),
+                    socket: Socket::Unix(listener),
+                    file: None,
+                    name: None,
+                }])
             }
         }
     }
 
     /// Takes over a socket that whoever started this program has opened, and perhaps listens at already. The file of a
-    /// unix socket goes with it only where `with_file` says so.
+    /// unix socket goes with it only where `with_file` says so. `name` is what the settings call it.
     ///
     /// # Errors
     /// It is not a stream socket.
-    pub fn adopt(number: i32, with_file: bool) -> io::Result<Self> {
+    pub fn adopt(number: i32, with_file: bool, name: Option<&str>) -> io::Result<Self> {
         let socket = RawSocket::from(sys::adopt(number)?);
         if socket.r#type()? != Type::STREAM {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a stream socket"));
@@ -151,13 +159,44 @@ impl Listener {
             Address::Unix(path) if with_file => Some(SocketFile::at(path)),
             _ => None,
         };
-        Ok(Self { address, socket, file })
+        Ok(Self { address, socket, file, name: name.map(str::to_owned) })
+    }
+
+    /// What the settings call it; nothing, where it was passed and they do not name it.
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// Says what the settings call it.
+    pub fn set_name(&mut self, name: &str) {
+        self.name = Some(name.to_owned());
     }
 
     /// Leaves a unix socket's file in place when this is dropped: another arbiter listens there.
     pub fn keep_file(&mut self) {
         if let Some(file) = &mut self.file {
             file.owner = 0;
+        }
+    }
+
+    /// How many connections wait to be accepted. Only those of TCP can be asked.
+    pub fn waiting(&self) -> u32 {
+        match &self.socket {
+            Socket::Tcp(socket) => sys::waiting_connections(socket.as_fd()).unwrap_or_default(),
+            Socket::Unix(_) => 0,
+        }
+    }
+
+    /// Lets nobody connect any more, in no process that shares the socket. What waits to be accepted can be accepted still,
+    /// so that it is not lost between the last time that this is looked for and the end of the socket. Who comes later is
+    /// not answered, asks again in a second, and is refused when the socket is gone. A socket that was passed to this
+    /// program stays as it is, and so does one that is not of TCP.
+    pub fn end(&self) {
+        if let (Socket::Tcp(socket), Some(_)) = (&self.socket, &self.name) {
+            // A filter of one instruction: keep 0 bytes of every packet (BPF_RET | BPF_K).
+            let nothing = SockFilter::new(0x06, 0, 0, 0);
+            // Without it there is only that moment in which a connection may be lost.
+            let _ = SockRef::from(socket).attach_filter(&[nothing]);
         }
     }
 
@@ -196,7 +235,12 @@ fn open_tcp(address: SocketAddr, options: &Options) -> io::Result<Listener> {
     socket.bind(&address.into())?;
     socket.listen(options.backlog())?;
     let listener = TcpListener::from(socket);
-    Ok(Listener { address: Address::Tcp(listener.local_addr()?), socket: Socket::Tcp(listener), file: None })
+    Ok(Listener {
+        address: Address::Tcp(listener.local_addr()?),
+        socket: Socket::Tcp(listener),
+        file: None,
+        name: None,
+    })
 }
 
 fn open_unix(address: &SockAddr, options: &Options) -> io::Result<UnixListener> {

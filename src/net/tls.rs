@@ -22,7 +22,8 @@ pub fn load(settings: &Tls) -> Result<Arc<ServerConfig>, Fatal> {
         // As Python's ssl: without a file of its own the key is beside the certificate.
         None => (&settings.certfile, "--certfile"),
     };
-    let key = PrivateKeyDer::from_pem_file(key_file).map_err(|error| refuse("private key", key_file, option, &error))?;
+    let key =
+        PrivateKeyDer::from_pem_file(key_file).map_err(|error| refuse("private key", key_file, option, &error))?;
     let provider = Arc::new(ring::default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
@@ -50,7 +51,9 @@ fn verifier(
         return Ok(None);
     }
     let Some(file) = &settings.ca_certs else {
-        return Err(Fatal::new("--cert-reqs asks clients for certificates. Name those that vouch for them with --ca-certs."));
+        return Err(Fatal::new(
+            "--cert-reqs asks clients for certificates. Name those that vouch for them with --ca-certs.",
+        ));
     };
     let mut roots = RootCertStore::empty();
     for certificate in certificates(file, "--ca-certs")? {

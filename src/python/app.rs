@@ -8,6 +8,7 @@ use pyo3::{
 use super::{
     environ::{DictEnviron, template},
     file_wrapper::FileWrapper,
+    hooks::Between,
     input::Input,
     interrupt::Interrupt,
     names::Names,
@@ -27,6 +28,7 @@ pub struct PyApp {
     watched: Watched,
     /// Whether files go from the disk to the socket without passing through here.
     sendfile: bool,
+    hooks: Option<Between>,
 }
 
 impl PyApp {
@@ -40,6 +42,7 @@ impl PyApp {
             names: Names::new(py),
             watched: Watched::default(),
             sendfile: true,
+            hooks: None,
         })
     }
 
@@ -51,6 +54,16 @@ impl PyApp {
     /// Leaves these variables of each environ to the access log.
     pub fn watch(&mut self, names: &[String]) {
         self.watched = Python::attach(|py| Watched::new(py, names));
+    }
+
+    /// Calls hooks around each request.
+    pub(super) fn set_hooks(&mut self, hooks: Between) {
+        self.hooks = Some(hooks);
+    }
+
+    /// What is called for each request.
+    pub(super) fn callable<'py>(&self, py: Python<'py>) -> &Bound<'py, PyAny> {
+        self.callable.bind(py)
     }
 
     /// Serves on this thread whatever `next` hands out, until it hands out nothing more. Python runs elsewhere while
@@ -69,9 +82,14 @@ impl PyApp {
         let exchange = Exchange::new(request.head.method() == "HEAD", responder);
         // A client of HTTP/1.0 would take an interim answer for the answer (RFC 9110 section 15.2).
         let takes_hints = request.head.version >= wire::Version::HTTP_11;
-        let outcome = Bound::new(py, StartResponse::new(exchange, takes_hints)).and_then(|start_response| {
+        let keep = self.hooks.as_ref().is_some_and(Between::is_called);
+        let outcome = Bound::new(py, StartResponse::new(exchange, takes_hints, keep)).and_then(|start_response| {
             let input = Bound::new(py, Input::new(body))?;
-            let outcome = self.call(py, &request, &input, &start_response);
+            let environ = self.template.bind(py).copy()?;
+            let outcome = match &self.hooks {
+                None => self.call(&request, &environ, &input, &start_response),
+                Some(hooks) => self.call_between(hooks, &request, &environ, &input, &start_response),
+            };
             finish(py, &request, start_response.get(), outcome);
             // An environ is often part of a cycle (`environ["werkzeug.request"]` is), so it may live on for long.
             input.get().close();
@@ -82,19 +100,39 @@ impl PyApp {
         }
     }
 
-    fn call(
+    fn call_between<'py>(
         &self,
-        py: Python<'_>,
+        hooks: &Between,
         request: &Request,
-        input: &Bound<'_, Input>,
-        start_response: &Bound<'_, StartResponse>,
+        environ: &Bound<'py, PyDict>,
+        input: &Bound<'py, Input>,
+        start_response: &Bound<'py, StartResponse>,
     ) -> PyResult<()> {
-        let environ = self.template.bind(py).copy()?;
-        wsgi::fill(request, &mut DictEnviron { dict: &environ, names: &self.names })?;
+        let py = environ.py();
+        let seen = hooks.before(py, request)?;
+        let outcome = self.call(request, environ, input, start_response);
+        if let Some(seen) = seen {
+            let answer = start_response.get();
+            let (status, headers) = answer.said(py).unzip();
+            let (sent, begun) = answer.with(|exchange| (exchange.sent(), exchange.is_head_sent()));
+            hooks.after(py, &seen, environ, (status, headers, sent, begun))?;
+        }
+        outcome
+    }
+
+    fn call<'py>(
+        &self,
+        request: &Request,
+        environ: &Bound<'py, PyDict>,
+        input: &Bound<'py, Input>,
+        start_response: &Bound<'py, StartResponse>,
+    ) -> PyResult<()> {
+        let py = environ.py();
+        wsgi::fill(request, &mut DictEnviron { dict: environ, names: &self.names })?;
         environ.set_item(pyo3::intern!(py, "wsgi.input"), input)?;
         let early_hints = start_response.getattr(pyo3::intern!(py, "early_hints"))?;
         environ.set_item(pyo3::intern!(py, "wsgi.early_hints"), early_hints)?;
-        let watch = self.watched.begin(request.notes.as_deref(), &environ);
+        let watch = self.watched.begin(request.notes.as_deref(), environ);
         let result = self.callable.bind(py).call1((environ, start_response));
         watch.leave();
         let result = result?;

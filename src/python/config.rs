@@ -33,13 +33,18 @@ impl Interpreter {
     pub fn read_config(&self, source: &OsStr, is_module: bool) -> Result<String, Fatal> {
         let shown = source.to_string_lossy();
         Python::attach(|py| {
-            let code = c_str!(include_str!("../../python/read_config.py"));
-            let reader = PyModule::from_code(py, code, c"<rwsgi>", c"_rwsgi_read_config")
-                .map_err(|error| Fatal::new(format!("The embedded Python is not usable: {error}.")))?;
+            let reader =
+                reader(py).map_err(|error| Fatal::new(format!("The embedded Python is not usable: {error}.")))?;
             let read = kinds(py).and_then(|kinds| reader.call_method1("read", (source, is_module, kinds)));
             read.and_then(|json| json.extract()).map_err(|error| failure(&reader, &shown, &error))
         })
     }
+}
+
+/// The functions that read configuration files.
+pub(super) fn reader(py: Python<'_>) -> PyResult<Bound<'_, PyModule>> {
+    let code = c_str!(include_str!("../../python/read_config.py"));
+    PyModule::from_code(py, code, c"<rwsgi>", c"_rwsgi_read_config")
 }
 
 fn kinds(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
@@ -55,14 +60,19 @@ fn kinds(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     Ok(kinds)
 }
 
-fn failure(reader: &Bound<'_, PyModule>, source: &str, error: &PyErr) -> Fatal {
+pub(super) fn failure(reader: &Bound<'_, PyModule>, source: &str, error: &PyErr) -> Fatal {
+    let (reason, traceback) = describe(reader, error);
+    let traceback = traceback.map_or_else(String::new, |text| format!("\n{text}"));
+    Fatal::new(format!("Failed to read config file: {source}: {reason}{traceback}"))
+}
+
+/// What was raised, in one line, and the traceback from the user's own code on.
+pub(super) fn describe(reader: &Bound<'_, PyModule>, error: &PyErr) -> (String, Option<String>) {
     let value = error.value(reader.py());
     // Before 3.12 the traceback is kept beside the exception until Python catches it.
     if let Some(traceback) = error.traceback(reader.py()) {
         let _ = value.setattr("__traceback__", traceback);
     }
     let described = reader.call_method1("describe", (value,)).and_then(|pair| pair.extract());
-    let (reason, traceback): (String, Option<String>) = described.unwrap_or_else(|_| (error.to_string(), None));
-    let traceback = traceback.map_or_else(String::new, |text| format!("\n{text}"));
-    Fatal::new(format!("Failed to read config file: {source}: {reason}{traceback}"))
+    described.unwrap_or_else(|_| (error.to_string(), None))
 }

@@ -1,6 +1,9 @@
 //! The life of the embedded interpreter: its start, the loading of an app, and its end.
 
-use std::{ffi::OsString, path::Path};
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+};
 
 use pyo3::{
     ffi::c_str,
@@ -98,6 +101,11 @@ impl Interpreter {
         .map_err(|error: PyErr| Fatal::new(format!("Cannot start the thread {name}: {error}. Lower --threads.")))
     }
 
+    /// The files that the app consists of, and these further ones, which may be patterns.
+    pub fn sources(&self, extra: Vec<String>) -> Sources {
+        Sources { loader: Python::attach(|py| self.loader.clone_ref(py)), extra }
+    }
+
     /// Keeps the garbage collector from what is loaded: it would write to every object, and with that unshare the memory
     /// that processes made from this one have in common.
     pub fn freeze(&self) {
@@ -137,6 +145,24 @@ impl Interpreter {
     pub fn finish(self) {
         Python::attach(|py| drop(self.loader.into_bound(py)));
         capi::finalize();
+    }
+}
+
+/// The files of what has been imported. It must be gone before the interpreter ends.
+pub struct Sources {
+    loader: Py<PyModule>,
+    extra: Vec<String>,
+}
+
+impl Sources {
+    /// Those that are known by now.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let files = Python::attach(|py| self.loader.bind(py).call_method1("files", (&self.extra,))?.extract());
+        // An app may do anything to sys.modules; then there is nothing to watch.
+        files.unwrap_or_else(|error: PyErr| {
+            tracing::warn!("The files of the app cannot be listed (from --reload): {error}.");
+            Vec::new()
+        })
     }
 }
 

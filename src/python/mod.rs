@@ -11,6 +11,7 @@ mod environ;
 pub mod environment;
 mod errors;
 mod file_wrapper;
+pub mod hooks;
 mod input;
 mod interpreter;
 mod interrupt;
@@ -23,5 +24,6 @@ pub const VERSION: &str = env!("RWSGI_PYTHON_VERSION");
 
 pub use app::PyApp;
 pub use capi::full_version;
-pub use interpreter::{Interpreter, LoadError, dump_stacks};
+pub use hooks::{Hooks, Raised};
+pub use interpreter::{Interpreter, LoadError, Sources, dump_stacks};
 pub use interrupt::Interrupt;

@@ -16,11 +16,23 @@ use crate::wsgi::{Exchange, ExchangeError, Flow, Head};
 pub struct StartResponse {
     exchange: Mutex<Exchange>,
     takes_hints: bool,
+    /// What the app called it with, where a hook may ask for it.
+    said: Option<Mutex<Said>>,
 }
 
+/// A status and header fields as the app wrote them.
+type Said = Option<(Py<PyAny>, Py<PyAny>)>;
+
 impl StartResponse {
-    pub fn new(exchange: Exchange, takes_hints: bool) -> Self {
-        Self { exchange: Mutex::new(exchange), takes_hints }
+    /// An answer in the making; `keep` is whether [`Self::said`] will be asked for.
+    pub fn new(exchange: Exchange, takes_hints: bool, keep: bool) -> Self {
+        Self { exchange: Mutex::new(exchange), takes_hints, said: keep.then(Mutex::default) }
+    }
+
+    /// The status and the header fields that the app answers with.
+    pub fn said(&self, py: Python<'_>) -> Said {
+        let said = self.said.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
+        said.as_ref().map(|(status, headers)| (status.clone_ref(py), headers.clone_ref(py)))
     }
 
     /// Does something with the answer that never waits for a client.
@@ -57,6 +69,10 @@ impl StartResponse {
         }
         let head = head(status, headers)?;
         slf.get().with(|exchange| exchange.start(head, exc_info.is_some())).map_err(|error| to_python(&error))?;
+        if let Some(said) = &slf.get().said {
+            let new = (status.clone().unbind(), headers.clone().unbind());
+            *said.lock().unwrap_or_else(PoisonError::into_inner) = Some(new);
+        }
         slf.getattr("write")
     }
 

@@ -5,6 +5,7 @@
 
 mod address;
 mod check;
+mod clients;
 mod requests;
 mod resolve;
 mod setting;
@@ -14,8 +15,9 @@ mod value;
 mod worker_class;
 
 pub use address::{Address, Syslog, SyslogAddress};
+pub use clients::{Clients, Tls};
 pub use requests::{HeaderMap, Networks, ProxyProtocol, RequestRules};
-pub use resolve::{Clients, Level, LogFormat, Settings, Tls};
+pub use resolve::{Level, LogFormat, Settings};
 pub use setting::{Kind, Setting, Standing};
 pub use sources::{CMD_ARGS, CmdArgs, ConfigFile, Given, Location, Machine, Sources};
 pub use table::{SECTIONS, Section, all, find};

@@ -3,12 +3,15 @@
 use std::{collections::BTreeMap, fmt::Write as _, path::PathBuf, time::Duration};
 
 use super::{
-    Address, HeaderMap, Kind, Networks, ProxyProtocol, RequestRules, Setting, Sources, Standing, Syslog, SyslogAddress,
-    Value, address, check, find, requests,
+    Address, Clients, Kind, Setting, Sources, Standing, Syslog, SyslogAddress, Tls, Value, address, check, find,
     sources::{Origin, invalid},
     worker_class,
 };
 use crate::{exit::Fatal, sys::User};
+
+/// As with gunicorn, where that is not told.
+const RELOAD_WITH_PRELOAD: &str = "reload has nothing to do: code that was preloaded stays as it is. Send SIGHUP to load new \
+                                   code, or leave preload_app out.";
 
 /// The threads of a worker when their number follows from `workers = auto`. An app that waits for its database half of
 /// the time keeps a CPU busy with two; more than a few only hold the GIL from each other.
@@ -64,6 +67,10 @@ pub struct Settings {
     pub statsd_host: Option<Address>,
     pub statsd_prefix: String,
     pub dogstatsd_tags: String,
+    pub enable_backlog_metric: bool,
+    pub reload: bool,
+    pub reload_engine: String,
+    pub reload_extra_files: Vec<String>,
     pub check_config: bool,
     pub print_config: bool,
     /// The names of the hooks that the configuration file has.
@@ -71,44 +78,6 @@ pub struct Settings {
     /// What was given and has nothing to do, a sentence each, for the log.
     pub notes: Vec<String>,
     values: BTreeMap<&'static str, Value>,
-}
-
-/// What clients may do.
-#[derive(Clone, Debug, PartialEq)]
-#[expect(missing_docs, reason = "the table says what each setting is, under the same name")]
-pub struct Clients {
-    pub rules: RequestRules,
-    /// `None` is as much as there is.
-    pub limit_request_body: Option<u64>,
-    /// `None` is for ever.
-    pub header_timeout: Option<Duration>,
-    /// Bytes a second; `None` is any rate.
-    pub body_min_rate: Option<u64>,
-    /// `None` is for ever.
-    pub write_timeout: Option<Duration>,
-    /// `None` is for ever.
-    pub request_timeout: Option<Duration>,
-    pub buffering: bool,
-    pub tmp_upload_dir: PathBuf,
-    pub sendfile: bool,
-    pub keepalive: Duration,
-    /// `None` is as many as there may be open files.
-    pub worker_connections: Option<usize>,
-    /// `None` is for ever.
-    pub backlog_timeout: Option<Duration>,
-    pub forwarded_allow_ips: Networks,
-    pub proxy_protocol: ProxyProtocol,
-    pub proxy_allow_ips: Networks,
-}
-
-/// Certificates and keys.
-#[derive(Clone, Debug, Eq, PartialEq)]
-#[expect(missing_docs, reason = "the table says what each setting is, under the same name")]
-pub struct Tls {
-    pub certfile: PathBuf,
-    pub keyfile: Option<PathBuf>,
-    pub cert_reqs: u64,
-    pub ca_certs: Option<PathBuf>,
 }
 
 /// gunicorn's log levels, from the one that says most.
@@ -138,7 +107,10 @@ impl Settings {
     /// A value that its setting does not take, or a setting that rwsgi does not have, named with its source.
     pub fn resolve(sources: &Sources) -> Result<Self, Fatal> {
         let merged = Merged { values: sources.merge()? };
-        let notes = merged.standing()?;
+        let mut notes = merged.standing()?;
+        if merged.flag("reload") && merged.flag("preload_app") {
+            notes.push(RELOAD_WITH_PRELOAD.to_owned());
+        }
         let directory = &sources.machine.directory;
         let automatic = *merged.value("workers") == Value::from("auto");
         let workers = if automatic { sources.machine.processors.max(1) } else { merged.at_least_one("workers")? };
@@ -204,12 +176,21 @@ impl Settings {
             statsd_host: merged.text("statsd_host").and_then(|text| Address::parse(&text, 8125)),
             statsd_prefix: merged.text("statsd_prefix").unwrap_or_default(),
             dogstatsd_tags: merged.text("dogstatsd_tags").unwrap_or_default(),
+            enable_backlog_metric: merged.flag("enable_backlog_metric"),
+            reload: merged.flag("reload"),
+            reload_engine: merged.text("reload_engine").unwrap_or_default(),
+            reload_extra_files: merged.value("reload_extra_files").texts(),
             check_config: merged.flag("check_config"),
             print_config: merged.flag("print_config"),
             hooks: merged.hooks(),
             notes,
             values,
         })
+    }
+
+    /// Every setting with its value, by its name.
+    pub fn values(&self) -> impl Iterator<Item = (&'static str, &Value)> {
+        self.values.iter().map(|(name, value)| (*name, value))
     }
 
     /// Every setting with its value, a line each, as gunicorn prints them.
@@ -224,7 +205,7 @@ impl Settings {
 }
 
 /// The value of each setting that counts, with where it is from.
-struct Merged {
+pub(super) struct Merged {
     values: BTreeMap<&'static str, (Origin, Value)>,
 }
 
@@ -233,41 +214,41 @@ impl Merged {
         self.values.get(name).expect("every setting that is asked for is in the table")
     }
 
-    fn origin(&self, name: &str) -> &Origin {
+    pub(super) fn origin(&self, name: &str) -> &Origin {
         &self.entry(name).0
     }
 
-    fn value(&self, name: &str) -> &Value {
+    pub(super) fn value(&self, name: &str) -> &Value {
         &self.entry(name).1
     }
 
-    fn shown(&self, name: &str) -> String {
+    pub(super) fn shown(&self, name: &str) -> String {
         find(name).map_or_else(|| name.to_owned(), |setting| self.origin(name).of(setting))
     }
 
-    fn invalid(&self, name: &'static str, error: &str) -> Fatal {
+    pub(super) fn invalid(&self, name: &'static str, error: &str) -> Fatal {
         find(name).map_or_else(
             || Fatal::new(format!("{name} {error}.")),
             |setting| invalid(setting, self.origin(name), self.value(name), error),
         )
     }
 
-    fn text(&self, name: &str) -> Option<String> {
+    pub(super) fn text(&self, name: &str) -> Option<String> {
         self.value(name).text().map(str::to_owned)
     }
 
-    fn flag(&self, name: &str) -> bool {
+    pub(super) fn flag(&self, name: &str) -> bool {
         self.value(name).is_true()
     }
 
-    fn number(&self, name: &str) -> u64 {
+    pub(super) fn number(&self, name: &str) -> u64 {
         match self.value(name) {
             Value::Number(number) => u64::try_from(*number).unwrap_or_default(),
             _ => 0,
         }
     }
 
-    fn size(&self, name: &str) -> usize {
+    pub(super) fn size(&self, name: &str) -> usize {
         usize::try_from(self.number(name)).unwrap_or(usize::MAX)
     }
 
@@ -275,85 +256,6 @@ impl Merged {
         match self.number(name) {
             0 => Err(self.invalid(name, "is not a whole number from 1")),
             number => Ok(usize::try_from(number).unwrap_or(usize::MAX)),
-        }
-    }
-
-    fn clients(&self) -> Clients {
-        let seconds = |name| Some(self.number(name)).filter(|seconds| *seconds > 0).map(Duration::from_secs);
-        let is_given = |name| !matches!(self.origin(name), Origin::Default);
-        Clients {
-            rules: self.request_rules(),
-            limit_request_body: Some(self.number("limit_request_body")).filter(|bytes| *bytes > 0),
-            header_timeout: seconds("header_timeout"),
-            body_min_rate: Some(self.number("body_min_rate")).filter(|rate| *rate > 0),
-            write_timeout: seconds("write_timeout"),
-            request_timeout: seconds("request_timeout"),
-            buffering: self.flag("buffering"),
-            tmp_upload_dir: self.text("tmp_upload_dir").map_or_else(std::env::temp_dir, PathBuf::from),
-            sendfile: *self.value("sendfile") != Value::Flag(false),
-            keepalive: Duration::from_secs(self.number("keepalive")),
-            worker_connections: is_given("worker_connections").then(|| self.size("worker_connections").max(1)),
-            backlog_timeout: seconds("backlog_timeout"),
-            forwarded_allow_ips: Networks::new(&self.value("forwarded_allow_ips").texts()),
-            proxy_protocol: match self.text("proxy_protocol").as_deref() {
-                Some("v1") => ProxyProtocol::V1,
-                Some("v2") => ProxyProtocol::V2,
-                Some("auto") => ProxyProtocol::Auto,
-                _ => ProxyProtocol::Off,
-            },
-            proxy_allow_ips: Networks::new(&self.value("proxy_allow_ips").texts()),
-        }
-    }
-
-    fn tls(&self) -> Result<Option<Tls>, Fatal> {
-        let file = |name| self.text(name).map(PathBuf::from);
-        let cert_reqs = self.number("cert_reqs");
-        if cert_reqs > 2 {
-            return Err(self.invalid("cert_reqs", "is not 0, 1 or 2"));
-        }
-        match (file("certfile"), file("keyfile")) {
-            (Some(certfile), keyfile) => Ok(Some(Tls { certfile, keyfile, cert_reqs, ca_certs: file("ca_certs") })),
-            (None, Some(_)) => Err(Fatal::new(format!(
-                "{} names a private key without a certificate. Name that with --certfile.",
-                self.shown("keyfile")
-            ))),
-            (None, None) => Ok(None),
-        }
-    }
-
-    fn request_rules(&self) -> RequestRules {
-        let secure = match self.value("secure_scheme_headers") {
-            Value::Map(map) => map
-                .iter()
-                .map(|(name, value)| (name.clone(), value.as_str().map_or_else(|| value.to_string(), str::to_owned)))
-                .collect(),
-            _ => Vec::new(),
-        };
-        RequestRules {
-            limit_line: match self.size("limit_request_line") {
-                0 => None,
-                limit => Some(limit.min(requests::MOST_LINE)),
-            },
-            limit_fields: match self.size("limit_request_fields") {
-                0 => requests::MOST_FIELDS,
-                limit => limit.min(requests::MOST_FIELDS),
-            },
-            limit_field_size: match self.size("limit_request_field_size") {
-                0 => requests::FIELD_SIZE,
-                limit => limit,
-            },
-            header_map: match self.text("header_map").as_deref() {
-                Some("refuse") => HeaderMap::Refuse,
-                Some("dangerous") => HeaderMap::Dangerous,
-                _ => HeaderMap::Drop,
-            },
-            permit_obsolete_folding: self.flag("permit_obsolete_folding"),
-            strip_header_spaces: self.flag("strip_header_spaces"),
-            permit_unconventional_method: self.flag("permit_unconventional_http_method"),
-            permit_unconventional_version: self.flag("permit_unconventional_http_version"),
-            casefold_method: self.flag("casefold_http_method"),
-            secure_scheme_headers: secure,
-            forwarder_headers: self.value("forwarder_headers").texts(),
         }
     }
 
@@ -403,8 +305,9 @@ impl Merged {
     }
 
     fn hooks(&self) -> Vec<&'static str> {
+        let works = |name| find(name).is_some_and(|setting| setting.standing == Standing::Works);
         let is_set = |(_, value): &(Origin, Value)| matches!(value, Value::Function { .. });
-        self.values.iter().filter(|(_, entry)| is_set(entry)).map(|(name, _)| *name).collect()
+        self.values.iter().filter(|(name, entry)| is_set(entry) && works(name)).map(|(name, _)| *name).collect()
     }
 
     /// Refuses what rwsgi does not do, and says what has nothing to do. A setting that has its default value does

@@ -218,3 +218,12 @@ fn settings_are_printed_as_gunicorn_prints_them() {
     names.dedup();
     assert!(names.is_sorted() && names.len() == text.lines().count());
 }
+
+#[test]
+fn hooks_are_those_that_are_called() {
+    let function = |name: &str, arity| Value::Function { name: name.to_owned(), arity };
+    let values =
+        [("on_exit", function("leave", 1)), ("ssl_context", function("tls", 2)), ("child_exit", function("gone", 2))];
+    assert_eq!(valid(&file(&values)).hooks, ["child_exit", "on_exit"]);
+    assert!(valid(&file(&values[1..2])).hooks.is_empty(), "nobody calls it");
+}

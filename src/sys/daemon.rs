@@ -24,6 +24,8 @@ pub fn become_daemon(keep_output: bool) -> io::Result<()> {
     if let Fork::Parent(_) = fork()? {
         exit_now(0);
     }
+    // As gunicorn's daemons have it, whatever the terminal had.
+    super::set_umask(0o022);
     let null = open("/dev/null", OFlag::O_RDWR, Mode::empty())?;
     unistd::dup2_stdin(&null)?;
     if !keep_output {

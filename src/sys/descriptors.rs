@@ -69,6 +69,21 @@ pub fn spawn_with(mut command: Command, descriptors: &[BorrowedFd<'_>]) -> io::R
     command.spawn()
 }
 
+/// How many connections wait at a TCP socket that listens (tcp(7), `TCP_INFO`).
+///
+/// # Errors
+/// It is no TCP socket.
+pub fn waiting_connections(socket: BorrowedFd<'_>) -> io::Result<u32> {
+    let mut size = libc::socklen_t::try_from(size_of::<libc::tcp_info>()).map_err(io::Error::other)?;
+    // SAFETY: it is made of numbers alone, for which zero is a value.
+    let mut about: libc::tcp_info = unsafe { std::mem::zeroed() };
+    let (level, option, into) = (libc::IPPROTO_TCP, libc::TCP_INFO, &raw mut about);
+    // SAFETY: the kernel writes no more than `size` bytes, which `about` has.
+    let result = unsafe { libc::getsockopt(socket.as_raw_fd(), level, option, into.cast(), &raw mut size) };
+    // Of a socket that listens, this field is the length of its queue.
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(about.tcpi_unacked) }
+}
+
 /// Makes standard output and standard error the same as `file`.
 ///
 /// # Errors

@@ -2,15 +2,24 @@
 #![expect(unsafe_code, reason = "the operating system's own interface lives here and nowhere else")]
 
 mod apart;
+mod changes;
+mod clock;
 mod daemon;
 mod descriptors;
 mod process;
 mod signals;
+mod title;
 
 pub use apart::{Apart, run_apart};
+pub use changes::Changes;
+pub use clock::monotonic_clock;
 pub use daemon::{User, become_daemon, become_user, set_process_name};
 pub use descriptors::{
     adopt, duplicate, redirect_output, replace, send_file, set_nonblocking, spawn_with, wait_readable,
+    waiting_connections,
 };
-pub use process::{Fork, adopt_orphans, exit_now, fork, is_alive, kill_group, reap, send, set_umask, set_variable};
-pub use signals::{Pending, Signal, dump_signal, ignore, send_to_self};
+pub use process::{
+    Fork, adopt_orphans, exit_now, fork, is_alive, kill_group, reap, remove_variable, send, set_umask, set_variable,
+};
+pub use signals::{ABORT, Pending, Signal, disregard, dump_signal, ignore, restore, send_to_self};
+pub use title::set_title;

@@ -35,7 +35,17 @@ pub fn set_variable(name: &str, value: &str) {
     unsafe { std::env::set_var(name, value) }
 }
 
-fn threads() -> usize {
+/// Takes an environment variable away.
+///
+/// # Panics
+/// As [`set_variable`].
+pub fn remove_variable(name: &str) {
+    assert_eq!(threads(), 1, "only a process with a single thread may change its environment");
+    // SAFETY: this is the only thread, so nothing reads the environment meanwhile.
+    unsafe { std::env::remove_var(name) }
+}
+
+pub(super) fn threads() -> usize {
     std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count)
 }
 

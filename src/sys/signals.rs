@@ -6,7 +6,7 @@ use std::{
 };
 
 use nix::sys::{
-    signal::{SigSet, SigmaskHow, Signal as NixSignal, sigprocmask},
+    signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal as NixSignal, sigaction, sigprocmask},
     signalfd::{SfdFlags, SignalFd},
 };
 
@@ -93,6 +93,9 @@ impl AsFd for Pending {
     }
 }
 
+/// `SIGABRT`, by its number.
+pub const ABORT: i32 = libc::SIGABRT;
+
 /// A signal that neither apps nor libraries use, for which the interpreter prints its stacks.
 pub fn dump_signal() -> i32 {
     libc::SIGRTMIN() + 7
@@ -109,5 +112,22 @@ pub fn send_to_self(signal: i32) {
 /// Lets a signal do nothing in this process.
 pub fn ignore(ignored: Signal) {
     // SAFETY: SIG_IGN runs no code of ours in a signal handler.
-    let _ = unsafe { nix::sys::signal::signal(ignored.into_nix(), nix::sys::signal::SigHandler::SigIgn) };
+    let _ = unsafe { nix::sys::signal::signal(ignored.into_nix(), SigHandler::SigIgn) };
 }
+
+/// Lets a signal do nothing in this process, and what it does by default in the programs that it starts: those would
+/// ignore it as well otherwise.
+pub fn disregard(signal: Signal) {
+    let action = SigAction::new(SigHandler::Handler(nothing), SaFlags::SA_RESTART, SigSet::empty());
+    // SAFETY: the handler does nothing.
+    let _ = unsafe { sigaction(signal.into_nix(), &action) };
+}
+
+/// Lets a signal do what it does by default.
+pub fn restore(signal: Signal) {
+    let action = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
+    // SAFETY: SIG_DFL runs no code of ours in a signal handler.
+    let _ = unsafe { sigaction(signal.into_nix(), &action) };
+}
+
+extern "C" fn nothing(_: libc::c_int) {}

@@ -52,11 +52,21 @@ pub fn workers(count: usize) {
     }
 }
 
+/// So many connections wait to be accepted: a metric.
+pub fn backlog(count: u32) {
+    tracing::debug!("socket backlog: {count}");
+    if let Some(statsd) = statsd() {
+        statsd.backlog(count);
+    }
+}
+
 /// Gives the files of the logs to the user and group that workers run as, who must be able to open them again.
 ///
 /// # Errors
 /// The first file that cannot be given away. One that is no regular file, `/dev/null` say, is left as it is.
 pub fn give_to(settings: &Settings, user: Option<u32>, group: Option<u32>) -> std::io::Result<()> {
+    // Where it was rotated there is none yet.
+    access::file(settings).map_err(std::io::Error::other)?;
     let access = settings.accesslog.as_deref().filter(|name| *name != "-").map(std::path::PathBuf::from);
     for path in error_log::path().into_iter().chain(access) {
         if fs_err::metadata(&path)?.is_file() {

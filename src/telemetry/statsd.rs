@@ -70,6 +70,11 @@ impl Statsd {
         self.send(&format!("gunicorn.workers:{count}|g"));
     }
 
+    /// So many connections wait to be accepted.
+    pub fn backlog(&self, count: u32) {
+        self.send(&format!("gunicorn.backlog:{count}|h"));
+    }
+
     fn increment(&self, name: &str) {
         self.send(&format!("{name}:1|c|@1.0"));
     }
@@ -126,6 +131,7 @@ mod tests {
         statsd.logged(Level::Warning, false);
         statsd.logged(Level::Critical, false);
         statsd.workers(3);
+        statsd.backlog(2);
         for expected in [
             "gunicorn.request.duration:12.345|ms",
             "gunicorn.requests:1|c|@1.0",
@@ -135,6 +141,7 @@ mod tests {
             "gunicorn.log.warning:1|c|@1.0",
             "gunicorn.log.critical:1|c|@1.0",
             "gunicorn.workers:3|g",
+            "gunicorn.backlog:2|h",
         ] {
             let mut buffer = [0; 200];
             let size = listener.recv(&mut buffer).expect("it arrives");

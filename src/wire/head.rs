@@ -25,6 +25,11 @@ impl Version {
     /// Connections are kept unless one side wants to close them.
     pub const HTTP_11: Self = Self(1, 1);
 
+    /// The two numbers.
+    pub fn numbers(self) -> (u8, u8) {
+        (self.0, self.1)
+    }
+
     fn parse(text: &[u8]) -> Option<Self> {
         match text {
             [b'H', b'T', b'T', b'P', b'/', major @ b'0'..=b'9', b'.', minor @ b'0'..=b'9'] => {

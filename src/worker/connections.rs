@@ -19,6 +19,7 @@ use tokio::{
 use tokio_rustls::rustls::ServerConfig;
 
 use super::{
+    hooks::{self, Hooks},
     queue::Calls,
     watch::{Overdue, Watch},
 };
@@ -40,6 +41,13 @@ const ALIVE: Duration = Duration::from_millis(250);
 /// How long the other requests of a worker may take to finish when one of them takes too long.
 const STUCK: Duration = Duration::from_secs(5);
 
+/// How long the stacks of Python's threads take to be written, at most.
+const DUMP: Duration = Duration::from_millis(500);
+
+/// The exit code of a worker whose app takes too long to load: that of timeout(1). It is none of those that end a server
+/// at its first boot, because the next attempt may go well.
+const TIMED_OUT: u8 = 124;
+
 /// What the thread works with.
 pub struct Plan {
     pub listeners: Vec<Listener>,
@@ -52,6 +60,7 @@ pub struct Plan {
     pub timeout: Option<Duration>,
     pub request_timeout: Option<Duration>,
     pub watch: Arc<Watch>,
+    pub hooks: Option<Hooks>,
     /// The line to the arbiter.
     pub link: Arc<Link>,
 }
@@ -95,7 +104,7 @@ pub fn start(plan: Plan) -> Result<Connections, Fatal> {
     let (report, started) = mpsc::channel();
     let thread = thread::Builder::new().name("rwsgi-io".to_owned()).spawn(move || {
         runtime.block_on(async move {
-            match Signals::listen() {
+            match Signals::listen(plan.hooks.clone()) {
                 Ok(signals) => {
                     let _ = report.send(Ok(()));
                     live(plan, may_begin, may_end, signals).await;
@@ -125,17 +134,27 @@ async fn live(plan: Plan, may_begin: oneshot::Receiver<()>, may_end: oneshot::Re
         timeout,
         request_timeout,
         watch,
+        hooks,
         link,
     } = plan;
     let arbiter = Arbiter::watch(&link);
     tokio::select! {
         begin = may_begin => if begin.is_err() { return },
         // Nothing was accepted yet, so nothing is lost; the app that is being loaded cannot be asked to stop.
-        _ = signals.next() => sys::exit_now(0),
+        stop = signals.next() => {
+            call_last(hooks.as_ref(), stop).await;
+            sys::exit_now(u8::from(stop == Stop::Aborted));
+        }
         () = arbiter.gone() => sys::exit_now(0),
+        () = too_long(timeout) => {
+            tracing::error!(target: telemetry::CRITICAL, "WORKER TIMEOUT (pid:{})", std::process::id());
+            python::dump_stacks();
+            tokio::time::sleep(DUMP).await;
+            sys::exit_now(TIMED_OUT);
+        }
     }
     let app: Arc<dyn App> = Arc::new(calls);
-    let server = match Server::start(listeners, &script_name, clients, tls, &app, access_log.as_ref()) {
+    let server = match Server::start(listeners, &script_name, clients, tls.as_ref(), &app, access_log.as_ref()) {
         Ok(server) => server,
         Err(error) => {
             tracing::error!("The worker cannot accept connections: {error}.");
@@ -150,31 +169,57 @@ async fn live(plan: Plan, may_begin: oneshot::Receiver<()>, may_end: oneshot::Re
         () = arbiter.gone() => Stop::InOrder,
         () = look_after(&link, &watch, timeout, request_timeout) => Stop::Stuck,
     };
+    let deadline = Instant::now() + if stop == Stop::Stuck { graceful_timeout.min(STUCK) } else { graceful_timeout };
     if stop == Stop::Stuck {
         tracing::error!(target: telemetry::CRITICAL, "WORKER TIMEOUT (pid:{})", std::process::id());
         python::dump_stacks();
         link.report(Report::Retires);
-    }
-    let deadline = Instant::now() + if stop == Stop::Stuck { graceful_timeout.min(STUCK) } else { graceful_timeout };
-    let cut = stop == Stop::AtOnce
-        || tokio::select! {
-            () = server.stop() => false,
-            () = sleep_until(deadline) => true,
-            () = signals.at_once() => true,
-        };
-    if !cut {
-        // Python runs its atexit functions and waits for the app's threads now; that has an end too.
-        tokio::select! {
-            _ = may_end => return,
-            () = sleep_until(deadline) => {}
-            () = signals.at_once() => {}
+        if let Some(hooks) = &hooks {
+            hooks.call("worker_abort", deadline.saturating_duration_since(Instant::now())).await;
         }
     }
+    let mut cut = matches!(stop, Stop::AtOnce | Stop::Aborted).then_some(stop);
+    if cut.is_none() {
+        cut = tokio::select! {
+            () = server.stop() => None,
+            () = sleep_until(deadline) => Some(stop),
+            stop = signals.at_once() => Some(stop),
+        };
+    }
+    if cut.is_none() {
+        // Python runs its atexit functions and waits for the app's threads now; that has an end too.
+        cut = tokio::select! {
+            _ = may_end => return,
+            () = sleep_until(deadline) => None,
+            stop = signals.at_once() => Some(stop),
+        };
+    }
+    let cut = cut.unwrap_or(stop);
+    call_last(hooks.as_ref(), cut).await;
     tracing::warn!("Worker (pid: {}) is cut short: what still runs in it is lost.", std::process::id());
     if let Some(log) = access_log {
         log.close();
     }
-    sys::exit_now(u8::from(stop == Stop::Stuck));
+    sys::exit_now(u8::from(stop == Stop::Stuck || cut == Stop::Aborted));
+}
+
+/// Has the hooks called of a worker that does not end in order.
+async fn call_last(hooks: Option<&Hooks>, stop: Stop) {
+    let Some(hooks) = hooks else { return };
+    match stop {
+        Stop::AtOnce => hooks.call("worker_int", hooks::AT_ONCE).await,
+        Stop::Aborted => hooks.call("worker_abort", hooks::AT_ONCE).await,
+        Stop::InOrder | Stop::Stuck => {}
+    }
+    hooks.call("worker_exit", hooks::AT_ONCE).await;
+}
+
+/// Returns when the app has been loading for longer than it may.
+async fn too_long(timeout: Option<Duration>) {
+    match timeout {
+        Some(timeout) => tokio::time::sleep(timeout).await,
+        None => pending().await,
+    }
 }
 
 /// Tells the arbiter again and again that connections are looked after. Returns when the app has been at a request for
@@ -222,6 +267,8 @@ impl Arbiter {
 enum Stop {
     InOrder,
     AtOnce,
+    /// As by `AtOnce`, by `ABRT`, for which there is a hook.
+    Aborted,
     /// The app has been at a request for too long.
     Stuck,
 }
@@ -233,16 +280,24 @@ struct Signals {
     quit: Signal,
     /// Whoever rotates the logs asks for them to be opened again.
     usr1: Signal,
+    /// Only with a hook for it: without, it makes a core file.
+    abort: Option<Signal>,
+    hooks: Option<Hooks>,
 }
 
 impl Signals {
     /// Takes the signals from the system. Also as process 1, for which the system has no default action.
-    fn listen() -> io::Result<Self> {
+    fn listen(hooks: Option<Hooks>) -> io::Result<Self> {
         Ok(Self {
             term: signal(SignalKind::terminate())?,
             int: signal(SignalKind::interrupt())?,
             quit: signal(SignalKind::quit())?,
             usr1: signal(SignalKind::user_defined1())?,
+            abort: match &hooks {
+                Some(hooks) if hooks.has("worker_abort") => Some(signal(SignalKind::from_raw(sys::ABORT))?),
+                _ => None,
+            },
+            hooks,
         })
     }
 
@@ -250,10 +305,12 @@ impl Signals {
     async fn next(&mut self) -> Stop {
         loop {
             tokio::select! {
+                biased;
+                // A terminal sends INT to all of its processes; the arbiter passes on what it means.
+                Some(()) = self.int.recv() => self.interrupted(),
                 Some(()) = self.term.recv() => return Stop::InOrder,
                 Some(()) = self.quit.recv() => return Stop::AtOnce,
-                // A terminal sends INT to all of its processes; the arbiter passes on what it means.
-                Some(()) = self.int.recv() => {}
+                Some(()) = received(self.abort.as_mut()) => return Stop::Aborted,
                 Some(()) = self.usr1.recv() => telemetry::reopen(),
                 else => pending().await,
             }
@@ -261,7 +318,26 @@ impl Signals {
     }
 
     /// Waits to be told to end at once.
-    async fn at_once(&mut self) {
-        while self.next().await != Stop::AtOnce {}
+    async fn at_once(&mut self) -> Stop {
+        loop {
+            let stop = self.next().await;
+            if stop != Stop::InOrder {
+                return stop;
+            }
+        }
+    }
+
+    fn interrupted(&self) {
+        if let Some(hooks) = &self.hooks {
+            hooks.call_soon("worker_int");
+        }
+    }
+}
+
+/// Waits for a signal that may not be listened to.
+async fn received(signal: Option<&mut Signal>) -> Option<()> {
+    match signal {
+        Some(signal) => signal.recv().await,
+        None => pending().await,
     }
 }

@@ -3,7 +3,10 @@
 //! The main thread and those beside it call the app; one more thread has the tokio runtime, where connections live.
 
 mod connections;
+mod hooks;
 mod queue;
+mod reload;
+mod template;
 mod watch;
 
 use std::{
@@ -13,15 +16,16 @@ use std::{
     thread,
 };
 
-use self::watch::Watch;
+pub use self::template::template;
+use self::{hooks::Hooks, reload::Reload, watch::Watch};
 use crate::{
-    exit::Fatal,
+    exit::{Code, Fatal},
     link::{Link, Report},
     net::{Listener, tls},
-    python::{Interpreter, Interrupt, LoadError, PyApp},
+    python::{self, Interpreter, Interrupt, LoadError, PyApp},
     settings::Settings,
-    sys::{self, Fork},
-    telemetry::{self, access::AccessLog},
+    sys,
+    telemetry::access::AccessLog,
 };
 
 /// What a worker works with.
@@ -34,6 +38,8 @@ pub struct Plan {
     pub spec: String,
     /// What becomes `sys.argv`.
     pub args: Vec<OsString>,
+    /// Where the hooks are, if there are any.
+    pub hooks: Option<python::hooks::Source>,
     /// Where to accept connections.
     pub listeners: Vec<Listener>,
     /// The line to the arbiter.
@@ -46,7 +52,7 @@ pub struct Plan {
 /// What keeps it from serving: the environment, the app.
 pub fn run(plan: Plan) -> Result<(), LoadError> {
     set_environment(&plan.settings);
-    boot(plan, |plan| load(&plan.settings, &plan.interpreter, &plan.spec, plan.args.clone()))
+    boot(plan, None, |plan| load(&plan.settings, &plan.interpreter, &plan.spec, plan.args.clone()))
 }
 
 /// Loads an app as a worker would, and serves nothing.
@@ -80,33 +86,12 @@ fn load(
     Ok((interpreter, app))
 }
 
-/// Loads the app, and serves it in as many processes as are asked for, which share its memory (`preload_app`). Returns
-/// in each of them too.
-///
-/// # Errors
-/// What keeps it, or the worker that this is, from serving.
-pub fn template(plan: Plan, mut next_worker: impl FnMut() -> bool) -> Result<(), LoadError> {
-    set_environment(&plan.settings);
-    let (interpreter, app) = load(&plan.settings, &plan.interpreter, &plan.spec, plan.args.clone())?;
-    interpreter.freeze();
-    plan.link.report(Report::Ready);
-    while next_worker() {
-        match interpreter.fork_orphan() {
-            Ok(Fork::Parent(_)) => {}
-            Ok(Fork::Child) => {
-                // The template does not follow when the logs are rotated.
-                telemetry::reopen();
-                plan.link.report(Report::Started);
-                return boot(plan, |_| Ok((interpreter, app)));
-            }
-            Err(fatal) => return Err(fatal.into()),
-        }
-    }
-    Ok(())
-}
-
 /// Serves what `load` brings.
-fn boot(mut plan: Plan, load: impl FnOnce(&Plan) -> Result<(Interpreter, PyApp), LoadError>) -> Result<(), LoadError> {
+fn boot(
+    mut plan: Plan,
+    hooks: Option<&Hooks>,
+    load: impl FnOnce(&Plan) -> Result<(Interpreter, PyApp), LoadError>,
+) -> Result<(), LoadError> {
     let settings = plan.settings.clone();
     let settings = &settings;
     let access_log = AccessLog::open(settings)?.map(Arc::new);
@@ -118,6 +103,7 @@ fn boot(mut plan: Plan, load: impl FnOnce(&Plan) -> Result<(Interpreter, PyApp),
     if let Some(name) = &settings.proc_name {
         sys::set_process_name(&format!("{name}: worker"));
     }
+    sys::set_title(&format!("rwsgi: worker [{}]", settings.proc_name.as_deref().unwrap_or(&plan.spec)));
     let watch = Arc::new(Watch::new());
     let (calls, queue) = queue::channel(request_limit(settings), Arc::clone(&watch), {
         let link = Arc::clone(&plan.link);
@@ -137,6 +123,7 @@ fn boot(mut plan: Plan, load: impl FnOnce(&Plan) -> Result<(Interpreter, PyApp),
         timeout: settings.timeout,
         request_timeout: settings.clients.request_timeout,
         watch,
+        hooks: hooks.cloned(),
         link: Arc::clone(&plan.link),
     })?;
     // Only now, when signals are handled: whoever waits for this line may send one as soon as it is there.
@@ -148,17 +135,35 @@ fn boot(mut plan: Plan, load: impl FnOnce(&Plan) -> Result<(Interpreter, PyApp),
     if !settings.clients.sendfile {
         app.read_files();
     }
+    if let Some(hooks) = hooks {
+        let joined = hooks.join(&mut app).and_then(|()| hooks.post_worker_init());
+        joined.map_err(|raised| raised.fatal(Code::WorkerBoot))?;
+    }
     let app = Arc::new(app);
     let extra: Vec<_> =
         (1..settings.threads).map(|number| spawn(&interpreter, number, &app, &queue)).collect::<Result<_, Fatal>>()?;
+    let watched = settings.reload && !settings.preload_app;
+    let watched = watched.then(|| {
+        let sources = interpreter.sources(settings.reload_extra_files.clone());
+        reload::start(settings, sources, Arc::clone(&plan.link))
+    });
+    let watched = watched.transpose()?;
     connections.begin();
     serve(&app, &queue);
     for ended in extra {
         // It closes when the thread has ended, whichever way.
         let _ = ended.recv();
     }
-    drop(app);
+    let replaced = watched.as_ref().is_some_and(Reload::has_noticed);
+    drop((app, watched));
     tracing::info!("Worker exiting (pid: {})", std::process::id());
+    if let Some(hooks) = hooks {
+        if replaced {
+            // As gunicorn has it, but not before it is certain that the worker goes: its successor serves.
+            hooks.call_soon("worker_int");
+        }
+        hooks.exit();
+    }
     interpreter.finish();
     drop(connections);
     if let Some(log) = access_log {

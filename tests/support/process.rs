@@ -10,12 +10,20 @@ pub fn resident_kib(pid: u32) -> u64 {
     field(pid, "VmRSS:").split_whitespace().next().and_then(|number| number.parse().ok()).expect("a number of kB")
 }
 
+/// What the kernel has added up of the process's memory under this name (`smaps_rollup`), in KiB.
+pub fn memory_kib(pid: u32, name: &str) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).expect("the process runs");
+    let line = text.lines().find_map(|line| line.strip_prefix(name)).expect("the field is there");
+    line.split_whitespace().next().and_then(|number| number.parse().ok()).expect("a number of kB")
+}
+
 /// The number of threads that the process has.
 pub fn threads(pid: u32) -> u64 {
     field(pid, "Threads:").parse().expect("a number")
 }
 
-fn field(pid: u32, name: &str) -> String {
+/// A field of the process's status, `Uid:` say.
+pub fn field(pid: u32, name: &str) -> String {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("the process runs");
     let line = status.lines().find(|line| line.starts_with(name)).expect("the field is there");
     line[name.len()..].trim().to_owned()

@@ -10,7 +10,7 @@ use std::{
 use regex::Regex;
 
 use super::{APP, started};
-use crate::support::{Server, server::LIMIT};
+use crate::support::{Client, Server, server::LIMIT};
 
 /// Looks at what a server sends to syslog at an address for two requests, as `receive` gets it.
 fn check_syslog(address: &str, mut receive: impl FnMut() -> String) {
@@ -140,5 +140,38 @@ fn statsd_has_gunicorns_metrics() {
         let metric = String::from_utf8_lossy(&buffer[..size]).into_owned();
         wanted.retain(|pattern| !pattern.is_match(&metric));
     }
+    server.stop();
+}
+
+#[test]
+fn statsd_is_told_how_many_connections_wait() {
+    let app = "
+import os, time
+while not os.path.exists('go'):
+    time.sleep(0.005)
+def app(environ, start_response):
+    start_response('200 OK', [('Content-Length', '0')])
+    return []
+";
+    let listener = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    listener.set_read_timeout(Some(LIMIT)).expect("an option");
+    let address = listener.local_addr().expect("an address").to_string();
+    let args = ["app:app", "--statsd-host", &address, "--enable-backlog-metric", "--bind", "unix:app.sock"];
+    let mut server = Server::of(app).args(args).start();
+    let tcp = server.addresses().iter().find(|address| !address.starts_with("unix:")).expect("one of TCP").clone();
+    let until = |metric: &str| {
+        let mut buffer = [0; 1000];
+        let mut seen = Vec::new();
+        while seen.last().is_none_or(|last| last != metric) {
+            let size = listener.recv(&mut buffer).unwrap_or_else(|error| panic!("{error}; there were {seen:?}"));
+            seen.push(String::from_utf8_lossy(&buffer[..size]).into_owned());
+        }
+    };
+    until("gunicorn.backlog:0|h");
+    let mut clients: Vec<_> = (0..3).map(|_| Client::connect(&tcp)).collect();
+    until("gunicorn.backlog:3|h");
+    std::fs::write(server.directory().join("go"), "").expect("the file can be written");
+    until("gunicorn.backlog:0|h");
+    assert_eq!(clients.iter_mut().map(|client| client.get("/").status).collect::<Vec<_>>(), [200; 3]);
     server.stop();
 }

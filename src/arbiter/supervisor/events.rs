@@ -18,7 +18,8 @@ pub enum Event {
     TemplateFailed(Outcome),
     /// A worker has loaded its app and accepts connections.
     Booted(Pid),
-    /// A worker has answered as many requests as it may (`max_requests`).
+    /// A worker asks for a successor: it has answered as many requests as it may (`max_requests`), or its code has changed
+    /// (`reload`).
     Retires(Pid),
     /// A worker has been alive just now.
     Alive(Pid),
@@ -64,8 +65,10 @@ pub enum Action {
     Adopted(u64),
     /// A generation will never serve: what belongs to it is not needed any more.
     Abandoned(u64),
-    /// The number of workers is this now; before it was that.
-    Resized(usize, Option<usize>),
+    /// The workers of a reload could not boot, and those before it go on.
+    ReloadFailed,
+    /// Another number of workers is wanted than before ([`Supervisor::wanted`](super::Supervisor::wanted)).
+    Resized,
     /// End the arbiter with this exit code.
     End(u8),
 }

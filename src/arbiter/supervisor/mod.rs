@@ -2,19 +2,15 @@
 //!
 //! No process is started and no signal sent here; time is what the caller says it is.
 
+mod ends;
 mod events;
 
 use std::{collections::BTreeMap, time::Duration};
 
 pub use events::{Action, Event, Level, Limits, Outcome, Pid};
 
-/// The first pause after a worker died while it booted; it doubles with each further one.
-const FIRST_PAUSE: Duration = Duration::from_millis(500);
-
-/// The longest pause between two attempts to boot a worker.
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-
-/// A worker ends itself when its time is over, and says so; it is killed when it does not within this time.
+/// A worker ends itself when its time is over, to end or to boot, and says so; it is killed when it does not within this
+/// time.
 const MARGIN: Duration = Duration::from_secs(1);
 
 /// How long a worker that was told to quit at once may take.
@@ -25,6 +21,8 @@ const QUICK: Duration = Duration::from_secs(2);
 pub struct Supervisor {
     workers: BTreeMap<Pid, Worker>,
     size: usize,
+    /// How many workers were wanted before the reload that has to prove itself.
+    size_before: usize,
     limits: Limits,
     /// The generation that serves.
     generation: u64,
@@ -57,7 +55,10 @@ enum State {
     Retiring,
     /// Told to end; killed at this time.
     Ending(Duration),
-    Killed,
+    /// `silent` when that was because it never served.
+    Killed {
+        silent: bool,
+    },
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -72,6 +73,7 @@ impl Supervisor {
         Self {
             workers: BTreeMap::new(),
             size,
+            size_before: size,
             limits,
             generation: 1,
             candidate: None,
@@ -88,6 +90,11 @@ impl Supervisor {
     /// The ids of all workers.
     pub fn pids(&self) -> impl Iterator<Item = Pid> + '_ {
         self.workers.keys().copied()
+    }
+
+    /// How many workers are wanted.
+    pub fn wanted(&self) -> usize {
+        if self.is_dismissed() { 0 } else { self.size }
     }
 
     /// Sets how long things may take from now on.
@@ -107,8 +114,9 @@ impl Supervisor {
     pub fn next_due(&self, now: Duration) -> Option<Duration> {
         let ends = self.workers.values().filter_map(|worker| match worker.state {
             State::Ending(at) => Some(at),
-            State::Booting | State::Serving | State::Retiring => Some(worker.seen + self.limits.timeout?),
-            State::Killed => None,
+            State::Booting => Some(worker.seen + self.limits.timeout? + MARGIN),
+            State::Serving | State::Retiring => Some(worker.seen + self.limits.timeout?),
+            State::Killed { .. } => None,
         });
         let pause = (self.not_before > now).then_some(self.not_before);
         ends.chain(pause).min()
@@ -150,15 +158,20 @@ impl Supervisor {
                 }
             }
             Event::Retires(pid) => {
-                if let Some(worker) = self.workers.get_mut(&pid)
-                    && worker.state == State::Serving
-                {
-                    worker.state = State::Retiring;
+                match self.workers.get_mut(&pid) {
+                    Some(worker) if worker.state == State::Serving => worker.state = State::Retiring,
+                    // It asks again, because of new code (--reload): its successor may be able to boot now.
+                    Some(worker) if worker.state == State::Retiring => (self.failures, self.not_before) = (0, now),
+                    _ => {}
                 }
             }
             Event::Exited(pid, outcome) => self.exited(pid, outcome, now, actions),
             Event::Reconfigured(size) => {
-                self.resize(size, actions);
+                if self.candidate.is_none() {
+                    self.size_before = self.size;
+                }
+                self.size = size;
+                self.recall();
                 // A reload that comes while another proves itself takes its place.
                 if let Some(candidate) = self.candidate.take() {
                     self.end_generation(candidate, now, actions);
@@ -169,19 +182,19 @@ impl Supervisor {
                 self.next_generation += 1;
                 self.failures = 0;
                 self.not_before = now;
-                if self.stopping.is_some_and(|stopping| stopping.code.is_none()) {
-                    self.stopping = None;
-                }
             }
-            Event::Increase => self.resize(self.size + 1, actions),
+            Event::Increase => self.resize(self.wanted() + 1, actions),
             Event::Decrease => {
-                if self.size > 1 {
+                if self.wanted() > 1 {
                     self.resize(self.size - 1, actions);
                 }
             }
             Event::Stop => self.stop(Some(0), false, now, actions),
             Event::Quit => self.stop(Some(0), true, now, actions),
-            Event::Dismiss => self.stop(None, false, now, actions),
+            Event::Dismiss => {
+                self.stop(None, false, now, actions);
+                actions.push(Action::Resized);
+            }
         }
     }
 
@@ -193,64 +206,21 @@ impl Supervisor {
     }
 
     fn resize(&mut self, size: usize, actions: &mut Vec<Action>) {
-        if size != self.size {
-            actions.push(Action::Resized(size, Some(self.size)));
-            self.size = size;
-        }
+        self.size = size;
+        self.recall();
+        actions.push(Action::Resized);
     }
 
-    fn exited(&mut self, pid: Pid, outcome: Outcome, now: Duration, actions: &mut Vec<Action>) {
-        let Some(worker) = self.workers.remove(&pid) else { return };
-        let expected = matches!(worker.state, State::Ending(_) | State::Killed);
-        match outcome {
-            Outcome::Code(0) => {}
-            Outcome::Code(code) if !expected => {
-                actions.push(Action::Log(Level::Error, format!("Worker (pid:{pid}) exited with code {code}.")));
-            }
-            Outcome::Signal(9) if !expected => actions.push(Action::Log(
-                Level::Error,
-                format!("Worker (pid:{pid}) was sent SIGKILL! Perhaps out of memory?"),
-            )),
-            Outcome::Signal(signal) if !expected => {
-                actions.push(Action::Log(Level::Error, format!("Worker (pid:{pid}) was ended by signal {signal}.")));
-            }
-            Outcome::Code(_) | Outcome::Signal(_) => {}
-        }
-        if !expected && worker.state == State::Booting {
-            self.boot_failed(worker.generation, outcome, now, actions);
-        }
+    /// Whether the arbiter stays without workers.
+    fn is_dismissed(&self) -> bool {
+        self.stopping.is_some_and(|stopping| stopping.code.is_none())
     }
 
-    /// A worker of this generation ended before it served.
-    fn boot_failed(&mut self, generation: u64, outcome: Outcome, now: Duration, actions: &mut Vec<Action>) {
-        if self.candidate == Some(generation) {
-            self.candidate = None;
-            self.end_generation(generation, now, actions);
-            self.forget_spawning(generation);
-            actions.push(Action::Abandoned(generation));
-            actions.push(Action::Log(
-                Level::Error,
-                "The reload failed: a new worker could not boot, so the old ones go on serving. Mend what the log says \
-                 above, and send HUP again."
-                    .to_owned(),
-            ));
-        } else if !self.has_served && matches!(outcome, Outcome::Code(3 | 4)) {
-            let (code, reason) =
-                if outcome == Outcome::Code(3) { (3, "Worker failed to boot.") } else { (4, "App failed to load.") };
-            actions.push(Action::Log(Level::Error, format!("Reason: {reason}")));
-            self.stop(Some(code), true, now, actions);
-        } else {
-            self.fail(now, actions, "A worker died while it booted.");
+    /// Workers are wanted again.
+    fn recall(&mut self) {
+        if self.is_dismissed() {
+            self.stopping = None;
         }
-    }
-
-    /// Something kept a worker from serving: the next attempt waits, longer each time.
-    fn fail(&mut self, now: Duration, actions: &mut Vec<Action>, what: &str) {
-        let pause = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(self.failures)).min(LONGEST_PAUSE);
-        self.failures = (self.failures + 1).min(16);
-        self.not_before = now + pause;
-        let seconds = pause.as_secs_f64();
-        actions.push(Action::Log(Level::Warning, format!("{what} The next attempt is in {seconds} s.")));
     }
 
     fn stop(&mut self, code: Option<u8>, quick: bool, now: Duration, actions: &mut Vec<Action>) {
@@ -261,7 +231,7 @@ impl Supervisor {
         let limit = now + if quick { QUICK } else { self.limits.graceful_timeout + MARGIN };
         for (pid, worker) in &mut self.workers {
             match worker.state {
-                State::Killed => {}
+                State::Killed { .. } => {}
                 State::Ending(at) if !quick => worker.state = State::Ending(at.min(limit)),
                 _ => {
                     worker.state = State::Ending(limit);
@@ -274,7 +244,7 @@ impl Supervisor {
     fn end_generation(&mut self, generation: u64, now: Duration, actions: &mut Vec<Action>) {
         let limit = now + self.limits.graceful_timeout + MARGIN;
         for (pid, worker) in self.workers.iter_mut().filter(|(_, worker)| worker.generation == generation) {
-            if !matches!(worker.state, State::Ending(_) | State::Killed) {
+            if !matches!(worker.state, State::Ending(_) | State::Killed { .. }) {
                 worker.state = State::Ending(limit);
                 actions.push(Action::Term(*pid));
             }
@@ -340,8 +310,11 @@ impl Supervisor {
         for (pid, worker) in &mut self.workers {
             let (due, silent) = match worker.state {
                 State::Ending(at) => (at <= now, false),
-                State::Killed => (false, false),
-                State::Booting | State::Serving | State::Retiring => {
+                State::Killed { .. } => (false, false),
+                State::Booting => {
+                    (self.limits.timeout.is_some_and(|timeout| worker.seen + timeout + MARGIN <= now), true)
+                }
+                State::Serving | State::Retiring => {
                     (self.limits.timeout.is_some_and(|timeout| worker.seen + timeout <= now), true)
                 }
             };
@@ -349,7 +322,7 @@ impl Supervisor {
                 if silent {
                     actions.push(Action::Log(Level::Critical, format!("WORKER TIMEOUT (pid:{pid})")));
                 }
-                worker.state = State::Killed;
+                worker.state = State::Killed { silent: worker.state == State::Booting };
                 actions.push(Action::Kill(*pid));
             }
         }

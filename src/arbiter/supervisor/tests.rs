@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{Action, Event, Level, Limits, Outcome, Pid, Supervisor};
+use crate::exit::Code;
 
 const GRACE: Duration = Duration::from_secs(30);
 
@@ -53,7 +54,7 @@ impl World {
                         next.extend(self.supervisor.handle(Event::Spawned(pid, generation), self.now));
                     }
                     Action::Log(_, text) => self.logged.push(text),
-                    Action::Resized(..) => {}
+                    Action::Resized => {}
                     action => self.done.push(action),
                 }
             }
@@ -151,10 +152,9 @@ fn a_reload_whose_code_cannot_be_loaded_leaves_the_old_workers_serving() {
     world.send(Event::Reconfigured(2));
     world.send(Event::Booted(103));
     world.exit(104, 3);
-    assert_eq!(world.take(), [Action::Term(103), Action::Abandoned(2)]);
+    assert_eq!(world.take(), [Action::Term(103), Action::Abandoned(2), Action::ReloadFailed]);
     world.exit(103, 0);
     assert_eq!(world.pids(), [101, 102]);
-    assert!(world.logged.iter().any(|text| text.starts_with("The reload failed")), "{:?}", world.logged);
     world.send(Event::Reconfigured(2));
     world.boot_all();
     assert_eq!(world.take(), [Action::Adopted(3), Action::Term(101), Action::Term(102)]);
@@ -180,6 +180,21 @@ fn the_number_of_workers_follows_ttin_and_ttou_but_never_reaches_none() {
     world.exit(101, 0);
     world.send(Event::Decrease);
     assert_eq!((world.take(), world.pids()), (vec![], vec![102]));
+}
+
+#[test]
+fn a_server_whose_workers_were_dismissed_has_workers_again_when_more_are_wanted_or_with_a_reload() {
+    for (event, wanted) in [(Event::Increase, 1), (Event::Decrease, 0), (Event::Reconfigured(3), 3)] {
+        let mut world = World::serving(2);
+        world.send(Event::Dismiss);
+        assert_eq!(world.take(), [Action::Term(101), Action::Term(102)]);
+        assert_eq!(world.supervisor.wanted(), 0);
+        world.exit(101, 0);
+        world.exit(102, 0);
+        assert_eq!((world.take(), world.pids().len()), (vec![], 0), "the arbiter stays");
+        world.send(event);
+        assert_eq!((world.pids().len(), world.supervisor.wanted()), (wanted, wanted));
+    }
 }
 
 #[test]
@@ -274,4 +289,71 @@ fn a_worker_that_never_comes_does_not_keep_the_arbiter_from_ending() {
     let mut supervisor = Supervisor::new(1, Limits { graceful_timeout: GRACE, timeout: None });
     assert_eq!(supervisor.handle(Event::Tick, Duration::ZERO), [Action::Spawn(1)]);
     assert_eq!(supervisor.handle(Event::Stop, Duration::ZERO), [Action::End(0)]);
+}
+
+#[test]
+fn after_a_reload_that_failed_as_many_workers_are_wanted_as_before() {
+    let mut world = World::serving(2);
+    world.send(Event::Reconfigured(5));
+    world.send(Event::Reconfigured(4));
+    let candidate = *world.pids().last().expect("one boots");
+    world.exit(candidate, 3);
+    assert!(world.take().contains(&Action::ReloadFailed));
+    for pid in world.pids().into_iter().filter(|pid| *pid > 102) {
+        world.exit(pid, 0);
+    }
+    world.pass(Duration::from_secs(1));
+    assert_eq!(world.pids(), [101, 102]);
+}
+
+#[test]
+fn new_workers_that_are_silent_fail_a_reload() {
+    let mut world = World::serving(1);
+    world.send(Event::Reconfigured(1));
+    for _ in 0..31 {
+        world.pass(Duration::from_secs(1));
+        world.send(Event::Alive(101));
+    }
+    assert_eq!(world.take(), [Action::Kill(102)]);
+    world.send(Event::Exited(102, Outcome::Signal(9)));
+    assert_eq!(world.take(), [Action::Term(103), Action::Abandoned(2), Action::ReloadFailed]);
+    world.exit(103, 0);
+    assert_eq!(world.pids(), [101]);
+}
+
+#[test]
+fn what_a_worker_cannot_mend_ends_the_server_at_its_first_boot_only() {
+    for (code, ends) in [(1, true), (3, true), (4, true), (2, false), (124, false)] {
+        let mut world = World::new(1);
+        world.exit(101, code);
+        assert_eq!(!world.take().is_empty(), ends, "{code}");
+        let mut world = World::serving(1);
+        world.send(Event::Exited(101, Outcome::Signal(9)));
+        world.exit(102, code);
+        assert_eq!(world.take(), [], "{code}");
+    }
+}
+
+#[test]
+fn a_worker_that_asks_for_a_successor_again_need_not_wait_for_a_pause() {
+    let mut world = World::serving(1);
+    world.send(Event::Retires(101));
+    world.exit(102, 3);
+    assert_eq!(world.pids(), [101]);
+    world.send(Event::Retires(101));
+    world.send(Event::Booted(103));
+    assert_eq!(world.take(), [Action::Term(101)]);
+}
+
+#[test]
+fn a_hook_that_fails_ends_only_an_arbiter_that_has_not_served() {
+    let hook = || Event::TemplateFailed(Outcome::Code(Code::Hook as i32));
+    let mut supervisor = Supervisor::new(1, Limits { graceful_timeout: GRACE, timeout: None });
+    assert_eq!(supervisor.handle(Event::Tick, Duration::ZERO), [Action::Spawn(1)]);
+    let actions = supervisor.handle(hook(), Duration::ZERO);
+    assert_eq!(actions, [Action::Log(Level::Error, "Reason: A hook failed.".to_owned()), Action::End(1)]);
+    let mut world = World::serving(1);
+    world.send(Event::Exited(101, Outcome::Signal(9)));
+    world.send(hook());
+    assert_eq!(world.take(), []);
 }

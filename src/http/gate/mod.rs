@@ -62,7 +62,11 @@ pub struct Gate<S> {
 }
 
 impl<S: Socket> Gate<S> {
-    pub fn new(socket: S, desk: Arc<Desk>, clients: Arc<Clients>, spool: Option<Arc<Spool>>,
+    pub fn new(
+        socket: S,
+        desk: Arc<Desk>,
+        clients: Arc<Clients>,
+        spool: Option<Arc<Spool>>,
         trust: Trust,
         https: bool,
     ) -> Self {

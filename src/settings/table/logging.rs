@@ -88,7 +88,11 @@ pub const METRICS: &[Setting] = &[
     Setting::new("dogstatsd_tags", Kind::Text, "Tags for every metric, between commas, as DogStatsD has them.")
         .flags(&["--dogstatsd-tags"], "TAGS")
         .default(""),
-    Setting::new("enable_backlog_metric", Kind::Flag, "Send how many connections wait to be accepted as a metric.")
-        .flags(&["--enable-backlog-metric"], "")
-        .planned("The metric of the backlog is not sent yet."),
+    Setting::new(
+        "enable_backlog_metric",
+        Kind::Flag,
+        "Send how many connections wait to be accepted to statsd, every second: gunicorn.backlog. Unix sockets do not \
+         tell, and count as none.",
+    )
+    .flags(&["--enable-backlog-metric"], ""),
 ];

@@ -20,15 +20,15 @@ pub const PROCESSES: &[Setting] = &[
     Setting::new(
         "umask",
         Kind::Mode,
-        "The permissions that files which workers make, and unix sockets, do not get. A number that begins with 0 is \
-         octal.",
+        "The permissions that the files of unix sockets do not get. A number that begins with 0 is octal.",
     )
     .flags(&["-m", "--umask"], "MODE")
     .default("0"),
     Setting::new(
         "proc_name",
         Kind::Text,
-        "What the processes call themselves in ps and top. Without it that is the name of the app.",
+        "What the processes call themselves in ps and top: rwsgi: master [NAME] and rwsgi: worker [NAME]. Without it \
+         that is the name of the app.",
     )
     .flags(&["-n", "--name"], "NAME"),
     Setting::new("default_proc_name", Kind::Text, "The name of the process when there is no better one.")

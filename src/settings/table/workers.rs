@@ -130,8 +130,8 @@ pub const WORKERS: &[Setting] = &[
     Setting::new(
         "timeout",
         Kind::Number,
-        "A worker that is silent, or works on a request, for longer than this many seconds is ended and replaced; 0 is \
-         never.",
+        "A worker that is silent, loads the app, or works on a request for longer than this many seconds is ended and \
+         replaced, once it has said where it is; 0 is never. The time that it waits for a client does not count.",
     )
     .flags(&["-t", "--timeout"], "SECONDS")
     .default("30"),

@@ -1,0 +1,195 @@
+//! The arbiter's part in a configuration file's hooks: it calls none, but tells the template that does.
+
+use std::{
+    collections::BTreeMap,
+    os::fd::AsFd as _,
+    time::{Duration, Instant},
+};
+
+use super::{Arbiter, Outcome, Pid, Program, supervisor::Event};
+use crate::{
+    exit::Code,
+    link::{Birth, Command, Reason},
+    sys::{self, Signal},
+};
+
+/// How long `on_exit`, and Python's end after it, may take.
+const END: Duration = Duration::from_secs(2);
+
+/// What hooks are told.
+#[derive(Debug)]
+pub struct Known {
+    /// The ages of the workers that run.
+    ages: BTreeMap<Pid, u64>,
+    /// The age of the youngest.
+    age: u64,
+    /// The generation whose hooks are called.
+    serving: u64,
+    /// The youngest generation whose template was ready once.
+    prepared: u64,
+    /// How many workers are wanted, as far as the hooks that are called know.
+    told: usize,
+    /// How many, as far as the youngest template knows from the beginning.
+    born: usize,
+    /// Whether `pre_exec` was asked for, and has not answered.
+    upgrading: bool,
+}
+
+impl Known {
+    pub fn new(size: usize) -> Self {
+        Self { ages: BTreeMap::new(), age: 0, serving: 1, prepared: 0, told: size, born: size, upgrading: false }
+    }
+
+    /// A worker is to be made: the age that it will have.
+    pub fn next_age(&mut self) -> u64 {
+        self.age += 1;
+        self.age
+    }
+
+    /// A worker runs.
+    pub fn made(&mut self, pid: Pid, age: u64) {
+        self.ages.insert(pid, age);
+    }
+}
+
+impl<P: Program> Arbiter<P> {
+    /// What the template of a generation is to know from the beginning.
+    pub(super) fn birth(&mut self, generation: u64) -> Birth {
+        let known = &mut self.known;
+        known.born = self.supervisor.wanted();
+        Birth {
+            reason: match generation {
+                _ if generation <= known.prepared => Reason::Again,
+                1 => Reason::Start,
+                _ => Reason::Reload(known.told),
+            },
+            size: known.born,
+            running: known.ages.iter().map(|(pid, age)| (*pid, *age)).collect(),
+            arbiter: std::process::id(),
+            predecessor: self.service.predecessor,
+        }
+    }
+
+    /// A template is ready.
+    pub(super) fn prepared(&mut self, pid: Pid, generation: u64) {
+        self.known.prepared = self.known.prepared.max(generation);
+        self.templates.ready(pid);
+    }
+
+    /// A template has made a worker.
+    pub(super) fn made(&mut self, pid: Pid, generation: u64, age: u64) -> Event {
+        self.templates.settled(generation);
+        self.known.made(pid, age);
+        self.templates.tell_all(|_| Command::Made(pid, age));
+        Event::Spawned(pid, generation)
+    }
+
+    /// A process has ended that may be a worker.
+    pub(super) fn gone(&mut self, pid: Pid) {
+        if self.known.ages.remove(&pid).is_some() {
+            let serving = self.known.serving;
+            self.templates.tell_all(
+                |generation| {
+                    if generation == serving { Command::ChildExit(pid) } else { Command::Forget(pid) }
+                },
+            );
+        }
+    }
+
+    /// Another number of workers is wanted now, perhaps.
+    pub(super) fn resized(&mut self) {
+        let now = self.supervisor.wanted();
+        let before = std::mem::replace(&mut self.known.told, now);
+        if now != before {
+            tracing::debug!("{now} workers are wanted; it was {before}.");
+            self.templates.tell(self.known.serving, Command::Resized(now, before));
+        }
+    }
+
+    /// The workers of a generation serve: its hooks are the ones to call.
+    pub(super) fn adopted(&mut self, generation: u64) {
+        self.known.serving = generation;
+        self.known.told = self.known.born;
+        self.templates.keep_only(generation);
+        self.resized();
+    }
+
+    /// Whether an upgrade waits for its hook.
+    pub(super) fn is_upgrading(&self) -> bool {
+        self.known.upgrading
+    }
+
+    /// Has `pre_exec` called, after which the upgrade goes on. False when there is nobody to call it.
+    pub(super) fn call_pre_exec(&mut self) -> bool {
+        let serving = self.known.serving;
+        self.known.upgrading = self.templates.pid(serving).is_some();
+        self.templates.tell(serving, Command::PreExec);
+        self.known.upgrading
+    }
+
+    /// `pre_exec` is over, and was waited for.
+    pub(super) fn pre_exec_ended(&mut self, well: bool) {
+        self.known.upgrading = false;
+        if !well {
+            tracing::error!("The new binary is not started, because pre_exec raised. This one goes on serving.");
+        } else if !self.stopping {
+            self.start_successor();
+        }
+    }
+
+    /// `pre_fork` raised.
+    pub(super) fn not_made(&mut self, generation: u64) -> Event {
+        self.templates.settled(generation);
+        Event::TemplateFailed(Outcome::Code(Code::Hook as i32))
+    }
+
+    /// A template has ended, and owes nothing.
+    pub(super) fn template_lost(&mut self, pid: Pid) {
+        self.known.upgrading = false;
+        if !self.stopping && !self.service.program.hooks().is_empty() {
+            tracing::error!(
+                "The process of the hooks (pid: {pid}) has ended. The next worker will come from a new one."
+            );
+        }
+    }
+
+    /// Workers whose file has a hook for it are told that this was an interrupt: what they get next, TERM, does not say.
+    pub(super) fn pass_on_interrupt(&self) {
+        if self.service.program.hooks().contains(&"worker_int") {
+            self.supervisor.pids().for_each(|pid| sys::send(pid, Signal::Int));
+        }
+    }
+
+    /// Lets go of the templates when the server stops, but for the one that has hooks to call until the end.
+    pub(super) fn end_templates(&mut self) {
+        let kept = (!self.service.program.hooks().is_empty()).then_some(self.known.serving);
+        self.templates.end(kept);
+        self.templates.tell_all(|_| Command::Close);
+    }
+
+    /// Has `on_exit` called when everything else is over, and waits for it, but not for long. No signal cuts it short.
+    pub(super) fn call_on_exit(&mut self) {
+        let Some(pid) = self.templates.pid(self.known.serving) else { return };
+        if self.service.program.hooks().is_empty() {
+            return;
+        }
+        self.templates.tell(self.known.serving, Command::End);
+        self.templates.clear();
+        let end = Instant::now() + END;
+        loop {
+            while let Some((reaped, _)) = sys::reap() {
+                if reaped == pid {
+                    return;
+                }
+            }
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                tracing::warn!("The hook on_exit takes longer than {} s, and is cut short.", END.as_secs());
+                sys::send(pid, Signal::Kill);
+                return;
+            }
+            sys::wait_readable(&[self.signals.as_fd()], Some(left));
+            while self.signals.next().is_some() {}
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! What `HUP` does to the arbiter itself. What it does to workers is the supervisor's to say.
+
+use super::{Arbiter, Event, PidFile, Program, Wanted, status};
+
+impl<P: Program> Arbiter<P> {
+    /// Reads the configuration again, for workers that take the place of the present ones.
+    pub(super) fn reload(&mut self) -> Option<Event> {
+        tracing::info!("Hang up: Master");
+        if self.stopping {
+            return None;
+        }
+        status::reloading(self.service.program.name());
+        match self.service.program.reload(&mut self.service.listeners) {
+            Ok(Wanted { workers, limits, pidfile }) => {
+                self.supervisor.set_limits(limits);
+                if self.service.predecessor.is_none() {
+                    PidFile::follow(&mut self.service.pidfile, pidfile.as_deref());
+                }
+                Some(Event::Reconfigured(workers))
+            }
+            Err(fatal) => {
+                self.reload_failed(&format!("The reload failed, and the old workers go on serving: {fatal}"));
+                None
+            }
+        }
+    }
+
+    /// Says that the old workers go on, and why.
+    pub(super) fn reload_failed(&self, reason: &str) {
+        tracing::error!("{reason}");
+        status::reload_failed(self.service.program.name(), reason);
+    }
+
+    /// The reload is over, one way or the other.
+    pub(super) fn settle(&mut self, adopted: bool) {
+        let limits = self.service.program.settle(adopted, &mut self.service.listeners);
+        self.supervisor.set_limits(limits);
+    }
+}

@@ -1,0 +1,73 @@
+//! What signals do to the arbiter, and through it to the workers.
+
+use super::{Arbiter, Event, Program, status};
+use crate::{
+    link::Command,
+    net::Listener,
+    sys::{self, Signal},
+};
+
+impl<P: Program> Arbiter<P> {
+    /// A signal has come.
+    pub(super) fn signalled(&mut self, signal: Signal) -> Option<Event> {
+        if signal == Signal::Chld {
+            return None;
+        }
+        tracing::info!("Handling signal: {}", signal.name());
+        Some(match signal {
+            Signal::Term | Signal::Int if self.stopping => {
+                tracing::info!("Quick shutdown requested");
+                Event::Quit
+            }
+            Signal::Term | Signal::Int => {
+                if signal == Signal::Int {
+                    self.pass_on_interrupt();
+                }
+                self.close();
+                Event::Stop
+            }
+            // A new arbiter serves already (USR2), so there is no hurry that would be worth a request.
+            Signal::Quit if self.successor.is_some() && !self.stopping => {
+                self.close();
+                Event::Stop
+            }
+            Signal::Quit => {
+                self.close();
+                Event::Quit
+            }
+            Signal::Hup => return self.reload(),
+            Signal::Ttin => Event::Increase,
+            Signal::Ttou => Event::Decrease,
+            Signal::Usr2 => {
+                self.upgrade();
+                return None;
+            }
+            Signal::Winch if self.service.daemon => Event::Dismiss,
+            Signal::Winch => {
+                tracing::debug!("SIGWINCH ignored. Not daemonized.");
+                return None;
+            }
+            Signal::Usr1 => {
+                self.service.program.reopen_logs();
+                self.templates.tell_all(|_| Command::Reopen);
+                self.supervisor.pids().for_each(|pid| sys::send(pid, Signal::Usr1));
+                return None;
+            }
+            Signal::Chld | Signal::Kill => return None,
+        })
+    }
+
+    /// Lets go of the listeners. The workers answer who is connected already; whoever comes later is refused as soon as
+    /// they have, and may try another server.
+    fn close(&mut self) {
+        self.stopping = true;
+        if self.successor.is_some() || self.service.predecessor.is_some() {
+            self.service.listeners.iter_mut().for_each(Listener::keep_file);
+        } else {
+            self.service.listeners.iter().for_each(Listener::end);
+        }
+        self.service.listeners.clear();
+        self.end_templates();
+        status::stopping();
+    }
+}

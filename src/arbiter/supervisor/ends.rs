@@ -1,0 +1,79 @@
+//! What follows when a process ends, or does not begin.
+
+use std::time::Duration;
+
+use super::{Action, Level, Outcome, Pid, State, Supervisor};
+use crate::exit::Code;
+
+/// The first pause after a worker died while it booted; it doubles with each further one.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+
+/// The longest pause between two attempts to boot a worker.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+impl Supervisor {
+    /// A process ended.
+    pub(super) fn exited(&mut self, pid: Pid, outcome: Outcome, now: Duration, actions: &mut Vec<Action>) {
+        let Some(worker) = self.workers.remove(&pid) else { return };
+        let expected = matches!(worker.state, State::Ending(_) | State::Killed { .. });
+        match outcome {
+            Outcome::Code(0) => {}
+            Outcome::Code(code) if !expected => {
+                actions.push(Action::Log(Level::Error, format!("Worker (pid:{pid}) exited with code {code}.")));
+            }
+            Outcome::Signal(9) if !expected => actions.push(Action::Log(
+                Level::Error,
+                format!("Worker (pid:{pid}) was sent SIGKILL! Perhaps out of memory?"),
+            )),
+            Outcome::Signal(signal) if !expected => {
+                actions.push(Action::Log(Level::Error, format!("Worker (pid:{pid}) was ended by signal {signal}.")));
+            }
+            Outcome::Code(_) | Outcome::Signal(_) => {}
+        }
+        if matches!(worker.state, State::Booting | State::Killed { silent: true }) {
+            self.boot_failed(worker.generation, outcome, now, actions);
+        }
+    }
+
+    /// A worker of this generation ended before it served.
+    pub(super) fn boot_failed(&mut self, generation: u64, outcome: Outcome, now: Duration, actions: &mut Vec<Action>) {
+        if self.candidate == Some(generation) {
+            self.candidate = None;
+            self.end_generation(generation, now, actions);
+            self.forget_spawning(generation);
+            self.size = self.size_before;
+            actions.push(Action::Abandoned(generation));
+            actions.push(Action::ReloadFailed);
+        } else if !self.has_served
+            && let Some((code, reason)) = end_of(outcome)
+        {
+            actions.push(Action::Log(Level::Error, format!("Reason: {reason}")));
+            self.stop(Some(code), true, now, actions);
+        } else {
+            self.fail(now, actions, "A worker died while it booted.");
+        }
+    }
+
+    /// Something kept a worker from serving: the next attempt waits, longer each time.
+    pub(super) fn fail(&mut self, now: Duration, actions: &mut Vec<Action>, what: &str) {
+        let pause = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(self.failures)).min(LONGEST_PAUSE);
+        self.failures = (self.failures + 1).min(16);
+        self.not_before = now + pause;
+        let seconds = pause.as_secs_f64();
+        actions.push(Action::Log(Level::Warning, format!("{what} The next attempt is in {seconds} s.")));
+    }
+}
+
+/// The exit code of an arbiter whose first worker ended this way before it served, with the reason; none where the next
+/// one may do better.
+fn end_of(outcome: Outcome) -> Option<(u8, &'static str)> {
+    const HOOK: i32 = Code::Hook as i32;
+    match outcome {
+        // What a worker says that it cannot mend by itself: a setting, or the app.
+        Outcome::Code(1) => Some((1, "Worker failed to boot.")),
+        Outcome::Code(3) => Some((3, "Worker failed to boot.")),
+        Outcome::Code(4) => Some((4, "App failed to load.")),
+        Outcome::Code(HOOK) => Some((Code::Failed as u8, "A hook failed.")),
+        _ => None,
+    }
+}

@@ -1,0 +1,217 @@
+//! The hooks of configuration files, beside the real gunicorn.
+
+mod failing;
+mod files;
+mod parity;
+
+use crate::support::{
+    Server, process,
+    server::{Builder, LIMIT},
+};
+
+const APP: &str = "
+import os
+def app(environ, start_response):
+    start_response('200 OK', [('Content-Length', '5')])
+    return [b'hello']
+";
+
+/// Appends a line to the file `seen`.
+const NOTE: &str = "
+SEEN = open('seen', 'a', buffering=1)
+def note(*words):
+    SEEN.write(' '.join(map(str, words)) + '\\n')
+";
+
+/// A server whose configuration file begins with a function `note`.
+fn server(conf: &str) -> Builder {
+    let conf = format!("{NOTE}{conf}");
+    Server::of_files(&[("app.py", APP), ("gunicorn.conf.py", &conf)]).args(["app:app"])
+}
+
+fn seen(server: &Server) -> Vec<String> {
+    let text = std::fs::read_to_string(server.directory().join("seen")).unwrap_or_default();
+    text.lines().map(str::to_owned).collect()
+}
+
+/// Waits until a line that begins like this was noted so many times, and returns the last of them.
+#[track_caller]
+fn until_seen(server: &Server, begin: &str, times: usize) -> String {
+    let found = process::until(LIMIT, || {
+        let lines: Vec<_> = seen(server).into_iter().filter(|line| line.starts_with(begin)).collect();
+        if lines.len() >= times { lines.last().cloned() } else { None }
+    });
+    found.unwrap_or_else(|| panic!("{begin:?} was not noted {times} times: {:#?}\n{}", seen(server), server.stderr()))
+}
+
+/// The last word of the line.
+#[track_caller]
+fn number(line: &str) -> u32 {
+    line.split(' ').next_back().and_then(|word| word.parse().ok()).expect("it ends in a number")
+}
+
+fn rewrite(server: &Server, conf: &str) {
+    std::fs::write(server.directory().join("gunicorn.conf.py"), format!("{NOTE}{conf}")).expect("it can be written");
+}
+
+#[test]
+fn without_hooks_there_is_no_process_for_them() {
+    let server = server("workers = 1").start();
+    assert_eq!(server.connect().get("/").text(), "hello");
+    assert_eq!(process::children(server.pid()).len(), 1);
+}
+
+#[test]
+fn hooks_run_beside_the_arbiter_and_in_the_workers() {
+    let conf = "
+import os
+def when_ready(server): note('server', server.pid, os.getppid(), os.getpid())
+def post_fork(server, worker): note('worker', worker.pid, os.getpid(), worker.ppid)
+";
+    let server = server(conf).start();
+    let arbiter = server.pid();
+    let line = until_seen(&server, "server", 1);
+    assert!(line.starts_with(&format!("server {arbiter} {arbiter} ")), "{line}");
+    let worker = until_seen(&server, "worker", 1);
+    let pid = worker.split(' ').nth(1).expect("a pid");
+    assert_eq!(worker, format!("worker {pid} {pid} {arbiter}"));
+    assert_ne!(pid.parse(), Ok(number(&line)));
+}
+
+#[test]
+fn a_worker_that_is_stuck_has_its_hook_called_before_it_ends() {
+    let conf = "
+timeout = 1
+def worker_abort(worker): note('abort', worker.age, worker.aborted)
+def worker_exit(server, worker): note('exit', worker.age, worker.nr)
+def child_exit(server, worker): note('gone', worker.age)
+";
+    let server = server(conf);
+    let app = APP.replace("    start", "    while environ['PATH_INFO'] == '/stuck': pass\n    start");
+    std::fs::write(server.directory().join("app.py"), app).expect("it can be written");
+    let server = server.start();
+    let mut client = server.connect();
+    client.send("GET /stuck HTTP/1.1\r\nHost: test\r\n\r\n");
+    until_seen(&server, "gone 1", 1);
+    assert_eq!(seen(&server)[..3], ["abort 1 False", "exit 1 1", "gone 1"]);
+    assert_eq!(server.connect().get("/").text(), "hello");
+}
+
+#[test]
+fn an_interrupt_of_the_server_reaches_the_hook_of_the_workers_once() {
+    let conf = "
+def worker_int(worker): note('int', worker.age)
+def worker_exit(server, worker): note('exit', worker.age)
+def on_exit(server): note('end')
+";
+    let mut server = server(conf).start();
+    assert_eq!(server.connect().get("/").text(), "hello");
+    // A terminal sends it to all of them.
+    for pid in process::children(server.pid()) {
+        process::signal(pid, "INT");
+    }
+    until_seen(&server, "int", 1);
+    server.signal("INT");
+    assert!(server.wait().status.success());
+    assert_eq!(seen(&server), ["int 1", "exit 1", "end"]);
+}
+
+#[test]
+fn a_worker_that_a_hook_declares_dead_is_replaced() {
+    let conf = "
+def post_request(worker, req): worker.alive = False
+def child_exit(server, worker): note('gone', worker.age, sorted(each.age for each in server.WORKERS.values()))
+";
+    let server = server(conf).start();
+    assert_eq!(server.connect().get("/").text(), "hello");
+    assert_eq!(until_seen(&server, "gone", 1), "gone 1 [2]");
+    assert_eq!(server.connect().get("/").text(), "hello");
+}
+
+#[test]
+fn on_exit_has_its_time_and_no_more() {
+    let conf = "
+import os, time
+def on_exit(server):
+    note('begin', os.getpid())
+    while not os.path.exists('go'):
+        time.sleep(0.005)
+    note('done')
+";
+    let mut patient = server(conf).start();
+    patient.signal("TERM");
+    let pid = number(&until_seen(&patient, "begin", 1));
+    // What a terminal or a service manager sends to all processes does not cut it short.
+    for signal in ["INT", "TERM", "QUIT"] {
+        patient.signal(signal);
+        process::signal(pid, signal);
+    }
+    std::fs::write(patient.directory().join("go"), "").expect("it can be written");
+    assert!(patient.wait().status.success());
+    until_seen(&patient, "done", 1);
+    let mut endless = server(conf).start();
+    endless.signal("TERM");
+    let ended = endless.wait();
+    assert!(ended.status.success(), "{}", ended.status);
+    assert!(ended.stderr.contains("The hook on_exit takes longer than 2 s"), "{}", ended.stderr);
+}
+
+#[test]
+fn clients_are_refused_while_on_exit_runs() {
+    let conf = "
+import os, time
+def on_exit(server):
+    note('listeners', len(server.LISTENERS))
+    while not os.path.exists('go'):
+        time.sleep(0.005)
+";
+    let mut server = server(conf).start();
+    server.signal("TERM");
+    assert_eq!(until_seen(&server, "listeners", 1), "listeners 0");
+    assert!(std::net::TcpStream::connect(server.address()).is_err());
+    std::fs::write(server.directory().join("go"), "").expect("it can be written");
+    assert!(server.wait().status.success());
+}
+
+#[test]
+fn the_metrics_of_a_dead_worker_go_with_prometheus_clients_own_hook() {
+    // As its documentation has it.
+    let conf = "
+from prometheus_client import multiprocess
+
+def child_exit(server, worker):
+    multiprocess.mark_process_dead(worker.pid)
+";
+    let app = "
+from prometheus_client import Counter, Gauge, make_wsgi_app, multiprocess, CollectorRegistry
+requests = Counter('requests', 'all')
+alive = Gauge('alive', 'by worker', multiprocess_mode='liveall')
+alive.set(1)
+registry = CollectorRegistry()
+multiprocess.MultiProcessCollector(registry)
+metrics = make_wsgi_app(registry)
+def app(environ, start_response):
+    requests.inc()
+    return metrics(environ, start_response)
+";
+    let server = server(conf).env("PROMETHEUS_MULTIPROC_DIR", "metrics");
+    std::fs::create_dir(server.directory().join("metrics")).expect("it can be made");
+    std::fs::write(server.directory().join("app.py"), app).expect("it can be written");
+    let server = server.start();
+    let of = |text: &str, begin: &str| -> Vec<String> {
+        text.lines().filter(|line| line.starts_with(begin)).map(str::to_owned).collect()
+    };
+    let before = server.connect().get("/").text();
+    let [gauge] = of(&before, "alive{").try_into().expect("one worker");
+    let pid: u32 = gauge.split('"').nth(1).and_then(|pid| pid.parse().ok()).expect("a pid");
+    process::signal(pid, "KILL");
+    let next = process::until(LIMIT, || {
+        let after = server.connect().get("/").text();
+        (!of(&after, "alive{").contains(&gauge)).then_some(after)
+    });
+    let next = next.expect("the dead worker's gauge goes");
+    assert_eq!(of(&next, "alive{").len(), 1, "{next}");
+    // What it has counted stays.
+    let count = |text: &str| of(text, "requests_total").concat().split(' ').nth(1).and_then(|n| n.parse::<f64>().ok());
+    assert!(count(&next).expect("a number") > count(&before).expect("a number"), "{before}\n{next}");
+}

@@ -1,0 +1,342 @@
+//! The same hooks, called in the same order with the same things as by the real gunicorn.
+
+use std::{
+    path::Path,
+    process::{Child, Command, Stdio},
+};
+
+use tempfile::TempDir;
+
+use super::NOTE;
+use crate::support::{Client, environment, process, server::LIMIT};
+
+/// Notes every hook with what it is called with. What differs between two servers, ids, goes to another file.
+const CONF: &str = r"
+control_socket_disable = True
+graceful_timeout = 10
+proc_name = 'shop'
+raw_env = ['SHOP=open']
+import os
+PIDS = open('pids', 'a', buffering=1)
+def server_of(server):
+    cfg = server.cfg
+    return [server.num_workers, server.worker_age, server.timeout, server.proc_name, server.address, server.master_name,
+            cfg.workers, cfg.proc_name, cfg.threads, cfg.bind, cfg.env, cfg.preload_app, cfg.settings['timeout'].get(),
+            bool(server.master_pid), cfg.on_exit.__name__, [str(each) for each in server.LISTENERS], os.environ.get('SHOP')]
+def worker_of(worker):
+    return [worker.age, worker.nr, worker.timeout, worker.booted, worker.aborted, worker.cfg.proc_name, str(worker.sockets[0])]
+def on_starting(server):
+    print(server.pid, file=PIDS)
+    note('on_starting', server_of(server)[:-2])
+def on_reload(server): note('on_reload', server_of(server))
+def when_ready(server): note('when_ready', server_of(server))
+def pre_fork(server, worker): note('pre_fork', worker_of(worker), worker.pid, str(worker), server.num_workers)
+def post_fork(server, worker):
+    print(worker.pid, file=PIDS)
+    note('post_fork', worker_of(worker), worker.pid == os.getpid(), sorted(each.age for each in server.WORKERS.values()))
+def post_worker_init(worker): note('post_worker_init', worker_of(worker), worker.app.callable is worker.wsgi, worker.app.wsgi().__name__)
+def worker_int(worker): note('worker_int', worker_of(worker)[:-1], worker.alive)
+def worker_abort(worker): note('worker_abort', worker_of(worker)[:-1], worker.alive)
+def pre_exec(server): note('pre_exec', server_of(server)[:-2])
+def pre_request(worker, req):
+    note('pre_request', worker_of(worker), req.method, req.uri, req.path, req.query, repr(req.fragment), req.headers, req.version, req.scheme, repr(req.peer_addr))
+def post_request(worker, req, environ, resp):
+    note('post_request', worker_of(worker), req.path, environ['PATH_INFO'], resp.status, resp.status_code, resp.headers, resp.sent, resp.response_length, resp.headers_sent)
+def child_exit(server, worker): note('child_exit', worker_of(worker)[:1], sorted(each.age for each in server.WORKERS.values()))
+def worker_exit(server, worker): note('worker_exit', worker_of(worker)[:2])
+def nworkers_changed(server, new, old): note('nworkers_changed', new, old)
+def on_exit(server): note('on_exit', server.num_workers, server.worker_age, len(server.WORKERS), server.LISTENERS)
+";
+
+const APP: &str = "
+open('seen', 'a').write('the app is loaded\\n')
+def app(environ, start_response):
+    path = environ['PATH_INFO']
+    if path == '/raises':
+        raise ValueError('on purpose')
+    start_response('404 Not Found' if path == '/missing' else '200 OK', [('X-A', 'b'), ('Content-Length', '5')])
+    return [b'hel', b'lo'] if path == '/pieces' else [b'hello']
+";
+
+struct Run {
+    child: Child,
+    folder: TempDir,
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(None)) {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+}
+
+impl Run {
+    fn start(program: &Path, files: &[(&str, &str)], args: &[&str]) -> Self {
+        let folder = TempDir::new().expect("a temporary folder");
+        for (name, text) in files {
+            let path = folder.path().join(name);
+            std::fs::create_dir_all(path.parent().expect("it is in the folder")).expect("the folder can be made");
+            std::fs::write(path, text).expect("the file can be written");
+        }
+        let mut command = Command::new(program);
+        for name in ["PORT", "WEB_CONCURRENCY", "GUNICORN_CMD_ARGS", "RWSGI_CMD_ARGS"] {
+            command.env_remove(name);
+        }
+        command.env("VIRTUAL_ENV", environment::venv()).current_dir(folder.path()).args(args);
+        let log = std::fs::File::create(folder.path().join("log")).expect("it can be made");
+        let child = command.args(["--bind", "unix:app.sock"]).stdin(Stdio::null()).stderr(log).spawn();
+        Self { child: child.expect("the program starts"), folder }
+    }
+
+    fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.folder.path().join(name)).unwrap_or_default()
+    }
+
+    /// Waits until a line was noted so many times.
+    #[track_caller]
+    fn until(&self, begin: &str, times: usize) {
+        let count = || self.read("seen").lines().filter(|line| line.starts_with(begin)).count();
+        let seen = process::until(LIMIT, || (count() >= times).then_some(()));
+        assert!(seen.is_some(), "{begin:?} not {times} times:\n{}\n{}", self.read("seen"), self.read("log"));
+    }
+
+    /// The last process that has noted its id.
+    fn last_pid(&self) -> u32 {
+        self.read("pids").lines().last().and_then(|pid| pid.parse().ok()).expect("a pid")
+    }
+
+    fn get(&self, path: &str) {
+        let mut client = Client::connect(&format!("unix:{}/app.sock", self.folder.path().display()));
+        client.send(format!("GET {path} HTTP/1.1\r\nHost: test\r\nX-A: b\r\nConnection: close\r\n\r\n"));
+        client.response("GET");
+    }
+
+    fn signal(&self, signal: &str) {
+        process::signal(self.child.id(), signal);
+    }
+
+    #[track_caller]
+    fn end(&mut self) -> Option<i32> {
+        process::wait(&mut self.child, LIMIT).expect("it ends").code()
+    }
+}
+
+fn programs() -> [std::path::PathBuf; 2] {
+    [environment::venv().join("bin/gunicorn"), environment::rwsgi().into()]
+}
+
+/// Each step's notes, for everything that can happen to a server.
+fn life(program: &Path, preload: bool) -> Vec<(&'static str, Vec<String>)> {
+    let conf = format!("{NOTE}{CONF}preload_app = {}", if preload { "True" } else { "False" });
+    let mut run = Run::start(program, &[("app.py", APP), ("gunicorn.conf.py", &conf)], &["app:app"]);
+    let mut steps = Vec::new();
+    let mut before = 0;
+    let mut note = |run: &Run, step| {
+        let lines: Vec<_> = run.read("seen").lines().skip(before).map(str::to_owned).collect();
+        before += lines.len();
+        steps.push((step, lines));
+    };
+    run.until("post_worker_init", 1);
+    note(&run, "start");
+    for (count, path) in ["/a%20b?c=d", "/missing", "/pieces", "/raises"].iter().enumerate() {
+        run.get(path);
+        run.until("post_request", (count + 1).min(3));
+    }
+    run.until("pre_request", 4);
+    note(&run, "requests");
+    run.signal("TTIN");
+    run.until("post_worker_init", 2);
+    note(&run, "TTIN");
+    run.signal("TTOU");
+    run.until("child_exit", 1);
+    note(&run, "TTOU");
+    run.signal("HUP");
+    run.until("post_worker_init", 3);
+    run.until("child_exit", 2);
+    note(&run, "HUP");
+    process::signal(run.last_pid(), "KILL");
+    run.until("post_worker_init", 4);
+    note(&run, "KILL of a worker");
+    process::signal(run.last_pid(), "QUIT");
+    run.until("post_worker_init", 5);
+    note(&run, "QUIT of a worker");
+    process::signal(run.last_pid(), "ABRT");
+    run.until("post_worker_init", 6);
+    note(&run, "ABRT of a worker");
+    run.signal("USR2");
+    run.until("post_worker_init", 7);
+    note(&run, "USR2");
+    let arbiters: Vec<u32> = run.read("pids").lines().filter_map(|pid| pid.parse().ok()).collect();
+    process::signal(arbiters[arbiters.len() - 2], "TERM");
+    run.until("on_exit", 1);
+    note(&run, "TERM of the new one");
+    run.signal("TERM");
+    assert_eq!(run.end(), Some(0), "{}", run.read("log"));
+    note(&run, "TERM");
+    steps
+}
+
+#[test]
+fn every_hook_is_called_when_gunicorn_calls_it_with_what_gunicorn_has() {
+    for preload in [false, true] {
+        let [theirs, ours] = programs().map(|program| life(&program, preload));
+        for ((step, mut theirs), (_, mut ours)) in theirs.into_iter().zip(ours) {
+            if step == "HUP" {
+                // gunicorn does not load a preloaded app again.
+                ours.retain(|line| !preload || line != "the app is loaded");
+            }
+            if ["HUP", "TTOU"].contains(&step) {
+                // gunicorn stops the old worker while the new one boots; here the hook does not hold up the signal.
+                theirs.sort();
+                ours.sort();
+            }
+            assert_eq!(ours, theirs, "{step}, preload_app = {preload}");
+        }
+    }
+}
+
+/// What a server has noted by the time that it ends, after a request.
+#[track_caller]
+fn short_life(program: &Path, files: &[(&str, &str)], args: &[&str], wait: &str) -> String {
+    let mut run = Run::start(program, files, args);
+    run.until("booted", 1);
+    run.get("/a");
+    run.until(wait, 1);
+    run.signal("TERM");
+    assert_eq!(run.end(), Some(0), "{}", run.read("log"));
+    run.read("seen")
+}
+
+#[test]
+fn post_request_takes_as_many_as_it_has_room_for() {
+    let booted = "def post_worker_init(worker): note('booted')";
+    for hook in [
+        "def post_request(worker, req): note(worker.age, req.path)",
+        "def post_request(worker, req, environ): note(worker.age, req.path, environ['PATH_INFO'])",
+        "post_request = lambda worker, req, environ, resp: note(worker.age, req.path, environ['PATH_INFO'], resp.status)",
+        "class Hook:\n  def __call__(self, worker, req, environ): note(worker.age, req.path, environ['PATH_INFO'])\npost_request = Hook()",
+    ] {
+        let conf = format!("{NOTE}control_socket_disable = True\n{booted}\n{hook}");
+        let files = [("app.py", APP), ("gunicorn.conf.py", &conf)];
+        let [theirs, ours] = programs().map(|program| short_life(&program, &files, &["app:app"], "1 /a"));
+        assert_eq!(ours, theirs, "{hook}");
+    }
+}
+
+#[test]
+fn hooks_by_their_names_and_of_a_module_run_in_the_same_surroundings() {
+    let conf = "
+import hooks, os
+control_socket_disable = True
+chdir = 'deep'
+raw_env = ['SHOP=open']
+pythonpath = 'lib'
+on_starting = 'hooks.on_starting'
+post_fork = hooks.post_fork
+post_worker_init = 'hooks.post_worker_init'
+child_exit = 'hooks.child_exit'
+hooks.note('read', os.path.basename(os.getcwd()) == os.path.basename(hooks.FOLDER), __name__)
+";
+    let hooks = "
+import os, sys
+FOLDER = os.path.dirname(os.path.abspath(__file__))
+SEEN = open(os.path.join(FOLDER, 'seen'), 'a', buffering=1)
+def note(*words): SEEN.write(' '.join(map(str, words)) + '\\n')
+def where(name): note(name, os.environ.get('SHOP'), os.path.basename(os.getcwd()), os.path.basename(sys.path[0]))
+def on_starting(server): where('on_starting')
+def post_fork(server, worker): where('post_fork')
+def post_worker_init(worker): where('booted')
+def child_exit(server, worker): where('child_exit')
+";
+    let app = APP.replace("open('seen', 'a').write('the app is loaded\\n')", "import more");
+    let files = [("conf.py", conf), ("hooks.py", hooks), ("deep/app.py", &app), ("deep/lib/more.py", "")];
+    for source in ["python:conf", "conf.py"] {
+        let [theirs, ours] = programs().map(|program| {
+            let mut run = Run::start(&program, &files, &["-c", source, "app:app"]);
+            run.until("booted", 1);
+            run.signal("TERM");
+            assert_eq!(run.end(), Some(0), "{}", run.read("log"));
+            let lines = run.read("seen");
+            // The file is run once more here, to see what it sets.
+            lines.lines().filter(|line| !line.starts_with("read")).map(str::to_owned).collect::<Vec<_>>()
+        });
+        assert_eq!(ours, theirs, "{source}");
+        assert!(ours.len() == 4 && ours.iter().all(|line| line.contains(" open deep ")), "{ours:?}");
+    }
+}
+
+#[test]
+fn a_worker_that_is_replaced_because_its_code_changed_is_interrupted() {
+    let conf = format!(
+        "{NOTE}
+control_socket_disable = True
+reload = True
+reload_engine = 'poll'
+def post_worker_init(worker): note('booted', worker.age)
+def worker_int(worker): note('int', worker.age)
+def worker_exit(server, worker): note('exit', worker.age)
+def child_exit(server, worker): note('gone', worker.age)
+"
+    );
+    let [theirs, ours] = programs().map(|program| {
+        let mut run = Run::start(&program, &[("app.py", APP), ("gunicorn.conf.py", &conf)], &["app:app"]);
+        run.until("booted 1", 1);
+        // Again and again: gunicorn does not say from when on it looks.
+        let mut text = APP.to_owned();
+        let gone = process::until(LIMIT, || {
+            text.push('\n');
+            let beside = run.folder.path().join("app.new");
+            std::fs::write(&beside, &text).expect("the file can be written");
+            std::fs::rename(beside, run.folder.path().join("app.py")).expect("the file can be replaced");
+            run.read("seen").contains("gone 1\n").then_some(())
+        });
+        assert!(gone.is_some(), "{}\n{}", run.read("seen"), run.read("log"));
+        let lines = run.read("seen");
+        run.signal("TERM");
+        assert_eq!(run.end(), Some(0), "{}", run.read("log"));
+        lines.lines().filter(|line| line.ends_with(" 1")).map(str::to_owned).collect::<Vec<_>>()
+    });
+    assert_eq!(ours, ["booted 1", "int 1", "exit 1", "gone 1"]);
+    // Whether gunicorn's worker gets to its hook before it ends is a race of two of its threads.
+    let without = ["booted 1", "exit 1", "gone 1"];
+    assert!(theirs == ours || theirs == without, "{theirs:?}");
+}
+
+#[test]
+fn hooks_are_told_when_workers_are_dismissed_and_wanted_again() {
+    let conf = format!(
+        "{NOTE}
+control_socket_disable = True
+daemon = True
+pidfile = 'server.pid'
+errorlog = 'log'
+workers = 2
+def nworkers_changed(server, new, old): note('changed', new, old)
+def post_worker_init(worker): note('booted')
+def child_exit(server, worker): note('gone')
+"
+    );
+    let [theirs, ours] = programs().map(|program| {
+        let mut run = Run::start(&program, &[("app.py", APP), ("gunicorn.conf.py", &conf)], &["app:app"]);
+        assert_eq!(run.end(), Some(0), "{}", run.read("log"));
+        run.until("booted", 2);
+        let daemon = process::Guard(run.read("server.pid").trim().parse().expect("an id"));
+        for (signal, line, times) in [("WINCH", "gone", 2), ("TTIN", "booted", 3), ("WINCH", "gone", 3)] {
+            process::signal(daemon.0, signal);
+            run.until(line, times);
+        }
+        process::signal(daemon.0, "HUP");
+        run.until("booted", 5);
+        process::signal(daemon.0, "TERM");
+        assert!(
+            process::until(LIMIT, || (!process::is_alive(daemon.0)).then_some(())).is_some(),
+            "{}",
+            run.read("log")
+        );
+        run.read("seen").lines().filter(|line| line.starts_with("changed")).map(str::to_owned).collect::<Vec<_>>()
+    });
+    assert_eq!(ours, theirs);
+    assert_eq!(ours, ["changed 2 None", "changed 0 2", "changed 1 0", "changed 0 1", "changed 2 0"]);
+}

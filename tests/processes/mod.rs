@@ -1,0 +1,71 @@
+//! The arbiter and its workers as processes: how they come, go, and follow their configuration.
+
+mod reload;
+mod service;
+mod stuck;
+mod watching;
+mod workers;
+
+use std::time::Duration;
+
+use crate::support::{Server, process};
+
+/// What takes longer than this waits for something that never comes.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// Waits until a server has exactly so many children, and returns them.
+#[track_caller]
+fn children(server: &Server, count: usize) -> Vec<u32> {
+    let found = process::until(LIMIT, || Some(process::children(server.pid())).filter(|found| found.len() == count));
+    found.unwrap_or_else(|| {
+        panic!("not {count} children, but {:?}:\n{}", process::children(server.pid()), server.stderr())
+    })
+}
+
+/// Waits for a process to end.
+#[track_caller]
+fn ends(pid: u32) {
+    assert!(process::until(LIMIT, || (!process::is_alive(pid)).then_some(())).is_some(), "process {pid} goes on");
+}
+
+/// Waits until the server answers with this text.
+#[track_caller]
+fn answers(server: &Server, text: &str) {
+    let answered = process::until(LIMIT, || (server.connect().get("/").text() == text).then_some(()));
+    assert!(answered.is_some(), "{text:?} is never answered:\n{}", server.stderr());
+}
+
+/// Writes a file in one step: whoever reads it just then finds the old text or the new one.
+fn write(server: &Server, name: &str, text: &str) {
+    let beside = server.directory().join("being-written");
+    std::fs::write(&beside, text).expect("the file can be written");
+    std::fs::rename(beside, server.directory().join(name)).expect("the file can be replaced");
+}
+
+fn read(server: &Server, name: &str) -> String {
+    std::fs::read_to_string(server.directory().join(name)).unwrap_or_default()
+}
+
+/// An app that answers with this text, and leaves a file when it is loaded. Texts have different lengths, so that Python
+/// does not take its cache for it.
+fn saying(text: &str) -> String {
+    format!(
+        "import os
+def app(environ, start_response):
+    start_response('200 OK', [])
+    return [b'{text}']
+open(f'loaded-{{os.getpid()}}', 'w').close()
+"
+    )
+}
+
+/// Waits until so many processes have loaded what [`saying`] makes.
+#[track_caller]
+fn loaded(server: &Server, count: usize) {
+    let is_mark = |name: &std::ffi::OsStr| name.to_string_lossy().starts_with("loaded-");
+    let seen = process::until(LIMIT, || {
+        let files = std::fs::read_dir(server.directory()).expect("the folder is there");
+        (files.filter(|file| file.as_ref().is_ok_and(|file| is_mark(&file.file_name()))).count() == count).then_some(())
+    });
+    assert!(seen.is_some(), "it is not loaded {count} times:\n{}", server.stderr());
+}

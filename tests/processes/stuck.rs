@@ -1,0 +1,155 @@
+//! `--timeout`: workers that are stuck, and workers that only look as if they were.
+
+use std::time::Duration;
+
+use super::{answers, children, ends, write};
+use crate::support::{Server, process};
+
+/// Is stuck in `/stuck` and `/also`, and has a thread of its own.
+const STICKS: &str = "
+import ctypes, os, threading, time
+def background():
+    threading.Event().wait()
+threading.Thread(target=background, daemon=True).start()
+def stuck():
+    print('stuck', flush=True)
+    while True:
+        time.sleep(1)
+def without_the_gil_for_others():
+    ctypes.PyDLL(None).sleep(1000)
+def app(environ, start_response):
+    match environ['PATH_INFO']:
+        case '/stuck':
+            stuck()
+        case '/hold':
+            without_the_gil_for_others()
+        case '/upload':
+            body = environ['wsgi.input'].read()
+            start_response('200 OK', [])
+            return [b'%d' % len(body)]
+        case '/download':
+            start_response('200 OK', [('Content-Length', str(64 << 20))])
+            return (b'x' * (1 << 20) for _ in range(64))
+    start_response('200 OK', [])
+    return [str(os.getpid()).encode()]
+";
+
+fn pid(server: &Server) -> String {
+    server.connect().get("/").text()
+}
+
+#[test]
+fn a_stuck_worker_says_where_each_of_its_threads_is_and_is_replaced() {
+    for log in [&[][..], &["--error-logfile", "error.log"]] {
+        let server =
+            Server::of(STICKS).args(["app:app", "--threads", "2", "--timeout", "2", "--graceful-timeout", "1"]);
+        let bind = format!("unix:{}/app.sock", server.directory().display());
+        let mut server = server.without_bind().args(["--bind", &bind]).args(log.iter().copied()).start_quietly();
+        let connected = process::until(super::LIMIT, || server.directory().join("app.sock").exists().then_some(()));
+        assert!(connected.is_some(), "{}", server.stderr());
+        let connect = || crate::support::Client::connect(&bind);
+        let before = connect().get("/").text();
+        let mut client = connect();
+        client.send("GET /stuck HTTP/1.1\r\nHost: test\r\n\r\n");
+        server.wait_for_output("stuck\n");
+        let said = || if log.is_empty() { server.stderr() } else { super::read(&server, "error.log") };
+        ends(before.parse().expect("an id"));
+        let after = process::until(super::LIMIT, || Some(connect().get("/").text()).filter(|pid| *pid != before));
+        assert!(after.is_some(), "{}", said());
+        let said = said();
+        assert!(said.contains(&format!("WORKER TIMEOUT (pid:{before})")), "{said}");
+        let stacks: Vec<_> = said.lines().skip_while(|line| !line.contains("WORKER TIMEOUT")).collect();
+        let frames = |function: &str| stacks.iter().filter(|line| line.ends_with(&format!(" in {function}"))).count();
+        assert_eq!((frames("stuck"), frames("app"), frames("background")), (1, 1, 1), "{said}");
+        assert!(client.read_all().is_empty(), "there is no answer");
+        if log.is_empty() {
+            server.stop();
+        }
+    }
+}
+
+#[test]
+fn a_worker_that_never_lets_go_of_python_or_is_stopped_is_replaced_too() {
+    let mut server = Server::of(STICKS).args(["app:app", "--timeout", "1", "--graceful-timeout", "1"]).start();
+    let before = pid(&server);
+    server.connect().send("GET /hold HTTP/1.1\r\nHost: test\r\n\r\n");
+    ends(before.parse().expect("an id"));
+    server.wait_for_log("in without_the_gil_for_others");
+    let before: u32 = pid(&server).parse().expect("an id");
+    process::signal(before, "STOP");
+    ends(before);
+    server.wait_for_log(&format!("WORKER TIMEOUT (pid:{before})"));
+    assert_ne!(pid(&server), before.to_string());
+    server.stop();
+}
+
+#[test]
+fn workers_that_are_idle_or_at_short_requests_or_wait_for_slow_clients_are_not_stuck() {
+    let args = ["app:app", "-w", "2", "--threads", "4", "--timeout", "1", "--access-logfile", "access.log"];
+    let mut server = Server::of(STICKS).args(args).start();
+    answers(&server, &pid(&server));
+    let before = children(&server, 2);
+    let mut upload = server.connect();
+    upload.send("POST /upload HTTP/1.1\r\nHost: test\r\nContent-Length: 6\r\n\r\nabc");
+    let mut download = server.connect();
+    download.send("GET /download HTTP/1.1\r\nHost: test\r\n\r\n");
+    // Three times the timeout; one worker at least is idle for most of it.
+    let end = std::time::Instant::now() + Duration::from_secs(3);
+    let mut client = server.connect();
+    while std::time::Instant::now() < end {
+        assert_eq!(client.get("/").status, 200);
+    }
+    assert_eq!(upload.send("def").response("POST").text(), "6");
+    assert_eq!(download.response("GET").body.len(), 64 << 20);
+    assert_eq!(children(&server, 2), before, "{}", server.stderr());
+    let ended = server.stop();
+    assert!(!ended.stderr.contains("TIMEOUT"), "{}", ended.stderr);
+}
+
+/// Takes for ever to load when there is a file `hang`.
+const HANGS: &str = "
+import os, time
+def load():
+    while os.path.exists('hang'):
+        time.sleep(0.005)
+load()
+def app(environ, start_response):
+    start_response('200 OK', [])
+    return [b'alive']
+";
+
+#[test]
+fn an_app_that_never_finishes_loading_is_told_and_tried_again_and_fails_a_reload() {
+    let mut server = Server::of(HANGS).args(["app:app", "--timeout", "1"]).start();
+    answers(&server, "alive");
+    let before = children(&server, 1);
+    write(&server, "hang", "");
+    server.signal("HUP");
+    server.wait_for_log("The reload failed");
+    server.wait_for_log("in load");
+    assert_eq!(children(&server, 1), before);
+    answers(&server, "alive");
+    process::signal(before[0], "KILL");
+    server.wait_for_log("A worker died while it booted. The next attempt is in 0.5 s.");
+    std::fs::remove_file(server.directory().join("hang")).expect("it is there");
+    answers(&server, "alive");
+    server.stop();
+}
+
+#[test]
+fn a_preloaded_app_that_never_finishes_loading_is_given_up_with_the_next_reload() {
+    let app = HANGS.replace("def load():\n", "def load():\n    print('loading', flush=True)\n");
+    let mut server = Server::of(&app).args(["app:app", "--preload"]).start();
+    answers(&server, "alive");
+    let before = children(&server, 2);
+    write(&server, "hang", "");
+    server.signal("HUP");
+    let hangs = children(&server, 3).into_iter().find(|pid| !before.contains(pid)).expect("a new one");
+    write(&server, "app.py", &super::saying("mended"));
+    server.signal("HUP");
+    answers(&server, "mended");
+    ends(hangs);
+    before.into_iter().for_each(ends);
+    children(&server, 2);
+    server.stop();
+}

@@ -1,0 +1,286 @@
+//! Workers that die, an arbiter that dies, and what neither may take or leave behind.
+
+use std::time::{Duration, Instant};
+
+use super::{answers, children, ends, read, write};
+use crate::support::{Server, process};
+
+/// Ends itself in the ways that a worker may, and counts how often it was loaded.
+const DIES: &str = "
+import ctypes, os, signal
+with open('loaded', 'a') as loaded:
+    loaded.write(f'{os.getpid()}\\n')
+if os.path.exists('broken'):
+    os._exit(9)
+def app(environ, start_response):
+    start_response('200 OK', [])
+    match environ['PATH_INFO']:
+        case '/exit':
+            os._exit(7)
+        case '/crash':
+            ctypes.string_at(0)
+        case '/leave':
+            os.kill(os.getpid(), signal.SIGTERM)
+    return [b'alive']
+";
+
+fn loaded(server: &Server) -> usize {
+    read(server, "loaded").lines().count()
+}
+
+#[test]
+fn a_worker_that_ends_is_replaced_and_the_log_says_how_it_ended() {
+    for mode in [&[][..], &["--preload"]] {
+        let mut server = Server::of(DIES).args(["app:app"]).args(mode.iter().copied()).start();
+        let mut workers = 1;
+        for (path, said) in [("/exit", "exited with code 7"), ("/crash", "was ended by signal 11"), ("/leave", "")] {
+            answers(&server, "alive");
+            let mut client = server.connect();
+            client.send(format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n")).read_all();
+            workers += 1;
+            server.wait_for_logs("Booting worker", workers);
+            server.wait_for_log(said);
+        }
+        answers(&server, "alive");
+        assert_eq!(loaded(&server), if mode.is_empty() { 4 } else { 1 }, "what was preloaded is not loaded again");
+        server.stop();
+    }
+}
+
+#[test]
+fn workers_that_keep_dying_while_they_boot_are_tried_again_after_growing_pauses() {
+    for served in [true, false] {
+        let builder = Server::of(DIES).args(["app:app"]);
+        let mut server = if served {
+            let server = builder.start();
+            answers(&server, "alive");
+            write(&server, "broken", "");
+            process::signal(server.worker(), "KILL");
+            server
+        } else {
+            std::fs::write(builder.directory().join("broken"), "").expect("the file can be written");
+            builder.start()
+        };
+        for pause in ["0.5", "1", "2"] {
+            server.wait_for_log(&format!("A worker died while it booted. The next attempt is in {pause} s."));
+        }
+        assert_eq!(loaded(&server), 3 + usize::from(served), "one attempt after each pause");
+        std::fs::remove_file(server.directory().join("broken")).expect("it is there");
+        answers(&server, "alive");
+        // Pauses begin anew once a worker has served.
+        write(&server, "broken", "");
+        process::signal(server.worker(), "KILL");
+        server.wait_for_logs("The next attempt is in 0.5 s.", 2);
+        // And a signal is not kept waiting by a pause.
+        server.stop();
+    }
+}
+
+#[test]
+fn what_cannot_be_loaded_at_the_first_boot_ends_the_server_with_gunicorns_codes() {
+    for args in [&["-w", "1"][..], &["-w", "3"], &["-w", "3", "--preload"]] {
+        for (app, spec, code) in [("1/0", "app:app", 3), ("import nowhere", "app", 3), ("", "app:missing", 4)] {
+            let ended = Server::of(app).args([spec]).args(args.iter().copied()).fail();
+            assert_eq!(ended.status.code(), Some(code), "{args:?} {app:?}\n{}", ended.stderr);
+        }
+    }
+}
+
+/// Waits in `/wait` until there is a file `go` beside it.
+const WAITS: &str = "
+import os, time
+def app(environ, start_response):
+    start_response('200 OK', [])
+    if environ['PATH_INFO'] == '/wait':
+        print('waiting', flush=True)
+        while not os.path.exists('go'):
+            time.sleep(0.005)
+    return [b'alive']
+";
+
+#[test]
+fn without_their_arbiter_workers_finish_what_they_are_at_and_end() {
+    for mode in [&[][..], &["--preload"]] {
+        let mut server = Server::of(WAITS).args(["app:app", "-w", "2"]).args(mode.iter().copied()).start();
+        answers(&server, "alive");
+        let workers = children(&server, 2 + mode.len());
+        let _guards: Vec<_> = workers.iter().map(|pid| process::Guard(*pid)).collect();
+        let address = server.address().to_owned();
+        let mut client = server.connect();
+        client.send("GET /wait HTTP/1.1\r\nHost: test\r\n\r\n");
+        server.wait_for_output("waiting\n");
+        server.signal("KILL");
+        server.wait_status();
+        let alive = || workers.iter().filter(|pid| process::is_alive(**pid)).count();
+        assert_eq!(process::until(super::LIMIT, || (alive() == 1).then_some(1)), Some(1), "the idle one ends");
+        let refused = process::until(super::LIMIT, || std::net::TcpStream::connect(&address).is_err().then_some(()));
+        write(&server, "go", "");
+        assert!(refused.is_some(), "the busy one takes nothing more");
+        assert_eq!(client.response("GET").text(), "alive");
+        workers.into_iter().for_each(ends);
+    }
+}
+
+/// Leaves a process behind that nobody waits for, and ends when there is a file `go`.
+const ORPHANS: &str = "
+import os, time
+def app(environ, start_response):
+    middle = os.fork()
+    if middle == 0:
+        if os.fork() == 0:
+            while not os.path.exists('go'):
+                time.sleep(0.005)
+        os._exit(0)
+    os.waitpid(middle, 0)
+    start_response('200 OK', [])
+    return [b'left']
+";
+
+#[test]
+fn orphans_are_reaped_as_process_1_and_where_workers_come_from_a_template() {
+    let namespace = ["unshare", "--fork", "--pid", "--mount-proc", "--kill-child"];
+    for (wrapper, mode, own) in [(&namespace[..], "--threads=1", 1), (&[], "--preload", 2)] {
+        let mut server = Server::of(ORPHANS).args(["app:app", mode]).under(wrapper.iter().copied()).start();
+        answers(&server, "left");
+        answers(&server, "left");
+        let arbiter = if wrapper.is_empty() { server.pid() } else { process::child(server.pid()) };
+        let count = |wanted: usize| {
+            let seen = process::until(super::LIMIT, || (process::children(arbiter).len() == wanted).then_some(()));
+            assert!(seen.is_some(), "not {wanted} children, but {:?}", process::children(arbiter));
+        };
+        count(own + 2);
+        write(&server, "go", "");
+        count(own);
+        answers(&server, "left");
+        process::signal(arbiter, "TERM");
+        assert!(server.wait().status.success());
+    }
+}
+
+#[test]
+fn the_arbiter_is_small_and_has_no_python() {
+    let server = Server::of(WAITS).args(["app:app", "-w", "2"]).start();
+    answers(&server, "alive");
+    let pss = process::memory_kib(server.pid(), "Pss:");
+    eprintln!("the arbiter's proportional share of memory is {pss} KiB");
+    assert!(pss < 10 << 10, "{pss} KiB");
+    assert_eq!(process::threads(server.pid()), 1);
+}
+
+#[test]
+fn a_worker_and_what_it_starts_hold_nothing_of_the_arbiters() {
+    let app = "
+import subprocess
+def app(environ, start_response):
+    start_response('200 OK', [])
+    child = subprocess.run(['ls', '/proc/self/fd'], capture_output=True, text=True, close_fds=False).stdout.split()
+    return [str(child).encode()]
+";
+    let server = Server::of(app).args(["app:app", "-w", "2"]).start();
+    // Whoever runs the tests may have left something open.
+    let ours = std::process::Command::new("ls").arg("/proc/self/fd").output().expect("ls is there").stdout;
+    let ours: Vec<_> =
+        std::str::from_utf8(&ours).expect("text").split_whitespace().map(|fd| format!("'{fd}'")).collect();
+    assert_eq!(server.connect().get("/").text(), format!("[{}]", ours.join(", ")), "a program that the app starts");
+    let arbiter = open_files(server.pid());
+    let both = |pipe: &str| ['0', '1'].iter().all(|mode| arbiter.contains(&(pipe.to_owned(), *mode)));
+    let line: Vec<_> = arbiter.iter().filter(|(pipe, mode)| *mode == '0' && both(pipe)).map(|(pipe, _)| pipe).collect();
+    assert_eq!(line.len(), 2, "what workers report by, and what they see the arbiter's end by: {arbiter:?}");
+    for worker in children(&server, 2) {
+        let files = open_files(worker);
+        assert!(files.iter().all(|(name, _)| !name.contains("signalfd")), "{files:?}");
+        let ends: Vec<_> =
+            line.iter().map(|pipe| ['0', '1'].map(|mode| files.contains(&((*pipe).clone(), mode)))).collect();
+        assert!(ends.contains(&[true, false]) && ends.contains(&[false, true]), "one end of each: {files:?}");
+    }
+}
+
+/// What a process has open, and how: 0 for reading, 1 for writing, 2 for both.
+fn open_files(pid: u32) -> Vec<(String, char)> {
+    let numbers = std::fs::read_dir(format!("/proc/{pid}/fd")).expect("it runs");
+    let numbers = numbers.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let file = |number: String| {
+        let name = std::fs::read_link(format!("/proc/{pid}/fd/{number}")).ok()?;
+        let about = std::fs::read_to_string(format!("/proc/{pid}/fdinfo/{number}")).ok()?;
+        let flags = about.lines().find(|line| line.starts_with("flags:"))?;
+        Some((name.display().to_string(), flags.chars().last()?))
+    };
+    numbers.filter_map(file).collect()
+}
+
+#[test]
+fn a_preloaded_app_is_loaded_once_and_its_memory_is_shared() {
+    let app = "
+import os
+with open('loaded', 'a') as loaded:
+    loaded.write(f'{os.getpid()}\\n')
+LARGE = [bytearray(os.urandom(1 << 20)) for _ in range(64)]
+def app(environ, start_response):
+    start_response('200 OK', [])
+    return [f'{os.getpid()} {sum(map(len, LARGE))}'.encode()]
+";
+    let mut server = Server::of(app).args(["app:app", "-w", "3", "--preload"]).start();
+    server.wait_for_logs("Booting worker", 3);
+    let loader = read(&server, "loaded");
+    assert_eq!(loader.lines().count(), 1, "{loader}");
+    let (pid, _) =
+        server.connect().get("/").text().split_once(' ').map(|(pid, size)| (pid.to_owned(), size.len())).expect("two");
+    assert_ne!(loader.trim(), server.pid().to_string(), "the arbiter runs no code of the app's");
+    assert_ne!(loader.trim(), pid, "nor does the process that loads it serve");
+    let worker = pid.parse().expect("an id");
+    let (all, own) = (process::memory_kib(worker, "Rss:"), process::memory_kib(worker, "Private_Dirty:"));
+    eprintln!("of {all} KiB of a preloaded worker {own} KiB are its own");
+    assert!(all > 64 << 10 && own < 16 << 10, "{own} of {all} KiB");
+    server.stop();
+}
+
+#[test]
+fn workers_as_many_as_the_cgroup_allows() {
+    let cgroup = Cgroup::make();
+    let Some(cgroup) = cgroup else {
+        eprintln!("no CPU controller of this machine's cgroups can be written to: nothing was tested");
+        return;
+    };
+    cgroup.allow_one_processor();
+    let join = format!("echo $$ > {}/cgroup.procs && exec \"$@\"", cgroup.0.display());
+    let shell = ["sh", "-c", &join, "sh"];
+    let mut server = Server::of(WAITS).args(["app:app", "--workers", "auto"]).under(shell).start();
+    server.wait_for_log("Workers: 1, one for each CPU that may be used, with 4 threads each");
+    server.stop();
+}
+
+/// A cgroup with a CPU controller, of version 1 or 2.
+struct Cgroup(std::path::PathBuf);
+
+impl Cgroup {
+    fn make() -> Option<Self> {
+        let name = format!("rwsgi-test-{}", std::process::id());
+        ["/sys/fs/cgroup/cpu", "/sys/fs/cgroup/cpu,cpuacct", "/sys/fs/cgroup"].iter().find_map(|root| {
+            let group = Self(std::path::Path::new(root).join(&name));
+            std::fs::create_dir(&group.0).ok()?;
+            let has = |file: &str| group.0.join(file).exists();
+            (has("cpu.cfs_quota_us") || has("cpu.max")).then_some(group)
+        })
+    }
+
+    fn allow_one_processor(&self) {
+        // One and a half: a worker that would run half of the time is one too many.
+        let quota = self.0.join("cpu.cfs_quota_us");
+        let written = if quota.exists() {
+            std::fs::write(self.0.join("cpu.cfs_period_us"), "100000").and_then(|()| std::fs::write(quota, "150000"))
+        } else {
+            std::fs::write(self.0.join("cpu.max"), "150000 100000")
+        };
+        written.expect("the quota can be set");
+    }
+}
+
+impl Drop for Cgroup {
+    fn drop(&mut self) {
+        let end = Instant::now() + Duration::from_secs(5);
+        // It can go once the processes in it are gone.
+        while std::fs::remove_dir(&self.0).is_err() && self.0.exists() && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
