@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 
 use crate::support::{Builder, Server};
 
@@ -21,13 +21,15 @@ fn builder() -> Builder {
     let builder = Server::of(APP);
     let key = KeyPair::generate().expect("a key");
     let mut params = CertificateParams::new(vec![]).expect("parameters");
+    params.distinguished_name.push(DnType::CommonName, "authority");
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let write = |name: &str, text: String| std::fs::write(builder.directory().join(name), text).expect("written");
     write("ca.pem", params.self_signed(&key).expect("signed").pem());
     let authority = Issuer::new(params, key);
     for name in ["localhost", "client"] {
         let key = KeyPair::generate().expect("a key");
-        let params = CertificateParams::new(vec![name.to_owned()]).expect("parameters");
+        let mut params = CertificateParams::new(vec![name.to_owned()]).expect("parameters");
+        params.distinguished_name.push(DnType::CommonName, name);
         let certificate = params.signed_by(&key, &authority).expect("signed").pem();
         write(&format!("{name}.both.pem"), format!("{}{certificate}", key.serialize_pem()));
         write(&format!("{name}.pem"), certificate);

@@ -139,7 +139,7 @@ impl Connection {
     }
 
     /// Says in the error log why a request was refused.
-    fn log(&self, refusal: Refusal) {
+    pub fn log(&self, refusal: Refusal) {
         tracing::warn!("Invalid request from ip={}: {refusal}", self.shown_peer());
     }
 

@@ -13,6 +13,8 @@ mod request_body;
 mod responder;
 mod response_body;
 mod server;
+mod socket;
 mod spool;
+mod tls;
 
 pub use server::Server;

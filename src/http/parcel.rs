@@ -23,7 +23,7 @@ pub enum Parcel {
     File { file: File, offset: u64, left: u64 },
 }
 
-/// A socket that a file can be sent to.
+/// A socket that a file can be sent to, and whose first byte can be looked at.
 pub trait Socket: AsyncRead + AsyncWrite + Unpin {
     /// Whether it takes files; what goes over TLS has to be read first.
     const TAKES_FILES: bool;
@@ -36,6 +36,9 @@ pub trait Socket: AsyncRead + AsyncWrite + Unpin {
         offset: u64,
         count: usize,
     ) -> Poll<io::Result<usize>>;
+
+    /// The next byte, which stays where it is; none at the end.
+    fn poll_peek(&self, context: &mut Context<'_>) -> Poll<io::Result<Option<u8>>>;
 }
 
 /// So much of a file is read at a time where it has to be.

@@ -1,39 +1,32 @@
 //! Accepting connections, and ending them in order.
 
 use std::{
-    fs::File,
     io,
     net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    task::{Context, Poll, ready},
     time::Duration,
 };
 
 use tokio::{
-    io::Interest,
     net::{TcpListener, TcpStream, UnixListener, UnixStream},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
     task::JoinSet,
     time::{Instant, sleep, timeout},
 };
-use tokio_rustls::{
-    LazyConfigAcceptor,
-    rustls::{self, ServerConfig},
-    server::TlsStream,
-};
+use tokio_rustls::rustls::ServerConfig;
 
 use super::{
     connection::{Connection, Stop},
     parcel::Socket as Stream,
     spool::Spool,
+    tls::shake_hands,
 };
 use crate::{
     net::{Address, Listener, Socket},
     settings::Clients,
-    sys,
     telemetry::access::AccessLog,
     wire::Refusal,
     wsgi::{App, Origin},
@@ -186,7 +179,7 @@ type Peer = Option<(IpAddr, u16)>;
 
 /// A socket that gives connections.
 trait Accept: Send + Sync {
-    type Stream: Stream + Send + 'static;
+    type Stream: Stream + Send + Sync + 'static;
 
     /// Waits for the next.
     fn accept(&self) -> impl Future<Output = io::Result<(Self::Stream, Peer)>> + Send;
@@ -206,41 +199,6 @@ impl Accept for UnixListener {
 
     async fn accept(&self) -> io::Result<(UnixStream, Peer)> {
         Ok((Self::accept(self).await?.0, None))
-    }
-}
-
-macro_rules! sends_files {
-    ($stream:ty) => {
-        impl Stream for $stream {
-            const TAKES_FILES: bool = true;
-
-            fn poll_send_file(
-                &self,
-                context: &mut Context<'_>,
-                file: &File,
-                offset: u64,
-                count: usize,
-            ) -> Poll<io::Result<usize>> {
-                loop {
-                    ready!(self.poll_write_ready(context))?;
-                    match self.try_io(Interest::WRITABLE, || sys::send_file(self, file, offset, count)) {
-                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                        result => return Poll::Ready(result),
-                    }
-                }
-            }
-        }
-    };
-}
-
-sends_files!(TcpStream);
-sends_files!(UnixStream);
-
-impl<S: Stream> Stream for TlsStream<S> {
-    const TAKES_FILES: bool = false;
-
-    fn poll_send_file(&self, _: &mut Context<'_>, _: &File, _: u64, _: usize) -> Poll<io::Result<usize>> {
-        Poll::Ready(Err(io::ErrorKind::Unsupported.into()))
     }
 }
 
@@ -272,7 +230,7 @@ impl Acceptor {
         }
     }
 
-    fn serve(&self, stream: impl Stream + Send + 'static, peer: Peer, permit: Option<OwnedSemaphorePermit>) {
+    fn serve(&self, stream: impl Stream + Send + Sync + 'static, peer: Peer, permit: Option<OwnedSemaphorePermit>) {
         let connection = Connection { peer, running: Arc::default(), ..self.connection.clone() };
         let mut place = self.open.place(permit);
         let (open, tls) = (self.open.clone(), self.tls.clone());
@@ -297,34 +255,6 @@ impl Acceptor {
         });
     }
 }
-
-/// Begins TLS. None where the client does not, or its certificate is not good enough.
-async fn shake_hands<S: Stream>(stream: S, tls: Arc<ServerConfig>, connection: &Connection) -> Option<TlsStream<S>> {
-    let acceptor = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream);
-    tokio::pin!(acceptor);
-    let limit = connection.clients.header_timeout.unwrap_or(Duration::MAX);
-    let shaken = timeout(limit, async {
-        let start = match acceptor.as_mut().await {
-            Ok(start) => start,
-            Err(error) => {
-                // What began was perhaps HTTP without TLS, and then the client can read this.
-                if let Some(stream) = acceptor.take_io() {
-                    connection.send_away(stream, NOT_TLS).await;
-                }
-                return Err(error);
-            }
-        };
-        start.into_stream(tls).await
-    });
-    match shaken.await {
-        Ok(Ok(stream)) => return Some(stream),
-        Ok(Err(error)) => tracing::warn!("Invalid request from ip={}: {error} (TLS)", connection.shown_peer()),
-        Err(_) => tracing::debug!("A client at ip={} did not begin TLS.", connection.shown_peer()),
-    }
-    None
-}
-
-const NOT_TLS: Refusal = Refusal::new(403, "This port speaks TLS: use https");
 
 const FULL: Refusal = Refusal::new(503, "The server has as many connections as it may have");
 

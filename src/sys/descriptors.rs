@@ -124,3 +124,13 @@ pub fn duplicate(number: RawFd) -> io::Result<File> {
     // SAFETY: used for nothing but this call, which fails for a number that is no descriptor.
     Ok(unsafe { BorrowedFd::borrow_raw(number) }.try_clone_to_owned()?.into())
 }
+
+/// The next byte that a socket has, which stays where it is; none at the end.
+///
+/// # Errors
+/// As `recv`; `WouldBlock` where there is none at present.
+pub fn peek(socket: impl AsFd) -> io::Result<Option<u8>> {
+    let mut byte = [0];
+    let size = nix::sys::socket::recv(socket.as_fd().as_raw_fd(), &mut byte, nix::sys::socket::MsgFlags::MSG_PEEK)?;
+    Ok((size > 0).then_some(byte[0]))
+}

@@ -15,7 +15,7 @@ pub use changes::Changes;
 pub use clock::monotonic_clock;
 pub use daemon::{User, become_daemon, become_user, set_process_name};
 pub use descriptors::{
-    adopt, duplicate, redirect_output, replace, send_file, set_nonblocking, spawn_with, wait_readable,
+    adopt, duplicate, peek, redirect_output, replace, send_file, set_nonblocking, spawn_with, wait_readable,
     waiting_connections,
 };
 pub use process::{
