@@ -7,7 +7,7 @@
 //! 3  arbiter      worker (joins http and python)   image (joins plan and sinks)
 //! 2  http, python                              image sinks
 //! 1  link, wsgi, telemetry, net                      image project, plan, layers, closure, ignore
-//! 0  settings, and below it exit, sys
+//! 0  wire, below it settings, and below that exit, sys
 //! ```
 
 pub mod arbiter;
