@@ -1,5 +1,6 @@
 //! Calling a WSGI app: one request in, its answer out, and whatever goes wrong in between.
 
+use http::StatusCode;
 use pyo3::{
     prelude::*,
     types::{PyBytes, PyDict, PyList, PyTuple},
@@ -16,6 +17,7 @@ use super::{
     watched::{Watch, Watched},
 };
 use crate::{
+    settings::Settings,
     telemetry, wire,
     wsgi::{self, Call, Exchange, Flow, Request},
 };
@@ -32,23 +34,18 @@ pub struct PyApp {
 }
 
 impl PyApp {
-    /// Serves `callable`; `multithread` is whether several threads will call it.
-    pub(super) fn new(callable: &Bound<'_, PyAny>, multithread: bool) -> PyResult<Self> {
+    /// Serves `callable`, on as many threads and in as many processes as the settings say.
+    pub(super) fn new(callable: &Bound<'_, PyAny>, settings: &Settings) -> PyResult<Self> {
         let py = callable.py();
-        let template = template(py, multithread, py.get_type::<FileWrapper>().as_any())?;
+        let template = template(py, settings, py.get_type::<FileWrapper>().as_any())?;
         Ok(Self {
             callable: callable.clone().unbind(),
             template: template.unbind(),
             names: Names::new(py),
             watched: Watched::default(),
-            sendfile: true,
+            sendfile: settings.clients.sendfile,
             hooks: None,
         })
-    }
-
-    /// Has files read like any other body (`sendfile`).
-    pub fn read_files(&mut self) {
-        self.sendfile = false;
     }
 
     /// Leaves these variables of each environ to the access log.
@@ -90,7 +87,7 @@ impl PyApp {
                 None => self.call(&request, &environ, &input, &start_response),
                 Some(hooks) => self.call_between(hooks, &request, &environ, &input, &start_response),
             };
-            finish(py, &request, start_response.get(), outcome);
+            finish(py, &request, start_response.get(), input.get(), outcome);
             // An environ is often part of a cycle (`environ["werkzeug.request"]` is), so it may live on for long.
             input.get().close();
             Ok(())
@@ -198,7 +195,13 @@ impl PyApp {
 }
 
 /// Ends an answer whose app is done, well or not.
-fn finish(py: Python<'_>, request: &Request, start_response: &StartResponse, outcome: PyResult<()>) {
+fn finish(
+    py: Python<'_>,
+    request: &Request,
+    start_response: &StartResponse,
+    input: &Input,
+    outcome: PyResult<()>,
+) {
     let Err(error) = outcome else { return };
     if error.is_instance_of::<pyo3::exceptions::PyConnectionError>(py)
         && error.value(py).to_string() == wsgi::Gone.to_string()
@@ -208,7 +211,9 @@ fn finish(py: Python<'_>, request: &Request, start_response: &StartResponse, out
     } else {
         log_failure(py, request, &error);
     }
-    start_response.with(Exchange::fail);
+    // A body that did not come as announced is its client's fault, as in gunicorn.
+    let status = if input.is_broken() { StatusCode::BAD_REQUEST } else { StatusCode::INTERNAL_SERVER_ERROR };
+    start_response.with(|exchange| exchange.fail(status));
 }
 
 fn log_failure(py: Python<'_>, request: &Request, error: &PyErr) {

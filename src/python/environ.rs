@@ -7,6 +7,7 @@ use pyo3::{
 
 use super::{capi, errors::Errors, names::Names};
 use crate::{
+    settings::Settings,
     telemetry::error_log,
     wsgi::{Environ, Key, SERVER_SOFTWARE},
 };
@@ -14,7 +15,7 @@ use crate::{
 /// What is the same in every environ; each request begins with a copy of it.
 pub fn template<'py>(
     py: Python<'py>,
-    multithread: bool,
+    settings: &Settings,
     file_wrapper: &Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, PyDict>> {
     let environ = PyDict::new(py);
@@ -24,8 +25,8 @@ pub fn template<'py>(
         environ.set_item("wsgi.errors", Bound::new(py, Errors)?)?;
     }
     environ.set_item("wsgi.version", (1, 0))?;
-    environ.set_item("wsgi.multithread", multithread)?;
-    environ.set_item("wsgi.multiprocess", false)?;
+    environ.set_item("wsgi.multithread", settings.threads > 1)?;
+    environ.set_item("wsgi.multiprocess", settings.workers > 1)?;
     environ.set_item("wsgi.run_once", false)?;
     environ.set_item("wsgi.file_wrapper", file_wrapper)?;
     // The input ends where the body does, so an app may read a body of unknown length to its end.

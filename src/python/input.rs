@@ -25,6 +25,11 @@ impl Input {
         }
     }
 
+    /// Whether the body did not come as announced, as far as it was read.
+    pub fn is_broken(&self) -> bool {
+        self.input.try_lock().is_ok_and(|input| input.is_broken())
+    }
+
     /// Reads without holding Python back while the client is slow.
     fn with<'py>(
         &self,

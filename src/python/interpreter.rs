@@ -15,6 +15,7 @@ use pyo3::{
 use super::{PyApp, capi};
 use crate::{
     exit::{Code, Fatal},
+    settings::Settings,
     sys::{self, Fork},
     telemetry::error_log,
 };
@@ -66,12 +67,12 @@ impl Interpreter {
     ///
     /// # Errors
     /// The app's code raised ([`Code::WorkerBoot`]), or the spec names nothing that can serve ([`Code::AppLoad`]).
-    pub fn load(&self, spec: &str, threads: usize) -> Result<PyApp, LoadError> {
+    pub fn load(&self, spec: &str, settings: &Settings) -> Result<PyApp, LoadError> {
         Python::attach(|py| {
             let loader = self.loader.bind(py);
             loader
                 .call_method1("load", (spec,))
-                .and_then(|callable| PyApp::new(&callable, threads > 1))
+                .and_then(|callable| PyApp::new(&callable, settings))
                 .map_err(|error| load_error(loader, spec, &error))
         })
     }

@@ -82,7 +82,7 @@ fn load(
 ) -> Result<(Interpreter, PyApp), LoadError> {
     let interpreter = Interpreter::start(interpreter, args)?;
     interpreter.add_paths(&settings.pythonpath)?;
-    let app = interpreter.load(spec, settings.threads)?;
+    let app = interpreter.load(spec, settings)?;
     Ok((interpreter, app))
 }
 
@@ -131,9 +131,6 @@ fn boot(
     let (interpreter, mut app) = load(&plan)?;
     if let Some(log) = &access_log {
         app.watch(&log.needs().variables);
-    }
-    if !settings.clients.sendfile {
-        app.read_files();
     }
     if let Some(hooks) = hooks {
         let joined = hooks.join(&mut app).and_then(|()| hooks.post_worker_init());

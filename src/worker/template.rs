@@ -112,7 +112,7 @@ fn preload_with_hooks(plan: &Plan, source: &hooks::Source, birth: &Birth) -> Res
         Reason::Reload(before) => hooks.resized(birth.size, Some(before)).map_err(fatal)?,
         Reason::Again => {}
     }
-    let app = settings.preload_app.then(|| interpreter.load(&plan.spec, settings.threads)).transpose()?;
+    let app = settings.preload_app.then(|| interpreter.load(&plan.spec, settings)).transpose()?;
     match birth.reason {
         Reason::Start => {
             hooks.on_server("on_starting").map_err(fatal)?;
@@ -157,6 +157,6 @@ fn begin(plan: &Plan) {
 }
 
 fn with_app(plan: &Plan, interpreter: Interpreter, app: Option<PyApp>) -> Result<(Interpreter, PyApp), LoadError> {
-    let app = app.map_or_else(|| interpreter.load(&plan.spec, plan.settings.threads), Ok)?;
+    let app = app.map_or_else(|| interpreter.load(&plan.spec, &plan.settings), Ok)?;
     Ok((interpreter, app))
 }

@@ -5,6 +5,7 @@
 use std::fs::File;
 
 use bytes::Bytes;
+use http::StatusCode;
 
 use super::{Gone, Head, Responder};
 use crate::wire::Fields;
@@ -231,10 +232,10 @@ impl Exchange {
         }
     }
 
-    /// The app failed: 500 if nothing was sent, otherwise the answer breaks off.
-    pub fn fail(&mut self) {
+    /// The app failed: it is answered with this status if nothing was sent, otherwise the answer breaks off.
+    pub fn fail(&mut self, status: StatusCode) {
         if matches!(self.state, State::Open) {
-            let (head, body) = Head::error_page(http::StatusCode::INTERNAL_SERVER_ERROR, "");
+            let (head, body) = Head::error_page(status, "");
             let body = if self.to_head { Bytes::new() } else { body };
             self.responder.complete(head, body);
         }

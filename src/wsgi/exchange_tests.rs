@@ -150,12 +150,12 @@ fn an_empty_answer_still_has_a_head() {
 fn a_failure_is_a_500_before_the_first_byte_and_a_break_after_it() {
     let (mut early, recorder) = exchange("GET");
     early.start(head("200 OK", None), false).expect("the first call");
-    early.fail();
+    early.fail(http::StatusCode::INTERNAL_SERVER_ERROR);
     assert_eq!(recorder.said(), ["complete 500 141", "abort"]);
     let (mut late, recorder) = exchange("GET");
     late.start(head("200 OK", None), false).expect("the first call");
     late.write(Bytes::from_static(b"abc")).expect("sent");
-    late.fail();
+    late.fail(http::StatusCode::INTERNAL_SERVER_ERROR);
     assert_eq!(recorder.said(), ["begin 200", "send 3", "abort"]);
 }
 

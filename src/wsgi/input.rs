@@ -71,6 +71,11 @@ impl Input {
         self.reader.as_ref().is_none_or(|reader| reader.is_ready())
     }
 
+    /// Whether the body did not come as announced, as far as it was read.
+    pub fn is_broken(&self) -> bool {
+        self.broken.is_some()
+    }
+
     /// Gives up what was not read, so that the connection can go on. An app may hold its environ for longer.
     pub fn close(&mut self) {
         if self.reader.take().is_some() || !self.piece.is_empty() {

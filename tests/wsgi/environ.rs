@@ -159,9 +159,13 @@ fn the_version_of_the_protocol_is_the_clients() {
 }
 
 #[test]
-fn multithread_says_whether_there_are_several_threads() {
+fn an_app_is_told_of_several_threads_and_processes() {
     let server = Server::of(ENVIRON).args(["app:app", "--threads", "2"]).start();
-    assert_eq!(environ_of(&server, "GET / HTTP/1.1\r\nHost: test\r\n\r\n")["wsgi.multithread"], true);
+    let environ = environ_of(&server, "GET / HTTP/1.1\r\nHost: test\r\n\r\n");
+    assert_eq!((&environ["wsgi.multithread"], &environ["wsgi.multiprocess"]), (&true.into(), &false.into()));
+    let server = Server::of(ENVIRON).args(["app:app", "--workers", "2"]).start();
+    let environ = environ_of(&server, "GET / HTTP/1.1\r\nHost: test\r\n\r\n");
+    assert_eq!((&environ["wsgi.multithread"], &environ["wsgi.multiprocess"]), (&false.into(), &true.into()));
 }
 
 #[test]
