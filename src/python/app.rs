@@ -195,13 +195,7 @@ impl PyApp {
 }
 
 /// Ends an answer whose app is done, well or not.
-fn finish(
-    py: Python<'_>,
-    request: &Request,
-    start_response: &StartResponse,
-    input: &Input,
-    outcome: PyResult<()>,
-) {
+fn finish(py: Python<'_>, request: &Request, start_response: &StartResponse, input: &Input, outcome: PyResult<()>) {
     let Err(error) = outcome else { return };
     if error.is_instance_of::<pyo3::exceptions::PyConnectionError>(py)
         && error.value(py).to_string() == wsgi::Gone.to_string()
