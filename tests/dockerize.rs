@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod caching;
 mod engine;
 mod failures;
 mod finding;
@@ -9,3 +10,4 @@ mod folder;
 mod ignoring;
 mod image;
 mod inside;
+mod outputs;

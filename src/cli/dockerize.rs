@@ -14,9 +14,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::{
     exit::{Code, Fatal},
     image::{
-        self, Image, Request,
+        self, Image, Request, plan,
         progress::{Cancel, Progress},
         reference::{Invalid, Reference},
+        sink::Output,
     },
 };
 
@@ -35,6 +36,17 @@ pub struct Arguments {
     /// The port that the app listens on in the container.
     #[arg(long, default_value_t = 5000, value_parser = clap::value_parser!(u16).range(1..))]
     port: u16,
+    /// Write the image to a tar that `docker load` reads (`-` for standard output), or into a folder as an OCI layout, instead
+    /// of loading it into the engine; none is needed then.
+    #[arg(short, long, value_name = "FILE|-|oci:DIR")]
+    output: Option<String>,
+    /// What the image is to run on. Only this machine's own can be built.
+    #[arg(long, value_name = "OS/ARCHITECTURE")]
+    platform: Option<String>,
+    /// Make everything anew, and keep nothing for later builds. The cache is in `RWSGI_CACHE_DIR`, or else `rwsgi` below
+    /// `XDG_CACHE_HOME` or ~/.cache; `RWSGI_CACHE_SIZE` says how many MB it may hold (4096).
+    #[arg(long)]
+    no_cache: bool,
     /// Print the result as one JSON object.
     #[arg(long)]
     json: bool,
@@ -43,8 +55,24 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<(), Fatal> {
     let reference: Reference =
         arguments.tag.parse().map_err(|error: Invalid| Fatal::with_code(Code::Usage, error.to_string()))?;
-    let request =
-        Request { folder: arguments.directory.clone(), reference, app: arguments.app.clone(), port: arguments.port };
+    if let Some(platform) = &arguments.platform {
+        plan::check_platform(platform)?;
+    }
+    let output = arguments.output.as_deref().map(Output::of);
+    if arguments.json && output == Some(Output::Standard) {
+        return Err(Fatal::with_code(
+            Code::Usage,
+            "Standard output is for the image (--output -) or for the result (--json), not for both. Leave out one.",
+        ));
+    }
+    let request = Request {
+        folder: arguments.directory.clone(),
+        reference,
+        app: arguments.app.clone(),
+        port: arguments.port,
+        output,
+        cache: !arguments.no_cache,
+    };
     let begun = Instant::now();
     let cancel = Cancel::default();
     cancel_on_signal(cancel.clone())?;
@@ -52,10 +80,13 @@ pub fn run(arguments: &Arguments) -> Result<(), Fatal> {
     let image = image::dockerize(&request, &terminal, &cancel);
     terminal.done();
     let image = image?;
+    if request.output == Some(Output::Standard) {
+        return Ok(());
+    }
     if arguments.json {
-        print_json(&image);
+        print_json(&image, &request);
     } else {
-        print_summary(&image, begun.elapsed());
+        print_summary(&image, &request, begun.elapsed());
     }
     Ok(())
 }
@@ -162,17 +193,34 @@ impl Progress for Terminal {
 }
 
 #[expect(clippy::print_stdout, reason = "this is where the program speaks to the terminal")]
-fn print_summary(image: &Image, time: Duration) {
+fn print_summary(image: &Image, request: &Request, time: Duration) {
     let plan = &image.plan;
+    let line = |name: &str, unpacked: u64, compressed: Option<u64>, from: &str| {
+        let compressed = compressed.map_or(String::new(), |size| format!("{:>10} compressed", megabytes(size)));
+        println!("{}", format!("  {name:<14}{:>10}{compressed}  {from}", megabytes(unpacked)).trim_end());
+    };
     println!();
-    for layer in &plan.layers {
-        println!("  {:<14}{:>10}", layer.name, megabytes(layer.unpacked));
+    for (index, layer) in plan.layers.iter().enumerate() {
+        let from = if layer.cached { "from the cache" } else { "" };
+        line(layer.name, layer.unpacked, image.compressed.get(index).copied(), from);
     }
     let total = plan.layers.iter().map(|layer| layer.unpacked).sum();
-    println!("  {:<14}{:>10}", "in all", megabytes(total));
+    let compressed = (!image.compressed.is_empty()).then(|| image.compressed.iter().sum());
+    line("in all", total, compressed, "");
     println!();
-    println!("{} is ready after {} ({}). Run it:", plan.reference, seconds(time), image.id);
+    let place = match &request.output {
+        Some(Output::Archive(path) | Output::Layout(path)) => format!(" in {}", path.display()),
+        _ => String::new(),
+    };
+    println!("{} is ready{place} after {} ({}). Run it:", plan.reference, seconds(time), image.id);
     println!();
+    match &request.output {
+        Some(Output::Archive(path)) => println!("  docker load -i {}", path.display()),
+        Some(Output::Layout(path)) => {
+            println!("  skopeo copy oci:{}:{} docker-daemon:{}", path.display(), plan.reference.tag(), plan.reference);
+        }
+        _ => {}
+    }
     println!("  {}", run_line(image));
 }
 
@@ -186,17 +234,20 @@ fn run_line(image: &Image) -> String {
 }
 
 #[expect(clippy::print_stdout, reason = "this is where the program speaks to the terminal")]
-fn print_json(image: &Image) {
+fn print_json(image: &Image, request: &Request) {
     let layers: Vec<_> = image
         .plan
         .layers
         .iter()
-        .map(|layer| {
+        .enumerate()
+        .map(|(index, layer)| {
             json!({
                 "name": layer.name,
                 "digest": format!("sha256:{}", layer.digest),
                 "size": layer.size,
                 "unpacked": layer.unpacked,
+                "compressed": image.compressed.get(index),
+                "cached": layer.cached,
             })
         })
         .collect();
@@ -204,6 +255,7 @@ fn print_json(image: &Image) {
         "name": image.plan.reference.to_string(),
         "id": image.id,
         "layers": layers,
+        "output": request.output.as_ref().and_then(Output::path),
         "command": image.plan.command,
         "run": run_line(image),
     });

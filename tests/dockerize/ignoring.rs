@@ -132,7 +132,7 @@ impl Progress for Silent {
 fn ours(folder: &Path, patterns: &str) -> BTreeSet<String> {
     let rules = Rules::parse(".dockerignore", patterns).unwrap();
     let mut contents = Contents::default();
-    tree::add_app(&mut contents, Path::new(""), folder, &rules, Path::new("/nowhere"), &Silent).unwrap();
+    tree::add_app(&mut contents, Path::new(""), folder, &rules, &[], &Silent).unwrap();
     contents.files().map(|(path, _)| path.to_str().unwrap().to_owned()).collect()
 }
 
