@@ -48,7 +48,7 @@ struct Store {
     /// Where this build writes; gone with it.
     temporary: TempDir,
     /// Held while the build runs.
-    _shared: Flock<std::fs::File>,
+    shared: Flock<std::fs::File>,
     stored: AtomicBool,
 }
 
@@ -249,7 +249,7 @@ impl Store {
         }
         let shared = lock(&root, FlockArg::LockShared)?;
         let temporary = tempfile::Builder::new().prefix("build-").tempdir_in(root.join(TEMPORARY))?;
-        Ok(Self { root, temporary, _shared: shared, stored: AtomicBool::new(false) })
+        Ok(Self { root, temporary, shared, stored: AtomicBool::new(false) })
     }
 
     fn record(&self, kind: &str, key: &Key) -> PathBuf {
@@ -272,7 +272,7 @@ impl Drop for Store {
     fn drop(&mut self) {
         if self.stored.load(Ordering::Relaxed) {
             // flock converts what this build holds where nobody else holds it too; otherwise the next build sees to it.
-            if let Ok(_alone) = self._shared.relock(FlockArg::LockExclusiveNonblock) {
+            if let Ok(_alone) = self.shared.relock(FlockArg::LockExclusiveNonblock) {
                 room::make(&[self.root.join(RECORDS), self.root.join(BLOBS)], room::limit());
             }
         }

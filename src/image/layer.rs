@@ -77,10 +77,7 @@ impl Layer {
     /// Whether the file still holds what its digest says.
     pub fn is_intact(&self, cancel: &Cancel) -> Result<bool, Fatal> {
         let mut hash = Hashing::new(io::sink());
-        let mut file = match File::open(&self.path) {
-            Ok(file) => file,
-            Err(_) => return Ok(false),
-        };
+        let Ok(mut file) = File::open(&self.path) else { return Ok(false) };
         let mut chunk = vec![0; 1 << 20];
         loop {
             cancel.check()?;
@@ -153,8 +150,14 @@ impl Contents {
         use std::fmt::Write as _;
         let mut text = format!("{:?}\n", self.times);
         for (path, entry) in &self.entries {
-            // Writing to a String cannot fail. Debug output keeps apart names that are not text.
-            let _ = writeln!(text, "{path:?} {:o} {:?}", entry.mode, entry.source);
+            // Writing to a String cannot fail.
+            let _ = writeln!(
+                text,
+                "{} {:o} {:?}",
+                path.as_os_str().as_encoded_bytes().escape_ascii(),
+                entry.mode,
+                entry.source
+            );
         }
         [text.into_bytes(), self.inputs.to_bytes()].concat()
     }

@@ -41,14 +41,14 @@ pub fn add_app(
             progress.warning(&format!("{} is a socket, a pipe or a device and stays out.", relative.display()));
             continue;
         }
-        if metadata.is_file() {
-            if entry.file_name().to_str().is_some_and(|name| name == ".env" || name.starts_with(".env.")) {
-                progress.warning(&format!(
-                    "{} goes into the image, where everyone who has it can read it. If it holds secrets, name it in \
+        if metadata.is_file()
+            && entry.file_name().to_str().is_some_and(|name| name == ".env" || name.starts_with(".env."))
+        {
+            progress.warning(&format!(
+                "{} goes into the image, where everyone who has it can read it. If it holds secrets, name it in \
                      .dockerignore.",
-                    relative.display()
-                ));
-            }
+                relative.display()
+            ));
         }
     }
     Ok(())

@@ -69,7 +69,6 @@ impl Output {
             Self::Standard if io::stdout().is_terminal() => Err(Fatal::new(
                 "An image is nothing for a terminal. Send it on (--output - | docker load), or name a file.",
             )),
-            Self::Standard => Ok(()),
             Self::Archive(path) | Self::Layout(path) if path.file_name().is_none() => {
                 refused(path, "it names no file. Name one")
             }
@@ -82,7 +81,7 @@ impl Output {
             Self::Layout(path) if path.exists() && !is_layout(path) => {
                 refused(path, "it exists, and is no OCI layout. Name another folder, or remove it")
             }
-            Self::Archive(_) | Self::Layout(_) => Ok(()),
+            Self::Standard | Self::Archive(_) | Self::Layout(_) => Ok(()),
         }
     }
 
