@@ -166,7 +166,8 @@ impl Cache {
         let mut layer = contents.write(name, directory, cancel)?;
         if let Some(store) = &self.store {
             let blob = store.blob(&layer.digest);
-            fs_err::rename(&layer.path, &blob).map_err(|error| disk::failed_in("keep a layer", &store.root, &error))?;
+            fs_err::rename(&layer.path, &blob)
+                .map_err(|error| disk::failed_in("keep a layer", store.temporary.path(), &error))?;
             layer.path = blob;
             let remembered = Remembered {
                 digest: layer.digest.clone(),
@@ -227,7 +228,8 @@ impl Cache {
         }
         let path = store.temporary.path().join(name);
         make(&path)?;
-        fs_err::rename(&path, &kept).map_err(|error| disk::failed_in("keep a layer", &store.root, &error))?;
+        fs_err::rename(&path, &kept)
+            .map_err(|error| disk::failed_in("keep a layer", store.temporary.path(), &error))?;
         store.stored.store(true, Ordering::Relaxed);
         Ok(kept)
     }

@@ -14,7 +14,7 @@ pub fn failed(doing: &str, error: &io::Error) -> Fatal {
 
 /// The same for what is written into `folder`, which is among the temporary files or in the cache.
 pub fn failed_in(doing: &str, folder: &Path, error: &io::Error) -> Fatal {
-    if folder.starts_with(env::temp_dir()) {
+    if folder.parent() == Some(env::temp_dir().as_path()) {
         return failed(doing, error);
     }
     failed_at(doing, folder, "Or point RWSGI_CACHE_DIR at a folder on another disk, or build with --no-cache", error)

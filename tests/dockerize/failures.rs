@@ -2,12 +2,14 @@
 
 use std::{
     io::{BufRead as _, BufReader},
+    net::Shutdown,
+    os::unix::net::{UnixListener, UnixStream},
     path::Path,
     process::{Command, Output, Stdio},
 };
 
 use super::{
-    engine::{dockerize, image_exists, unique},
+    engine::{Image, dockerize, image_exists, unique},
     folder,
 };
 
@@ -236,4 +238,103 @@ fn an_app_that_is_not_there_is_asked_for() {
     let folder = folder::with(&[("setup.py", ""), ("tool.py", "def main(): ...\n")]);
     let failure = fails(folder.path(), &[], |_| {});
     assert!(failure.message.contains("looked into tool.py. Name it with --app MODULE:NAME"), "{}", failure.message);
+}
+
+#[test]
+fn a_full_disk_under_the_cache_or_the_output() {
+    let folder = hello("flask\nnumpy\n");
+    for size in ["64k", "30m", "60m"] {
+        let disk = Disk::of(size);
+        let place = disk.folder.path().display();
+        let arguments = ["--output", &format!("{place}/image.tar")];
+        for arguments in [&[][..], &arguments] {
+            let name = unique("image");
+            let mut command = dockerize(folder.path(), &name, arguments);
+            if arguments.is_empty() {
+                command.env("RWSGI_CACHE_DIR", disk.folder.path());
+            }
+            let output = command.output().unwrap();
+            let stderr = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(1), "{size}: {stderr}");
+            let message = stderr.lines().last().unwrap();
+            assert!(message.starts_with("Error: Cannot "), "{size}: {stderr}");
+            assert!(message.contains(&place.to_string()) && message.contains(" is full. "), "{size}: {stderr}");
+            assert!(!image_exists(&name), "{size}: an image is left");
+            let kept = ["records", "blobs", "tmp", "lock", "CACHEDIR.TAG"];
+            let left = names(disk.folder.path());
+            assert!(left.iter().all(|name| kept.contains(&name.as_str())), "{size}: {left:?}");
+            assert!(left.is_empty() || names(&disk.folder.path().join("tmp")).is_empty(), "{size}");
+            for name in left {
+                let path = disk.folder.path().join(name);
+                let _ = std::fs::remove_dir_all(&path).or_else(|_| std::fs::remove_file(&path));
+            }
+        }
+    }
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+#[test]
+fn an_interrupt_leaves_no_half_file_and_no_half_cache() {
+    let folder = hello("flask\n");
+    for step in ["Gathering Python", "Adding the app", "Writing the image"] {
+        let place = tempfile::tempdir().unwrap();
+        let output = format!("oci:{}", place.path().join("layout").display());
+        let mut child = dockerize(folder.path(), "unused", &["--output", &output])
+            .env("RWSGI_CACHE_DIR", place.path().join("cache"))
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+        assert!(lines.any(|line| line.starts_with(step)), "{step} begins");
+        Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+        let last = lines.last();
+        assert_eq!(child.wait().unwrap().code(), Some(130), "{step}: {last:?}");
+        assert_eq!(names(place.path()), ["cache"], "{step}");
+        assert!(names(&place.path().join("cache/tmp")).is_empty(), "{step}");
+        for blob in names(&place.path().join("cache/blobs")) {
+            let path = place.path().join("cache/blobs").join(&blob);
+            assert_eq!(rwsgi::image::layer::digest(&std::fs::read(path).unwrap()), blob, "{step}");
+        }
+    }
+}
+
+#[test]
+fn an_engine_that_goes_away_while_it_loads() {
+    let folder = folder::with(&[("app.py", "app = print\n")]);
+    let noise: Vec<u8> = (0..8_000_000).map(|_| fastrand::u8(..)).collect();
+    std::fs::write(folder.path().join("noise"), noise).unwrap();
+    let place = tempfile::tempdir().unwrap();
+    let socket = place.path().join("engine.sock");
+    let listener = UnixListener::bind(&socket).unwrap();
+    std::thread::spawn(move || {
+        for client in listener.incoming() {
+            let client = client.unwrap();
+            std::thread::spawn(move || forward(&client, 2_000_000));
+        }
+    });
+    let failure = fails(folder.path(), &[], |command| {
+        command.env("DOCKER_HOST", format!("unix://{}", socket.display()));
+    });
+    assert_eq!(failure.code, Some(1));
+    assert!(failure.message.starts_with("The Docker Engine could not load the image: "), "{}", failure.message);
+    assert!(failure.message.ends_with("see to the engine and try again."), "{}", failure.message);
+    Image::of(folder.path(), &[]);
+}
+
+/// Hands on what a client and the engine say, until the client has said so many bytes.
+fn forward(client: &UnixStream, limit: usize) {
+    let engine = UnixStream::connect("/var/run/docker.sock").unwrap();
+    let (mut answers, mut back) = (engine.try_clone().unwrap(), client.try_clone().unwrap());
+    std::thread::spawn(move || {
+        let _ = std::io::copy(&mut answers, &mut back);
+        let _ = back.shutdown(Shutdown::Both);
+    });
+    let _ = std::io::copy(&mut std::io::Read::take(client, limit as u64), &mut &engine);
+    let _ = engine.shutdown(Shutdown::Both);
+    let _ = client.shutdown(Shutdown::Both);
 }

@@ -1,6 +1,6 @@
 //! Images as files: whole or not at all, and readable by the programs that they are for. No engine is asked.
 
-use std::{fs, path::Path, process::Command};
+use std::{fs, path::Path, process::Command, sync::OnceLock};
 
 use serde_json::Value;
 
@@ -21,6 +21,12 @@ fn build(app: &Path, name: &str, output: &str) -> Value {
 }
 
 fn skopeo(arguments: &[&str]) -> String {
+    static INSTALLED: OnceLock<()> = OnceLock::new();
+    INSTALLED.get_or_init(|| {
+        if Command::new("skopeo").arg("--version").output().is_err() {
+            run(Command::new("apt-get").args(["install", "-y", "--no-install-recommends", "skopeo"]));
+        }
+    });
     let output = Command::new("skopeo").args(arguments).output().expect("skopeo is installed");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
