@@ -2,7 +2,9 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use super::{HeaderMap, Http2, Networks, ProxyProtocol, RequestRules, Value, requests, resolve::Merged, sources::Origin};
+use super::{
+    HeaderMap, Http2, Networks, ProxyProtocol, RequestRules, Value, requests, resolve::Merged, sources::Origin,
+};
 use crate::exit::Fatal;
 
 /// What clients may do.
