@@ -4,6 +4,7 @@
 
 mod caching;
 mod engine;
+mod engines;
 mod failures;
 mod finding;
 mod folder;
@@ -11,3 +12,4 @@ mod ignoring;
 mod image;
 mod inside;
 mod outputs;
+mod telling;

@@ -1,21 +1,19 @@
 //! `rwsgi dockerize`: packages an app folder into a container image.
 
 use std::{
-    io::IsTerminal as _,
     path::PathBuf,
-    sync::Mutex,
     time::{Duration, Instant},
 };
 
-use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::terminal::{Terminal, megabytes, seconds};
 use crate::{
     exit::{Code, Fatal},
     image::{
         self, Image, Request, plan,
-        progress::{Cancel, Progress},
+        progress::Cancel,
         reference::{Invalid, Reference},
         sink::Output,
     },
@@ -114,84 +112,6 @@ fn cancel_on_signal(cancel: Cancel) -> Result<(), Fatal> {
     Ok(())
 }
 
-/// Tells progress on standard error: a moving line on a terminal, a plain line a step elsewhere.
-struct Terminal {
-    bar: Option<ProgressBar>,
-    step: Mutex<Option<(String, Instant)>>,
-}
-
-impl Terminal {
-    fn new() -> Self {
-        let bar = std::io::stderr().is_terminal().then(|| {
-            let style = ProgressStyle::with_template("{spinner} {prefix} {wide_msg:.dim}");
-            let bar = ProgressBar::new_spinner().with_style(style.expect("the template is a constant that works"));
-            bar.enable_steady_tick(Duration::from_millis(100));
-            bar
-        });
-        Self { bar, step: Mutex::new(None) }
-    }
-
-    #[expect(clippy::print_stderr, reason = "this is where the program speaks to the terminal")]
-    fn line(&self, text: &str) {
-        match &self.bar {
-            Some(bar) => bar.suspend(|| eprintln!("{text}")),
-            None => eprintln!("{text}"),
-        }
-    }
-
-    /// On a terminal, leaves a line for the step that ended, with the time that it took.
-    fn done(&self) {
-        let Some(bar) = &self.bar else { return };
-        if let Some((text, begun)) = self.step.lock().ok().and_then(|mut step| step.take()) {
-            self.line(&format!(
-                "{} {text} {}",
-                console::style("✓").green(),
-                console::style(seconds(begun.elapsed())).dim()
-            ));
-        }
-        bar.set_message("");
-        bar.set_prefix("");
-        bar.finish_and_clear();
-    }
-}
-
-impl Progress for Terminal {
-    fn step(&self, text: &str) {
-        let Some(bar) = &self.bar else {
-            self.line(text);
-            return;
-        };
-        let ended = self.step.lock().ok().and_then(|mut step| step.replace((text.to_owned(), Instant::now())));
-        if let Some((text, begun)) = ended {
-            self.line(&format!(
-                "{} {text} {}",
-                console::style("✓").green(),
-                console::style(seconds(begun.elapsed())).dim()
-            ));
-        }
-        bar.set_message("");
-        bar.set_prefix(text.to_owned());
-    }
-
-    fn note(&self, text: &str) {
-        self.line(&format!("  {text}"));
-    }
-
-    fn warning(&self, text: &str) {
-        self.line(&format!("{} {text}", console::style("Warning:").for_stderr().yellow()));
-    }
-
-    fn detail(&self, text: &str) {
-        if let Some(bar) = &self.bar {
-            bar.set_message(text.to_owned());
-        }
-    }
-
-    fn bytes(&self, done: u64, total: u64) {
-        self.detail(&format!("{} of {}", megabytes(done), megabytes(total)));
-    }
-}
-
 #[expect(clippy::print_stdout, reason = "this is where the program speaks to the terminal")]
 fn print_summary(image: &Image, request: &Request, time: Duration) {
     let plan = &image.plan;
@@ -260,19 +180,4 @@ fn print_json(image: &Image, request: &Request) {
         "run": run_line(image),
     });
     println!("{result}");
-}
-
-fn seconds(time: Duration) -> String {
-    if time >= Duration::from_secs(100) {
-        HumanDuration(time).to_string()
-    } else {
-        format!("{:.1} s", time.as_secs_f64())
-    }
-}
-
-fn megabytes(bytes: u64) -> String {
-    // Exact far beyond any image's size.
-    #[expect(clippy::cast_precision_loss)]
-    let bytes = bytes as f64;
-    format!("{:.1} MB", bytes / 1e6)
 }

@@ -120,7 +120,7 @@ mod tests {
     use super::{Archive, Piece};
     use crate::image::layer::{self, Contents};
     use crate::image::plan::Plan;
-    use crate::image::progress::Cancel;
+    use crate::image::progress::{Cancel, Silent};
 
     #[test]
     fn an_archive_is_a_layout_and_what_engines_read() {
@@ -128,7 +128,7 @@ mod tests {
         let write = |name, text: &str| {
             let mut contents = Contents::default();
             contents.bytes("file", text, false);
-            contents.write(name, folder.path(), &Cancel::default()).unwrap()
+            contents.write(name, folder.path(), &Silent, &Cancel::default()).unwrap()
         };
         let plan = Plan {
             reference: "shop".parse().unwrap(),

@@ -49,6 +49,8 @@ struct Store {
     temporary: TempDir,
     /// Held while the build runs.
     shared: Flock<std::fs::File>,
+    /// How many bytes may stay.
+    limit: u64,
     stored: AtomicBool,
 }
 
@@ -94,7 +96,8 @@ impl Cache {
             None => (usual_folder(), false),
         };
         let Some(folder) = folder else { return Ok(Self::none()) };
-        match Store::open(&folder) {
+        let limit = room::limit()?;
+        match Store::open(&folder, limit) {
             Ok(store) => Ok(Self { store: Some(store) }),
             Err(error) if asked => Err(disk::failed_at(
                 &format!("use {} as {VARIABLE}", folder.display()),
@@ -163,7 +166,7 @@ impl Cache {
         let recording = Recording::new(progress);
         let (contents, value) = make(&recording)?;
         let directory = self.store.as_ref().map_or(work, |store| store.temporary.path());
-        let mut layer = contents.write(name, directory, cancel)?;
+        let mut layer = contents.write(name, directory, progress, cancel)?;
         if let Some(store) = &self.store {
             let blob = store.blob(&layer.digest);
             fs_err::rename(&layer.path, &blob)
@@ -207,36 +210,44 @@ impl Cache {
         Ok(any)
     }
 
-    /// A file with the content of the blob `digest` in another form, made by `make` unless it is there.
+    /// A file with the content of the blob `digest` in another form, made by `make` unless it is there; its own digest and
+    /// length.
     pub fn derived(
         &self,
         digest: &str,
         form: &str,
         work: &Path,
         make: impl FnOnce(&Path) -> Result<(), Fatal>,
-    ) -> Result<PathBuf, Fatal> {
+    ) -> Result<(PathBuf, String, u64), Fatal> {
         let name = format!("{digest}.{form}");
-        let Some(store) = &self.store else {
-            let path = work.join(name);
-            make(&path)?;
-            return Ok(path);
-        };
-        let kept = store.root.join(BLOBS).join(&name);
-        if kept.exists() {
-            touch(&kept);
-            return Ok(kept);
+        let key = Key::default().with(&name);
+        let read = |path: &Path| layer::digest_of(path).map_err(|error| disk::failed("read a layer", &error));
+        if let Some(store) = &self.store
+            && let kept = store.root.join(BLOBS).join(&name)
+            && kept.exists()
+        {
+            let (digest, size) = read(&kept)?;
+            if self.bytes(form, &key).as_deref() == Some(digest.as_bytes()) {
+                touch(&kept);
+                return Ok((kept, digest, size));
+            }
         }
-        let path = store.temporary.path().join(name);
+        let mut path = self.store.as_ref().map_or(work, |store| store.temporary.path()).join(&name);
         make(&path)?;
-        fs_err::rename(&path, &kept)
-            .map_err(|error| disk::failed_in("keep a layer", store.temporary.path(), &error))?;
-        store.stored.store(true, Ordering::Relaxed);
-        Ok(kept)
+        let (digest, size) = read(&path)?;
+        if let Some(store) = &self.store {
+            let kept = store.root.join(BLOBS).join(name);
+            fs_err::rename(&path, &kept)
+                .map_err(|error| disk::failed_in("keep a layer", store.temporary.path(), &error))?;
+            self.keep_bytes(form, &key, digest.as_bytes());
+            path = kept;
+        }
+        Ok((path, digest, size))
     }
 }
 
 impl Store {
-    fn open(root: &Path) -> io::Result<Self> {
+    fn open(root: &Path, limit: u64) -> io::Result<Self> {
         for folder in [RECORDS, BLOBS, TEMPORARY] {
             fs_err::create_dir_all(root.join(folder))?;
         }
@@ -251,7 +262,7 @@ impl Store {
         }
         let shared = lock(&root, FlockArg::LockShared)?;
         let temporary = tempfile::Builder::new().prefix("build-").tempdir_in(root.join(TEMPORARY))?;
-        Ok(Self { root, temporary, shared, stored: AtomicBool::new(false) })
+        Ok(Self { root, temporary, shared, limit, stored: AtomicBool::new(false) })
     }
 
     fn record(&self, kind: &str, key: &Key) -> PathBuf {
@@ -275,7 +286,7 @@ impl Drop for Store {
         if self.stored.load(Ordering::Relaxed) {
             // flock converts what this build holds where nobody else holds it too; otherwise the next build sees to it.
             if let Ok(_alone) = self.shared.relock(FlockArg::LockExclusiveNonblock) {
-                room::make(&[self.root.join(RECORDS), self.root.join(BLOBS)], room::limit());
+                room::make(&[self.root.join(RECORDS), self.root.join(BLOBS)], self.limit);
             }
         }
     }

@@ -16,12 +16,15 @@ use sha2::{Digest as _, Sha256};
 use crate::exit::Fatal;
 use crate::image::disk;
 use crate::image::inputs::Inputs;
-use crate::image::progress::Cancel;
+use crate::image::progress::{Cancel, Progress};
 
 /// The time of every entry, unless it follows the content: 2000-01-01. (1970 would break zip files made of them.)
 const TIME: u64 = 946_684_800;
 /// How far a time that follows the content may be from [`TIME`]: 2^29 seconds, seventeen years.
 const TIME_MASK: u64 = (1 << 29) - 1;
+
+/// After how many entries progress is told.
+const TOLD_EVERY: u64 = 50;
 
 /// How the times of files are chosen.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -194,15 +197,24 @@ impl Contents {
     }
 
     /// Writes the layer's tar into `directory`.
-    pub fn write(&self, name: &'static str, directory: &Path, cancel: &Cancel) -> Result<Layer, Fatal> {
+    pub fn write(
+        &self,
+        name: &'static str,
+        directory: &Path,
+        progress: &dyn Progress,
+        cancel: &Cancel,
+    ) -> Result<Layer, Fatal> {
         let path = directory.join(format!("{name}.tar"));
         let doing = format!("write the {name} layer");
         let failed = |error: io::Error| disk::failed_in(&doing, directory, &error);
         let file = File::create(&path).map_err(failed)?;
         let mut tar = tar::Builder::new(Hashing::new(BufWriter::with_capacity(1 << 18, file)));
         let mut unpacked = 0;
-        for (path, entry) in &self.entries {
+        for ((path, entry), done) in self.entries.iter().zip(0..) {
             cancel.check()?;
+            if done % TOLD_EVERY == 0 {
+                progress.files(done, self.entries.len() as u64);
+            }
             unpacked += append(&mut tar, path, entry, self.times).map_err(failed)?;
         }
         let (digest, size) = tar.into_inner().and_then(Hashing::finish).map_err(failed)?;

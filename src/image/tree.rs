@@ -18,6 +18,9 @@ use crate::image::progress::Progress;
 /// The names that never belong into an image, in whichever folder.
 const NEVER: [&str; 4] = [".git", ".hg", ".svn", "__pycache__"];
 
+/// How the name of a half-written image ends.
+pub const PART: &str = ".rwsgi-part";
+
 /// Adds an app's folder below `place`, but what `rules` name, version control, byte code, virtual environments, and `except`.
 pub fn add_app(
     contents: &mut Contents,
@@ -56,6 +59,9 @@ pub fn add_app(
 
 fn enters(entry: &DirEntry, folder: &Path, rules: &Rules, except: &[&Path]) -> bool {
     let name = entry.file_name();
+    if name.as_encoded_bytes().ends_with(PART.as_bytes()) {
+        return false;
+    }
     if NEVER.iter().any(|never| name == *never) || except.contains(&entry.path()) {
         return false;
     }

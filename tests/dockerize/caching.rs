@@ -120,6 +120,17 @@ fn a_damaged_cache_is_noticed_and_mended() {
     cached.build_with(&arguments);
     assert!(fs::read(&tar).unwrap() == whole);
     fs::remove_file(&tar).unwrap();
+
+    let layout = cached.cache.path().join("layout");
+    let arguments = ["--output", &format!("oci:{}", layout.display())];
+    let index = || fs::read_to_string(layout.join("index.json")).unwrap();
+    cached.build_with(&arguments);
+    let whole = index();
+    for path in cached.blobs().iter().filter(|path| path.extension().is_some()) {
+        fs::write(path, "nonsense").unwrap();
+    }
+    cached.build_with(&arguments);
+    assert_eq!(index(), whole);
 }
 
 #[test]
@@ -135,6 +146,9 @@ fn a_cache_stays_within_its_size() {
     let held: u64 = cached.blobs().iter().map(|path| path.metadata().unwrap().len()).sum();
     assert!(held <= 1_000_000, "{held}");
     fs::remove_file(&tar).unwrap();
+    let output = dockerize(cached.app.path(), &cached.name, &[]).env("RWSGI_CACHE_SIZE", "much").output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.contains("Error: RWSGI_CACHE_SIZE is \"much\", which is not a number of MB."), "{stderr}");
 }
 
 #[test]

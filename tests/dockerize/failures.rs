@@ -2,25 +2,23 @@
 
 use std::{
     io::{BufRead as _, BufReader},
-    net::Shutdown,
-    os::unix::net::{UnixListener, UnixStream},
     path::Path,
     process::{Command, Output, Stdio},
 };
 
 use super::{
-    engine::{Image, dockerize, image_exists, unique},
+    engine::{dockerize, image_exists, unique},
     folder,
 };
 
 /// What a failed run left.
-struct Failure {
-    code: Option<i32>,
-    message: String,
+pub struct Failure {
+    pub code: Option<i32>,
+    pub message: String,
 }
 
 /// Runs it with a folder for temporary files of its own, which must be empty afterwards, as the engine must be of the image.
-fn fails(folder: &Path, arguments: &[&str], prepare: impl FnOnce(&mut Command)) -> Failure {
+pub fn fails(folder: &Path, arguments: &[&str], prepare: impl FnOnce(&mut Command)) -> Failure {
     let (name, temporary) = (unique("image"), tempfile::tempdir().unwrap());
     let mut command = dockerize(folder, &name, arguments);
     command.env("TMPDIR", temporary.path());
@@ -301,40 +299,4 @@ fn an_interrupt_leaves_no_half_file_and_no_half_cache() {
             assert_eq!(rwsgi::image::layer::digest(&std::fs::read(path).unwrap()), blob, "{step}");
         }
     }
-}
-
-#[test]
-fn an_engine_that_goes_away_while_it_loads() {
-    let folder = folder::with(&[("app.py", "app = print\n")]);
-    let noise: Vec<u8> = (0..8_000_000).map(|_| fastrand::u8(..)).collect();
-    std::fs::write(folder.path().join("noise"), noise).unwrap();
-    let place = tempfile::tempdir().unwrap();
-    let socket = place.path().join("engine.sock");
-    let listener = UnixListener::bind(&socket).unwrap();
-    std::thread::spawn(move || {
-        for client in listener.incoming() {
-            let client = client.unwrap();
-            std::thread::spawn(move || forward(&client, 2_000_000));
-        }
-    });
-    let failure = fails(folder.path(), &[], |command| {
-        command.env("DOCKER_HOST", format!("unix://{}", socket.display()));
-    });
-    assert_eq!(failure.code, Some(1));
-    assert!(failure.message.starts_with("The Docker Engine could not load the image: "), "{}", failure.message);
-    assert!(failure.message.ends_with("see to the engine and try again."), "{}", failure.message);
-    Image::of(folder.path(), &[]);
-}
-
-/// Hands on what a client and the engine say, until the client has said so many bytes.
-fn forward(client: &UnixStream, limit: usize) {
-    let engine = UnixStream::connect("/var/run/docker.sock").unwrap();
-    let (mut answers, mut back) = (engine.try_clone().unwrap(), client.try_clone().unwrap());
-    std::thread::spawn(move || {
-        let _ = std::io::copy(&mut answers, &mut back);
-        let _ = back.shutdown(Shutdown::Both);
-    });
-    let _ = std::io::copy(&mut std::io::Read::take(client, limit as u64), &mut &engine);
-    let _ = engine.shutdown(Shutdown::Both);
-    let _ = client.shutdown(Shutdown::Both);
 }

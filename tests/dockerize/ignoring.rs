@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, io::Read as _, path::Path};
 
-use rwsgi::image::{ignore::Rules, layer::Contents, progress::Progress, tree};
+use rwsgi::image::{ignore::Rules, layer::Contents, progress::Silent, tree};
 
 use super::{
     engine::{docker, try_docker, unique},
@@ -117,16 +117,6 @@ const PATTERNS: [&str; 67] = [
     "\r\nab\r\n",
     "e/*\n!e/g",
 ];
-
-struct Silent;
-
-impl Progress for Silent {
-    fn step(&self, _: &str) {}
-    fn note(&self, _: &str) {}
-    fn warning(&self, _: &str) {}
-    fn detail(&self, _: &str) {}
-    fn bytes(&self, _: u64, _: u64) {}
-}
 
 /// Files that an image of ours would have.
 fn ours(folder: &Path, patterns: &str) -> BTreeSet<String> {

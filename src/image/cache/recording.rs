@@ -41,4 +41,8 @@ impl Progress for Recording<'_> {
     fn bytes(&self, done: u64, total: u64) {
         self.inner.bytes(done, total);
     }
+
+    fn files(&self, done: u64, total: u64) {
+        self.inner.files(done, total);
+    }
 }

@@ -9,16 +9,21 @@ use std::{
 use nix::fcntl::{Flock, FlockArg};
 use tempfile::TempDir;
 
+use crate::exit::Fatal;
+
 /// How much a cache may hold, in MB.
 const LIMIT: u64 = 4096;
 const WORK: &str = "rwsgi-image-";
 
-pub fn limit() -> u64 {
-    env::var("RWSGI_CACHE_SIZE")
-        .ok()
-        .and_then(|text| text.trim().parse().ok())
-        .unwrap_or(LIMIT)
-        .saturating_mul(1_000_000)
+/// How many bytes a cache may hold.
+pub fn limit() -> Result<u64, Fatal> {
+    let megabytes = match env::var("RWSGI_CACHE_SIZE") {
+        Ok(text) => text.trim().parse().map_err(|_| {
+            Fatal::new(format!("RWSGI_CACHE_SIZE is {text:?}, which is not a number of MB. Correct or unset it."))
+        })?,
+        Err(_) => LIMIT,
+    };
+    Ok(megabytes.saturating_mul(1_000_000))
 }
 
 /// Empties `folder`, which nobody uses.

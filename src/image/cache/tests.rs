@@ -3,7 +3,7 @@ use std::{fs, thread, time::Duration};
 use super::{Cache, Inputs, Key, Store, room};
 
 fn cache(folder: &std::path::Path) -> Cache {
-    Cache { store: Some(Store::open(folder).unwrap()) }
+    Cache { store: Some(Store::open(folder, u64::MAX).unwrap()) }
 }
 
 /// Longer than the time within which a change might not show.

@@ -9,6 +9,7 @@ use std::{
 
 use flate2::{Compression, GzBuilder};
 use fs_err::File;
+use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 use serde_json::json;
 
 use crate::exit::Fatal;
@@ -18,6 +19,7 @@ use crate::image::disk;
 use crate::image::layer::{self, Layer};
 use crate::image::plan::Plan;
 use crate::image::progress::{Cancel, Progress};
+use crate::image::tree;
 
 const CHUNK: usize = 1 << 18;
 /// The file that makes a folder an OCI layout.
@@ -130,11 +132,10 @@ fn write_layout(
     let blob = |content: &[u8]| fs_err::write(blobs.join(layer::digest(content)), content).map_err(failed);
     let (mut layers, mut compressed) = (Vec::new(), Vec::new());
     for layer in &plan.layers {
-        let file = cache.derived(&layer.digest, "gz", work, |target| compress(layer, target, progress, cancel))?;
-        let (digest, size) = layer::digest_of(&file).map_err(failed)?;
+        let (file, digest, size) =
+            cache.derived(&layer.digest, "gz", work, |target| compress(layer, target, progress, cancel))?;
         // The cache may be on another disk, and its files are not to be changed through a link.
-        let copied = fs_err::copy(&file, blobs.join(&digest)).map_err(failed)?;
-        debug_assert_eq!(copied, size);
+        fs_err::copy(&file, blobs.join(&digest)).map_err(failed)?;
         cancel.check()?;
         layers.push(json!({
             "mediaType": "application/vnd.oci.image.layer.v1.tar+gzip",
@@ -161,9 +162,12 @@ fn write_layout(
     fs_err::write(part.path.join(MARK), r#"{"imageLayoutVersion":"1.0.0"}"#).map_err(failed)?;
     cancel.check()?;
     if path.exists() {
-        fs_err::remove_dir_all(path).map_err(failed)?;
+        // The one that was there takes the part's name, and goes with it.
+        renameat2(AT_FDCWD, path, AT_FDCWD, &part.path, RenameFlags::RENAME_EXCHANGE)
+            .map_err(|error| failed(error.into()))?;
+    } else {
+        part.put(path)?;
     }
-    part.put(path)?;
     Ok(Written { id: format!("sha256:{}", layer::digest(&config)), compressed })
 }
 
@@ -239,7 +243,7 @@ impl Part {
     fn beside(path: &Path) -> Result<Self, Fatal> {
         let mut name = std::ffi::OsString::from(".");
         name.push(path.file_name().unwrap_or_default());
-        name.push(".rwsgi-part");
+        name.push(tree::PART);
         let part = Self { path: parent(path).join(name), put: false };
         // Left by a build that was killed.
         if part.path.is_dir() {
