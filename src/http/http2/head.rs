@@ -60,5 +60,7 @@ pub fn read(parts: &Parts, rules: &RequestRules, trust: Trust, https: bool, has_
 }
 
 fn put(text: &mut BytesMut, parts: &[&[u8]]) {
-    parts.iter().for_each(|part| text.put_slice(part));
+    for part in parts {
+        text.put_slice(part);
+    }
 }
