@@ -11,6 +11,7 @@ mod fuzz;
 mod hooks;
 mod http;
 mod httpbin;
+mod in_place;
 mod layers;
 mod lint;
 mod logs;
