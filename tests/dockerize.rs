@@ -2,10 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod caching;
 mod engine;
+mod engines;
 mod failures;
 mod finding;
 mod folder;
 mod ignoring;
 mod image;
 mod inside;
+mod outputs;
+mod telling;

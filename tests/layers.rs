@@ -6,7 +6,7 @@ use regex::Regex;
 use walkdir::WalkDir;
 
 /// The rows, from the bottom. A path stands for itself and what is below it; the longest that fits counts.
-const ROWS: [&[&str]; 10] = [
+const ROWS: [&[&str]; 11] = [
     &["exit", "sys"],
     &["settings"],
     &["wire"],
@@ -17,14 +17,23 @@ const ROWS: [&[&str]; 10] = [
         "net",
         "image::disk",
         "image::ignore",
+        "image::inputs",
         "image::progress",
         "image::reference",
         "image::strip",
     ],
     &["image::child", "image::layer"],
+    &["image::cache"],
     &["image::closure", "image::interpreter", "image::plan", "image::tree"],
-    &["image::archive", "image::base", "image::dependencies", "image::packages", "image::project"],
-    &["http", "python", "image::sink"],
+    &[
+        "image::archive",
+        "image::base",
+        "image::dependencies",
+        "image::packages",
+        "image::project",
+        "image::requirements",
+    ],
+    &["http", "python", "image::build", "image::sink"],
     &["arbiter", "worker", "image"],
     &["cli"],
 ];

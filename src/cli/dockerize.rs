@@ -1,22 +1,21 @@
 //! `rwsgi dockerize`: packages an app folder into a container image.
 
 use std::{
-    io::IsTerminal as _,
     path::PathBuf,
-    sync::Mutex,
     time::{Duration, Instant},
 };
 
-use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::terminal::{Terminal, megabytes, seconds};
 use crate::{
     exit::{Code, Fatal},
     image::{
-        self, Image, Request,
-        progress::{Cancel, Progress},
+        self, Image, Request, plan,
+        progress::Cancel,
         reference::{Invalid, Reference},
+        sink::Output,
     },
 };
 
@@ -35,6 +34,17 @@ pub struct Arguments {
     /// The port that the app listens on in the container.
     #[arg(long, default_value_t = 5000, value_parser = clap::value_parser!(u16).range(1..))]
     port: u16,
+    /// Write the image to a tar that `docker load` reads (`-` for standard output), or into a folder as an OCI layout, instead
+    /// of loading it into the engine; none is needed then.
+    #[arg(short, long, value_name = "FILE|-|oci:DIR")]
+    output: Option<String>,
+    /// What the image is to run on. Only this machine's own can be built.
+    #[arg(long, value_name = "OS/ARCHITECTURE")]
+    platform: Option<String>,
+    /// Make everything anew, and keep nothing for later builds. The cache is in `RWSGI_CACHE_DIR`, or else `rwsgi` below
+    /// `XDG_CACHE_HOME` or ~/.cache; `RWSGI_CACHE_SIZE` says how many MB it may hold (4096).
+    #[arg(long)]
+    no_cache: bool,
     /// Print the result as one JSON object.
     #[arg(long)]
     json: bool,
@@ -43,8 +53,24 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<(), Fatal> {
     let reference: Reference =
         arguments.tag.parse().map_err(|error: Invalid| Fatal::with_code(Code::Usage, error.to_string()))?;
-    let request =
-        Request { folder: arguments.directory.clone(), reference, app: arguments.app.clone(), port: arguments.port };
+    if let Some(platform) = &arguments.platform {
+        plan::check_platform(platform)?;
+    }
+    let output = arguments.output.as_deref().map(Output::of);
+    if arguments.json && output == Some(Output::Standard) {
+        return Err(Fatal::with_code(
+            Code::Usage,
+            "Standard output is for the image (--output -) or for the result (--json), not for both. Leave out one.",
+        ));
+    }
+    let request = Request {
+        folder: arguments.directory.clone(),
+        reference,
+        app: arguments.app.clone(),
+        port: arguments.port,
+        output,
+        cache: !arguments.no_cache,
+    };
     let begun = Instant::now();
     let cancel = Cancel::default();
     cancel_on_signal(cancel.clone())?;
@@ -52,10 +78,13 @@ pub fn run(arguments: &Arguments) -> Result<(), Fatal> {
     let image = image::dockerize(&request, &terminal, &cancel);
     terminal.done();
     let image = image?;
+    if request.output == Some(Output::Standard) {
+        return Ok(());
+    }
     if arguments.json {
-        print_json(&image);
+        print_json(&image, &request);
     } else {
-        print_summary(&image, begun.elapsed());
+        print_summary(&image, &request, begun.elapsed());
     }
     Ok(())
 }
@@ -83,96 +112,35 @@ fn cancel_on_signal(cancel: Cancel) -> Result<(), Fatal> {
     Ok(())
 }
 
-/// Tells progress on standard error: a moving line on a terminal, a plain line a step elsewhere.
-struct Terminal {
-    bar: Option<ProgressBar>,
-    step: Mutex<Option<(String, Instant)>>,
-}
-
-impl Terminal {
-    fn new() -> Self {
-        let bar = std::io::stderr().is_terminal().then(|| {
-            let style = ProgressStyle::with_template("{spinner} {prefix} {wide_msg:.dim}");
-            let bar = ProgressBar::new_spinner().with_style(style.expect("the template is a constant that works"));
-            bar.enable_steady_tick(Duration::from_millis(100));
-            bar
-        });
-        Self { bar, step: Mutex::new(None) }
-    }
-
-    #[expect(clippy::print_stderr, reason = "this is where the program speaks to the terminal")]
-    fn line(&self, text: &str) {
-        match &self.bar {
-            Some(bar) => bar.suspend(|| eprintln!("{text}")),
-            None => eprintln!("{text}"),
-        }
-    }
-
-    /// On a terminal, leaves a line for the step that ended, with the time that it took.
-    fn done(&self) {
-        let Some(bar) = &self.bar else { return };
-        if let Some((text, begun)) = self.step.lock().ok().and_then(|mut step| step.take()) {
-            self.line(&format!(
-                "{} {text} {}",
-                console::style("✓").green(),
-                console::style(seconds(begun.elapsed())).dim()
-            ));
-        }
-        bar.set_message("");
-        bar.set_prefix("");
-        bar.finish_and_clear();
-    }
-}
-
-impl Progress for Terminal {
-    fn step(&self, text: &str) {
-        let Some(bar) = &self.bar else {
-            self.line(text);
-            return;
-        };
-        let ended = self.step.lock().ok().and_then(|mut step| step.replace((text.to_owned(), Instant::now())));
-        if let Some((text, begun)) = ended {
-            self.line(&format!(
-                "{} {text} {}",
-                console::style("✓").green(),
-                console::style(seconds(begun.elapsed())).dim()
-            ));
-        }
-        bar.set_message("");
-        bar.set_prefix(text.to_owned());
-    }
-
-    fn note(&self, text: &str) {
-        self.line(&format!("  {text}"));
-    }
-
-    fn warning(&self, text: &str) {
-        self.line(&format!("{} {text}", console::style("Warning:").for_stderr().yellow()));
-    }
-
-    fn detail(&self, text: &str) {
-        if let Some(bar) = &self.bar {
-            bar.set_message(text.to_owned());
-        }
-    }
-
-    fn bytes(&self, done: u64, total: u64) {
-        self.detail(&format!("{} of {}", megabytes(done), megabytes(total)));
-    }
-}
-
 #[expect(clippy::print_stdout, reason = "this is where the program speaks to the terminal")]
-fn print_summary(image: &Image, time: Duration) {
+fn print_summary(image: &Image, request: &Request, time: Duration) {
     let plan = &image.plan;
+    let line = |name: &str, unpacked: u64, compressed: Option<u64>, from: &str| {
+        let compressed = compressed.map_or(String::new(), |size| format!("{:>10} compressed", megabytes(size)));
+        println!("{}", format!("  {name:<14}{:>10}{compressed}  {from}", megabytes(unpacked)).trim_end());
+    };
     println!();
-    for layer in &plan.layers {
-        println!("  {:<14}{:>10}", layer.name, megabytes(layer.unpacked));
+    for (index, layer) in plan.layers.iter().enumerate() {
+        let from = if layer.cached { "from the cache" } else { "" };
+        line(layer.name, layer.unpacked, image.compressed.get(index).copied(), from);
     }
     let total = plan.layers.iter().map(|layer| layer.unpacked).sum();
-    println!("  {:<14}{:>10}", "in all", megabytes(total));
+    let compressed = (!image.compressed.is_empty()).then(|| image.compressed.iter().sum());
+    line("in all", total, compressed, "");
     println!();
-    println!("{} is ready after {} ({}). Run it:", plan.reference, seconds(time), image.id);
+    let place = match &request.output {
+        Some(Output::Archive(path) | Output::Layout(path)) => format!(" in {}", path.display()),
+        _ => String::new(),
+    };
+    println!("{} is ready{place} after {} ({}). Run it:", plan.reference, seconds(time), image.id);
     println!();
+    match &request.output {
+        Some(Output::Archive(path)) => println!("  docker load -i {}", path.display()),
+        Some(Output::Layout(path)) => {
+            println!("  skopeo copy oci:{}:{} docker-daemon:{}", path.display(), plan.reference.tag(), plan.reference);
+        }
+        _ => {}
+    }
     println!("  {}", run_line(image));
 }
 
@@ -186,17 +154,20 @@ fn run_line(image: &Image) -> String {
 }
 
 #[expect(clippy::print_stdout, reason = "this is where the program speaks to the terminal")]
-fn print_json(image: &Image) {
+fn print_json(image: &Image, request: &Request) {
     let layers: Vec<_> = image
         .plan
         .layers
         .iter()
-        .map(|layer| {
+        .enumerate()
+        .map(|(index, layer)| {
             json!({
                 "name": layer.name,
                 "digest": format!("sha256:{}", layer.digest),
                 "size": layer.size,
                 "unpacked": layer.unpacked,
+                "compressed": image.compressed.get(index),
+                "cached": layer.cached,
             })
         })
         .collect();
@@ -204,23 +175,9 @@ fn print_json(image: &Image) {
         "name": image.plan.reference.to_string(),
         "id": image.id,
         "layers": layers,
+        "output": request.output.as_ref().and_then(Output::path),
         "command": image.plan.command,
         "run": run_line(image),
     });
     println!("{result}");
-}
-
-fn seconds(time: Duration) -> String {
-    if time >= Duration::from_secs(100) {
-        HumanDuration(time).to_string()
-    } else {
-        format!("{:.1} s", time.as_secs_f64())
-    }
-}
-
-fn megabytes(bytes: u64) -> String {
-    // Exact far beyond any image's size.
-    #[expect(clippy::cast_precision_loss)]
-    let bytes = bytes as f64;
-    format!("{:.1} MB", bytes / 1e6)
 }

@@ -5,6 +5,7 @@ mod dockerize;
 mod options;
 mod serve;
 mod sockets;
+mod terminal;
 
 use std::{ffi::OsString, process::ExitCode};
 

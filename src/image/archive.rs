@@ -34,8 +34,8 @@ pub struct Archive {
 const BLOCK: u64 = 512;
 
 impl Archive {
-    /// The archive of `plan`.
-    pub fn of(plan: &Plan) -> io::Result<Self> {
+    /// The archive of `plan`, without the content of its first `known` layers, which whoever reads it has.
+    pub fn of(plan: &Plan, known: usize) -> io::Result<Self> {
         let config = plan.config();
         let manifest = plan.manifest(&config);
         let (config_digest, manifest_digest) = (layer::digest(&config), layer::digest(&manifest));
@@ -67,7 +67,7 @@ impl Archive {
         archive.file(&blob(&manifest_digest), manifest)?;
         for (index, layer) in plan.layers.iter().enumerate() {
             // Two empty layers are the same blob.
-            if plan.layers[..index].iter().all(|earlier| earlier.digest != layer.digest) {
+            if index >= known && plan.layers[..index].iter().all(|earlier| earlier.digest != layer.digest) {
                 archive.header(&blob(&layer.digest), layer.size)?;
                 archive.push(Piece::File(layer.path.clone()), layer.size);
             }
@@ -120,7 +120,7 @@ mod tests {
     use super::{Archive, Piece};
     use crate::image::layer::{self, Contents};
     use crate::image::plan::Plan;
-    use crate::image::progress::Cancel;
+    use crate::image::progress::{Cancel, Silent};
 
     #[test]
     fn an_archive_is_a_layout_and_what_engines_read() {
@@ -128,7 +128,7 @@ mod tests {
         let write = |name, text: &str| {
             let mut contents = Contents::default();
             contents.bytes("file", text, false);
-            contents.write(name, folder.path(), &Cancel::default()).unwrap()
+            contents.write(name, folder.path(), &Silent, &Cancel::default()).unwrap()
         };
         let plan = Plan {
             reference: "shop".parse().unwrap(),
@@ -137,7 +137,7 @@ mod tests {
             port: 80,
             created: "2026-01-01T00:00:00Z".to_owned(),
         };
-        let archive = Archive::of(&plan).unwrap();
+        let archive = Archive::of(&plan, 0).unwrap();
         let bytes: Vec<u8> = archive
             .pieces
             .iter()
@@ -171,5 +171,7 @@ mod tests {
         for (path, layer) in engines["Layers"].as_array().unwrap().iter().zip(&plan.layers) {
             assert_eq!(files[path.as_str().unwrap()].len() as u64, layer.size);
         }
+        let known = Archive::of(&plan, 2).unwrap();
+        assert!(archive.size - known.size > plan.layers[0].size + plan.layers[1].size);
     }
 }

@@ -90,6 +90,7 @@ fn add_standard_library(
     let into = work.join("byte-code");
     fs_err::create_dir_all(&into).map_err(|error| disk::failed("compile the standard library", &error))?;
     let compiled = interpreter.compile(library.files(), Check::Never, &into, cancel)?;
+    contents.depend_like(&library);
     let mut extensions = Vec::new();
     for (path, file) in library.files() {
         if path.extension().is_some_and(|extension| extension == "so") && is_elf(file) {
@@ -129,6 +130,9 @@ fn add_system_files(contents: &mut Contents, interpreter: &Interpreter, progress
 
 fn add_authorities(contents: &mut Contents, interpreter: &Interpreter, progress: &dyn Progress) {
     let facts = &interpreter.facts;
+    for candidate in AUTHORITIES {
+        contents.depends_on(Path::new(candidate));
+    }
     let Some(file) =
         AUTHORITIES.iter().map(Path::new).chain([facts.openssl_cafile.as_path()]).find(|path| path.is_file())
     else {
@@ -149,12 +153,14 @@ fn add_authorities(contents: &mut Contents, interpreter: &Interpreter, progress:
 
 fn add_if_there(contents: &mut Contents, path: &str) {
     let file = Path::new("/").join(path);
+    contents.depends_on(&file);
     if file.is_file() {
         contents.file(path, file, false);
     }
 }
 
 fn add_stripped(contents: &mut Contents, place: PathBuf, file: &Path, executable: bool) -> Result<(), Fatal> {
+    contents.depends_on(file);
     let content = fs_err::read(file).map_err(|error| disk::failed(&format!("read {}", file.display()), &error))?;
     match strip::strip(&content) {
         Some(stripped) => contents.bytes(place, stripped, executable),

@@ -10,6 +10,7 @@ use std::{
 };
 
 use lddtree::DependencyAnalyzer;
+use serde::{Deserialize, Serialize};
 
 use crate::exit::Fatal;
 use crate::image::layer::Contents;
@@ -20,7 +21,7 @@ use crate::image::progress::Cancel;
 const LOADED_BY_NAME: [&str; 4] = ["libgcc_s.so.1", "libnss_files.so.2", "libnss_dns.so.2", "libresolv.so.2"];
 
 /// What a set of files needs.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Deserialize, Serialize)]
 pub struct Closure {
     /// Library name, and the file that has it on this machine.
     libraries: BTreeMap<String, PathBuf>,

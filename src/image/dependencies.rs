@@ -60,6 +60,20 @@ impl Declared {
         Ok(Self::Nowhere)
     }
 
+    /// The requirement file to install from; one of our own, in `work`, where there is none.
+    pub fn list(&self, folder: &Path, work: &Path) -> Result<Option<PathBuf>, Fatal> {
+        match self {
+            Self::Nowhere => Ok(None),
+            Self::Requirements => Ok(Some(folder.join(REQUIREMENTS))),
+            Self::Project(list) => {
+                let file = work.join("pyproject-dependencies.txt");
+                fs_err::write(&file, list.join("\n") + "\n")
+                    .map_err(|error| disk::failed("write the list of dependencies", &error))?;
+                Ok(Some(file))
+            }
+        }
+    }
+
     /// The file's name, for messages.
     pub fn file(&self) -> &'static str {
         match self {
@@ -86,16 +100,7 @@ pub fn install(
     progress: &dyn Progress,
     cancel: &Cancel,
 ) -> Result<(), Fatal> {
-    let list = match declared {
-        Declared::Nowhere => return Ok(()),
-        Declared::Requirements => PathBuf::from(REQUIREMENTS),
-        Declared::Project(list) => {
-            let file = work.join("pyproject-dependencies.txt");
-            fs_err::write(&file, list.join("\n") + "\n")
-                .map_err(|error| disk::failed("write the list of dependencies", &error))?;
-            file
-        }
-    };
+    let Some(list) = declared.list(folder, work)? else { return Ok(()) };
     let installer = installer(interpreter, cancel)?;
     let mut command = installer.command(interpreter);
     command.args(["install", "--target"]).arg(target).arg("-r").arg(list).current_dir(folder);

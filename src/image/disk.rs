@@ -1,6 +1,6 @@
 //! The words for a disk that fails: what was being done, and what to do when it is full.
 
-use std::{env, io};
+use std::{env, io, path::Path};
 
 use crate::exit::Fatal;
 
@@ -10,6 +10,25 @@ pub fn failed(doing: &str, error: &io::Error) -> Fatal {
         return full(doing);
     }
     Fatal::new(format!("Cannot {doing}: {error}."))
+}
+
+/// The same for what is written into `folder`, which is among the temporary files or in the cache.
+pub fn failed_in(doing: &str, folder: &Path, error: &io::Error) -> Fatal {
+    if folder.parent() == Some(env::temp_dir().as_path()) {
+        return failed(doing, error);
+    }
+    failed_at(doing, folder, "Or point RWSGI_CACHE_DIR at a folder on another disk, or build with --no-cache", error)
+}
+
+/// The same for a place that the user can move: `advice` says how.
+pub fn failed_at(doing: &str, path: &Path, advice: &str, error: &io::Error) -> Fatal {
+    if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
+        return Fatal::new(format!(
+            "Cannot {doing}: the disk under {} is full. Free some space there. {advice}.",
+            path.display()
+        ));
+    }
+    Fatal::new(format!("Cannot {doing}: {error}. {advice}."))
 }
 
 /// The sentence for a full disk.

@@ -1,20 +1,25 @@
 //! Facts about the embedded interpreter, and running it: what a build must know to take it along.
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     process::Command,
 };
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::exit::Fatal;
+use crate::image::cache::{Cache, Key};
 use crate::image::child;
 use crate::image::disk;
+use crate::image::inputs::Inputs;
+use crate::image::layer::Contents;
 use crate::image::progress::Cancel;
 
 /// Where everything of Python's and rwsgi's is in an image.
 pub const PREFIX: &str = "usr/local";
 const FACTS: &str = include_str!("../../python/interpreter_facts.py");
+const FACTS_KIND: &str = "facts";
 const COMPILE: &str = include_str!("../../python/compile_sources.py");
 
 /// The interpreter that the program embeds.
@@ -27,7 +32,7 @@ pub struct Interpreter {
 }
 
 /// What the interpreter tells about itself.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, Serialize)]
 pub struct Facts {
     /// `major.minor`.
     pub version: String,
@@ -80,15 +85,38 @@ pub enum Check {
 
 impl Interpreter {
     /// Asks the interpreter of `program` (rwsgi itself).
-    pub fn ask(program: &Path, cancel: &Cancel) -> Result<Self, Fatal> {
+    pub fn ask(program: &Path, cache: &Cache, cancel: &Cancel) -> Result<Self, Fatal> {
+        let mut inputs = Inputs::default();
+        inputs.add(program);
+        let key = Key::default().with(program.as_os_str().as_encoded_bytes()).with(inputs.to_bytes());
+        if let Some(facts) = cache.recall(FACTS_KIND, &key) {
+            return Ok(Self { program: program.to_owned(), facts });
+        }
         let mut command = python(program);
         command.arg("-I");
         let output = child::run(command.args(["-c", FACTS]), "the embedded Python", Vec::new(), cancel, |_| {})?;
-        let facts = serde_json::from_str(&output.stdout).map_err(|error| {
+        let facts: Facts = serde_json::from_str(&output.stdout).map_err(|error| {
             let reason = output.stderr.lines().last().map_or_else(|| error.to_string(), str::to_owned);
             Fatal::new(format!("The embedded Python does not work, so it cannot be put into an image: {reason}"))
         })?;
+        for path in [&facts.executable, &facts.stdlib, &facts.extensions].into_iter().chain(&facts.libpython) {
+            inputs.add(path);
+        }
+        for path in [Some(&facts.openssl_cafile), facts.zones.as_ref()].into_iter().flatten() {
+            inputs.add(path);
+        }
+        cache.remember(FACTS_KIND, &key, &inputs, &facts);
         Ok(Self { program: program.to_owned(), facts })
+    }
+
+    /// What tells this interpreter from others: an answer of one is not another's.
+    pub fn key(&self) -> Key {
+        let mut inputs = Inputs::default();
+        inputs.add(&self.program);
+        Key::default()
+            .with(serde_json::to_vec(&self.facts).unwrap_or_default())
+            .with(self.program.as_os_str().as_encoded_bytes())
+            .with(inputs.to_bytes())
     }
 
     /// The running program.
@@ -156,6 +184,53 @@ impl Interpreter {
         }
         targets.retain(|(_, written)| written.exists());
         Ok(targets)
+    }
+
+    /// The same, where only what `cache` does not have is compiled.
+    pub fn compile_with_cache(
+        &self,
+        contents: &Contents,
+        check: Check,
+        cache: &Cache,
+        into: &Path,
+        cancel: &Cancel,
+    ) -> Result<Vec<(PathBuf, Vec<u8>)>, Fatal> {
+        const KIND: &str = "byte-code";
+        let (mut known, mut unknown, mut keys) = (Vec::new(), Vec::new(), Vec::new());
+        for (path, source) in contents.files() {
+            let Some(target) = self.byte_code(path) else { continue };
+            let content = fs_err::read(source).map_err(|error| disk::failed("read the app", &error))?;
+            let key = Key::default()
+                .with(&self.facts.full_version)
+                .with(&self.facts.cache_tag)
+                .with(format!("{check:?}"))
+                .with(path.as_os_str().as_encoded_bytes())
+                .with(content);
+            match cache.bytes(KIND, &key) {
+                // Nothing is kept for what does not compile.
+                Some(byte_code) if byte_code.is_empty() => {}
+                Some(byte_code) => known.push((target, byte_code)),
+                None => {
+                    unknown.push((path, source));
+                    keys.push((target, key));
+                }
+            }
+        }
+        if unknown.is_empty() {
+            return Ok(known);
+        }
+        let compiled: BTreeMap<_, _> = self.compile(unknown.into_iter(), check, into, cancel)?.into_iter().collect();
+        for (target, key) in keys {
+            let byte_code = match compiled.get(&target) {
+                Some(file) => fs_err::read(file).map_err(|error| disk::failed("compile the app", &error))?,
+                None => Vec::new(),
+            };
+            cache.keep_bytes(KIND, &key, &byte_code);
+            if !byte_code.is_empty() {
+                known.push((target, byte_code));
+            }
+        }
+        Ok(known)
     }
 
     /// Where Python looks for the byte code of the source at `path`.

@@ -15,12 +15,16 @@ use sha2::{Digest as _, Sha256};
 
 use crate::exit::Fatal;
 use crate::image::disk;
-use crate::image::progress::Cancel;
+use crate::image::inputs::Inputs;
+use crate::image::progress::{Cancel, Progress};
 
 /// The time of every entry, unless it follows the content: 2000-01-01. (1970 would break zip files made of them.)
 const TIME: u64 = 946_684_800;
 /// How far a time that follows the content may be from [`TIME`]: 2^29 seconds, seventeen years.
 const TIME_MASK: u64 = (1 << 29) - 1;
+
+/// After how many entries progress is told.
+const TOLD_EVERY: u64 = 50;
 
 /// How the times of files are chosen.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -52,6 +56,7 @@ struct Entry {
 pub struct Contents {
     entries: BTreeMap<PathBuf, Entry>,
     times: Times,
+    inputs: Inputs,
 }
 
 /// A layer as a tar on disk.
@@ -67,6 +72,26 @@ pub struct Layer {
     pub size: u64,
     /// The sum of the lengths of its files.
     pub unpacked: u64,
+    /// Whether it was there from an earlier build.
+    pub cached: bool,
+}
+
+impl Layer {
+    /// Whether the file still holds what its digest says.
+    pub fn is_intact(&self, cancel: &Cancel) -> Result<bool, Fatal> {
+        let mut hash = Hashing::new(io::sink());
+        let Ok(mut file) = File::open(&self.path) else { return Ok(false) };
+        let mut chunk = vec![0; 1 << 20];
+        loop {
+            cancel.check()?;
+            match file.read(&mut chunk) {
+                Ok(0) => break,
+                Ok(count) => hash.hash.update(&chunk[..count]),
+                Err(_) => return Ok(false),
+            }
+        }
+        Ok(hexadecimal(&hash.hash.finalize()) == self.digest)
+    }
 }
 
 /// The mode for a file: read by all, run by all if `executable`.
@@ -77,7 +102,7 @@ pub fn file_mode(executable: bool) -> u32 {
 impl Contents {
     /// Nothing yet.
     pub fn new(times: Times) -> Self {
-        Self { entries: BTreeMap::new(), times }
+        Self { times, ..Self::default() }
     }
 
     /// Adds a directory, which may stay empty.
@@ -92,7 +117,9 @@ impl Contents {
 
     /// Adds a file that is read from `from` when the layer is written.
     pub fn file(&mut self, path: impl Into<PathBuf>, from: impl Into<PathBuf>, executable: bool) {
-        self.insert(path.into(), Entry { mode: file_mode(executable), source: Source::File(from.into()) });
+        let from = from.into();
+        self.inputs.add(&from);
+        self.insert(path.into(), Entry { mode: file_mode(executable), source: Source::File(from) });
     }
 
     /// Adds a file with this content.
@@ -103,6 +130,39 @@ impl Contents {
     /// Adds a symbolic link; `target` is kept as it is.
     pub fn symlink(&mut self, path: impl Into<PathBuf>, target: impl Into<OsString>) {
         self.insert(path.into(), Entry { mode: 0o777, source: Source::Symlink(target.into()) });
+    }
+
+    /// Says that the contents depend on a file or a folder on disk beyond those that are read when the layer is written. To be
+    /// called before it is looked at.
+    pub fn depends_on(&mut self, path: &Path) {
+        self.inputs.add(path);
+    }
+
+    /// Says that the contents depend on all that `other` does.
+    pub fn depend_like(&mut self, other: &Self) {
+        self.inputs.add_all(&other.inputs);
+    }
+
+    /// What on disk the contents depend on.
+    pub fn inputs(&self) -> &Inputs {
+        &self.inputs
+    }
+
+    /// Everything that decides what is written, but the content of files, for which their state on disk stands.
+    pub fn key(&self) -> Vec<u8> {
+        use std::fmt::Write as _;
+        let mut text = format!("{:?}\n", self.times);
+        for (path, entry) in &self.entries {
+            // Writing to a String cannot fail.
+            let _ = writeln!(
+                text,
+                "{} {:o} {:?}",
+                path.as_os_str().as_encoded_bytes().escape_ascii(),
+                entry.mode,
+                entry.source
+            );
+        }
+        [text.into_bytes(), self.inputs.to_bytes()].concat()
     }
 
     /// Whether there is an entry at `path`.
@@ -137,19 +197,28 @@ impl Contents {
     }
 
     /// Writes the layer's tar into `directory`.
-    pub fn write(&self, name: &'static str, directory: &Path, cancel: &Cancel) -> Result<Layer, Fatal> {
+    pub fn write(
+        &self,
+        name: &'static str,
+        directory: &Path,
+        progress: &dyn Progress,
+        cancel: &Cancel,
+    ) -> Result<Layer, Fatal> {
         let path = directory.join(format!("{name}.tar"));
         let doing = format!("write the {name} layer");
-        let failed = |error: io::Error| disk::failed(&doing, &error);
+        let failed = |error: io::Error| disk::failed_in(&doing, directory, &error);
         let file = File::create(&path).map_err(failed)?;
         let mut tar = tar::Builder::new(Hashing::new(BufWriter::with_capacity(1 << 18, file)));
         let mut unpacked = 0;
-        for (path, entry) in &self.entries {
+        for ((path, entry), done) in self.entries.iter().zip(0..) {
             cancel.check()?;
+            if done % TOLD_EVERY == 0 {
+                progress.files(done, self.entries.len() as u64);
+            }
             unpacked += append(&mut tar, path, entry, self.times).map_err(failed)?;
         }
         let (digest, size) = tar.into_inner().and_then(Hashing::finish).map_err(failed)?;
-        Ok(Layer { name, path, digest, size, unpacked })
+        Ok(Layer { name, path, digest, size, unpacked, cached: false })
     }
 }
 
@@ -252,6 +321,13 @@ impl<W: Write> Write for Hashing<W> {
     fn flush(&mut self) -> io::Result<()> {
         self.inner.flush()
     }
+}
+
+/// The hexadecimal SHA-256 of a file, and its length.
+pub fn digest_of(path: &Path) -> io::Result<(String, u64)> {
+    let mut hash = Hashing::new(io::sink());
+    io::copy(&mut File::open(path)?, &mut hash)?;
+    hash.finish()
 }
 
 /// The hexadecimal SHA-256 of `content`.

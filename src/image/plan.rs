@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::exit::{Code, Fatal};
 use crate::image::layer::{self, Layer};
 use crate::image::reference::Reference;
 
@@ -70,6 +71,11 @@ impl Plan {
                 })
             })
             .collect();
+        self.manifest_with(config, &layers)
+    }
+
+    /// The same with other descriptions of the layers, which may be compressed elsewhere.
+    pub fn manifest_with(&self, config: &[u8], layers: &[Value]) -> Vec<u8> {
         let manifest = json!({
             "schemaVersion": 2,
             "mediaType": "application/vnd.oci.image.manifest.v1+json",
@@ -82,6 +88,21 @@ impl Plan {
         });
         manifest.to_string().into_bytes()
     }
+}
+
+/// Refuses all platforms but this machine's.
+pub fn check_platform(platform: &str) -> Result<(), Fatal> {
+    let own = format!("linux/{}", architecture());
+    if platform == own {
+        return Ok(());
+    }
+    Err(Fatal::with_code(
+        Code::Usage,
+        format!(
+            "The image cannot be made for {platform}: it takes along this machine's Python and libraries, which are for \
+             {own}. Build it on a machine of that platform."
+        ),
+    ))
 }
 
 /// This machine's architecture, by Go's names.

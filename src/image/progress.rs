@@ -19,6 +19,21 @@ pub trait Progress: Sync {
     fn detail(&self, text: &str);
     /// So many of so many bytes of the step are done.
     fn bytes(&self, done: u64, total: u64);
+    /// So many of so many files of the step are done.
+    fn files(&self, done: u64, total: u64);
+}
+
+/// Tells nobody.
+#[derive(Debug)]
+pub struct Silent;
+
+impl Progress for Silent {
+    fn step(&self, _: &str) {}
+    fn note(&self, _: &str) {}
+    fn warning(&self, _: &str) {}
+    fn detail(&self, _: &str) {}
+    fn bytes(&self, _: u64, _: u64) {}
+    fn files(&self, _: u64, _: u64) {}
 }
 
 /// A flag that asks a build to stop; checked wherever it could spend time, so that it cleans up behind itself.

@@ -5,7 +5,6 @@ use std::{
     io,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
-    time::SystemTime,
 };
 
 use walkdir::{DirEntry, WalkDir};
@@ -19,14 +18,8 @@ use crate::image::progress::Progress;
 /// The names that never belong into an image, in whichever folder.
 const NEVER: [&str; 4] = [".git", ".hg", ".svn", "__pycache__"];
 
-/// What a walk found beside the contents.
-#[derive(Debug, Default)]
-pub struct Found {
-    /// The time at which the newest file was changed.
-    pub newest: Option<SystemTime>,
-    /// Regular files.
-    pub files: usize,
-}
+/// How the name of a half-written image ends.
+pub const PART: &str = ".rwsgi-part";
 
 /// Adds an app's folder below `place`, but what `rules` name, version control, byte code, virtual environments, and `except`.
 pub fn add_app(
@@ -34,10 +27,9 @@ pub fn add_app(
     place: &Path,
     folder: &Path,
     rules: &Rules,
-    except: &Path,
+    except: &[&Path],
     progress: &dyn Progress,
-) -> Result<Found, Fatal> {
-    let mut found = Found::default();
+) -> Result<(), Fatal> {
     contents.directory(place);
     let enter = |entry: &DirEntry| entry.depth() == 0 || enters(entry, folder, rules, except);
     for entry in WalkDir::new(folder).sort_by_file_name().into_iter().filter_entry(enter) {
@@ -52,24 +44,25 @@ pub fn add_app(
             progress.warning(&format!("{} is a socket, a pipe or a device and stays out.", relative.display()));
             continue;
         }
-        if metadata.is_file() {
-            found.files += 1;
-            found.newest = found.newest.max(metadata.modified().ok());
-            if entry.file_name().to_str().is_some_and(|name| name == ".env" || name.starts_with(".env.")) {
-                progress.warning(&format!(
-                    "{} goes into the image, where everyone who has it can read it. If it holds secrets, name it in \
+        if metadata.is_file()
+            && entry.file_name().to_str().is_some_and(|name| name == ".env" || name.starts_with(".env."))
+        {
+            progress.warning(&format!(
+                "{} goes into the image, where everyone who has it can read it. If it holds secrets, name it in \
                      .dockerignore.",
-                    relative.display()
-                ));
-            }
+                relative.display()
+            ));
         }
     }
-    Ok(found)
+    Ok(())
 }
 
-fn enters(entry: &DirEntry, folder: &Path, rules: &Rules, except: &Path) -> bool {
+fn enters(entry: &DirEntry, folder: &Path, rules: &Rules, except: &[&Path]) -> bool {
     let name = entry.file_name();
-    if NEVER.iter().any(|never| name == *never) || entry.path() == except {
+    if name.as_encoded_bytes().ends_with(PART.as_bytes()) {
+        return false;
+    }
+    if NEVER.iter().any(|never| name == *never) || except.contains(&entry.path()) {
         return false;
     }
     if !entry.file_type().is_dir() {
@@ -93,6 +86,9 @@ pub fn add_whole(contents: &mut Contents, place: &Path, folder: &Path, rules: &R
         let entry = entry.map_err(|error| failed(folder, error))?;
         let relative = entry.path().strip_prefix(folder).unwrap_or(entry.path());
         let mut metadata = entry.metadata().map_err(|error| failed(folder, error))?;
+        if metadata.is_dir() {
+            contents.depends_on(entry.path());
+        }
         if metadata.is_symlink() && leads_out(entry.path(), folder) {
             match fs_err::metadata(entry.path()) {
                 Ok(behind) if behind.is_file() => metadata = behind,

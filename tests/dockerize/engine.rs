@@ -131,11 +131,12 @@ impl Image {
     }
 }
 
-/// A command line of `rwsgi dockerize`, in an environment that says nothing about apps.
+/// A command line of `rwsgi dockerize`, in an environment that says nothing about apps, and with a cache of the tests' own.
 pub fn dockerize(folder: &Path, name: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(rwsgi());
     command.arg("dockerize").arg(folder).args(["-t", name]).args(arguments);
     command.env_remove("FLASK_APP").env_remove("SOURCE_DATE_EPOCH").stdin(Stdio::null());
+    command.env("RWSGI_CACHE_DIR", concat!(env!("CARGO_TARGET_TMPDIR"), "/image-cache"));
     command
 }
 

@@ -12,13 +12,13 @@ use super::{
 };
 
 /// What a failed run left.
-struct Failure {
-    code: Option<i32>,
-    message: String,
+pub struct Failure {
+    pub code: Option<i32>,
+    pub message: String,
 }
 
 /// Runs it with a folder for temporary files of its own, which must be empty afterwards, as the engine must be of the image.
-fn fails(folder: &Path, arguments: &[&str], prepare: impl FnOnce(&mut Command)) -> Failure {
+pub fn fails(folder: &Path, arguments: &[&str], prepare: impl FnOnce(&mut Command)) -> Failure {
     let (name, temporary) = (unique("image"), tempfile::tempdir().unwrap());
     let mut command = dockerize(folder, &name, arguments);
     command.env("TMPDIR", temporary.path());
@@ -63,7 +63,7 @@ fn no_engine() {
     });
     assert_eq!(failure.code, Some(1));
     assert!(failure.message.starts_with("No Docker Engine answers at unix:///nonexistent: "), "{}", failure.message);
-    assert!(failure.message.ends_with("Start Docker, or name an engine in DOCKER_HOST."), "{}", failure.message);
+    assert!(failure.message.ends_with("or write the image to a file with --output."), "{}", failure.message);
     assert_eq!(failure.message.lines().count(), 1);
 }
 
@@ -73,7 +73,11 @@ fn an_engine_whose_address_is_none() {
     let failure = fails(folder.path(), &[], |command| {
         command.env("DOCKER_HOST", "nonsense");
     });
-    assert!(failure.message.starts_with("No Docker Engine answers at nonsense: "), "{}", failure.message);
+    assert!(
+        failure.message.starts_with("DOCKER_HOST names the engine nonsense, which is no address"),
+        "{}",
+        failure.message
+    );
 }
 
 #[test]
@@ -139,7 +143,8 @@ fn a_full_disk_at_any_step() {
     for size in ["64k", "4m", "30m", "70m", "100m", "150m"] {
         let disk = Disk::of(size);
         let name = unique("image");
-        let output = dockerize(folder.path(), &name, &[]).env("TMPDIR", disk.folder.path()).output().unwrap();
+        let output =
+            dockerize(folder.path(), &name, &["--no-cache"]).env("TMPDIR", disk.folder.path()).output().unwrap();
         let stderr = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(1), "{size}: {stderr}");
         let message = stderr.lines().last().unwrap();
@@ -180,7 +185,7 @@ fn an_interrupt_leaves_nothing_behind() {
     let folder = hello("flask\n");
     for step in ["Gathering Python", "Installing the dependencies", "Adding the app", "Loading the image"] {
         let (name, temporary) = (unique("image"), tempfile::tempdir().unwrap());
-        let mut child = dockerize(folder.path(), &name, &[])
+        let mut child = dockerize(folder.path(), &name, &["--no-cache"])
             .env("TMPDIR", temporary.path())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -231,4 +236,67 @@ fn an_app_that_is_not_there_is_asked_for() {
     let folder = folder::with(&[("setup.py", ""), ("tool.py", "def main(): ...\n")]);
     let failure = fails(folder.path(), &[], |_| {});
     assert!(failure.message.contains("looked into tool.py. Name it with --app MODULE:NAME"), "{}", failure.message);
+}
+
+#[test]
+fn a_full_disk_under_the_cache_or_the_output() {
+    let folder = hello("flask\nnumpy\n");
+    for size in ["64k", "30m", "60m"] {
+        let disk = Disk::of(size);
+        let place = disk.folder.path().display();
+        let arguments = ["--output", &format!("{place}/image.tar")];
+        for arguments in [&[][..], &arguments] {
+            let name = unique("image");
+            let mut command = dockerize(folder.path(), &name, arguments);
+            if arguments.is_empty() {
+                command.env("RWSGI_CACHE_DIR", disk.folder.path());
+            }
+            let output = command.output().unwrap();
+            let stderr = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(1), "{size}: {stderr}");
+            let message = stderr.lines().last().unwrap();
+            assert!(message.starts_with("Error: Cannot "), "{size}: {stderr}");
+            assert!(message.contains(&place.to_string()) && message.contains(" is full. "), "{size}: {stderr}");
+            assert!(!image_exists(&name), "{size}: an image is left");
+            let kept = ["records", "blobs", "tmp", "lock", "CACHEDIR.TAG"];
+            let left = names(disk.folder.path());
+            assert!(left.iter().all(|name| kept.contains(&name.as_str())), "{size}: {left:?}");
+            assert!(left.is_empty() || names(&disk.folder.path().join("tmp")).is_empty(), "{size}");
+            for name in left {
+                let path = disk.folder.path().join(name);
+                let _ = std::fs::remove_dir_all(&path).or_else(|_| std::fs::remove_file(&path));
+            }
+        }
+    }
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+#[test]
+fn an_interrupt_leaves_no_half_file_and_no_half_cache() {
+    let folder = hello("flask\n");
+    for step in ["Gathering Python", "Adding the app", "Writing the image"] {
+        let place = tempfile::tempdir().unwrap();
+        let output = format!("oci:{}", place.path().join("layout").display());
+        let mut child = dockerize(folder.path(), "unused", &["--output", &output])
+            .env("RWSGI_CACHE_DIR", place.path().join("cache"))
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+        assert!(lines.any(|line| line.starts_with(step)), "{step} begins");
+        Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+        let last = lines.last();
+        assert_eq!(child.wait().unwrap().code(), Some(130), "{step}: {last:?}");
+        assert_eq!(names(place.path()), ["cache"], "{step}");
+        assert!(names(&place.path().join("cache/tmp")).is_empty(), "{step}");
+        for blob in names(&place.path().join("cache/blobs")) {
+            let path = place.path().join("cache/blobs").join(&blob);
+            assert_eq!(rwsgi::image::layer::digest(&std::fs::read(path).unwrap()), blob, "{step}");
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, io::Read as _, path::Path};
 
-use rwsgi::image::{ignore::Rules, layer::Contents, progress::Progress, tree};
+use rwsgi::image::{ignore::Rules, layer::Contents, progress::Silent, tree};
 
 use super::{
     engine::{docker, try_docker, unique},
@@ -118,21 +118,11 @@ const PATTERNS: [&str; 67] = [
     "e/*\n!e/g",
 ];
 
-struct Silent;
-
-impl Progress for Silent {
-    fn step(&self, _: &str) {}
-    fn note(&self, _: &str) {}
-    fn warning(&self, _: &str) {}
-    fn detail(&self, _: &str) {}
-    fn bytes(&self, _: u64, _: u64) {}
-}
-
 /// Files that an image of ours would have.
 fn ours(folder: &Path, patterns: &str) -> BTreeSet<String> {
     let rules = Rules::parse(".dockerignore", patterns).unwrap();
     let mut contents = Contents::default();
-    tree::add_app(&mut contents, Path::new(""), folder, &rules, Path::new("/nowhere"), &Silent).unwrap();
+    tree::add_app(&mut contents, Path::new(""), folder, &rules, &[], &Silent).unwrap();
     contents.files().map(|(path, _)| path.to_str().unwrap().to_owned()).collect()
 }
 

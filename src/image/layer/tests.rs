@@ -9,11 +9,11 @@ use std::{
 };
 
 use super::{Contents, Layer, Times};
-use crate::image::progress::Cancel;
+use crate::image::progress::{Cancel, Silent};
 
 fn write(contents: &Contents) -> (tempfile::TempDir, Layer) {
     let directory = tempfile::tempdir().unwrap();
-    let layer = contents.write("test", directory.path(), &Cancel::default()).unwrap();
+    let layer = contents.write("test", directory.path(), &Silent, &Cancel::default()).unwrap();
     (directory, layer)
 }
 

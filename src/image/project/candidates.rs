@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use super::USUAL;
 use crate::exit::Fatal;
+use crate::image::cache::{Cache, Key};
 use crate::image::disk;
 use crate::image::interpreter::Interpreter;
 use crate::image::progress::Cancel;
@@ -76,12 +77,28 @@ impl Sources {
         folder: &Path,
         named: Option<PathBuf>,
         interpreter: &Interpreter,
+        cache: &Cache,
         cancel: &Cancel,
     ) -> Result<Self, Fatal> {
+        const KIND: &str = "sources";
         let mut arguments = vec![folder.to_owned()];
         arguments.extend(files(folder)?);
         arguments.extend(named);
-        Self::from_json(&interpreter.script(FIND, &arguments, cancel)?)
+        let mut key = Key::default().with(&interpreter.facts.full_version).with(FIND);
+        for file in &arguments {
+            // What cannot be read has no content, and the script says so.
+            let content = std::fs::read(folder.join(file)).unwrap_or_default();
+            key = key.with(file.as_os_str().as_encoded_bytes()).with(content);
+        }
+        if let Some(found) =
+            cache.bytes(KIND, &key).and_then(|text| Self::from_json(&String::from_utf8(text).ok()?).ok())
+        {
+            return Ok(found);
+        }
+        let text = interpreter.script(FIND, &arguments, cancel)?;
+        let found = Self::from_json(&text)?;
+        cache.keep_bytes(KIND, &key, text.as_bytes());
+        Ok(found)
     }
 
     /// Takes over what the script found.

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use candidates::{Choice, Sources};
 
 use crate::exit::Fatal;
+use crate::image::cache::Cache;
 use crate::image::interpreter::Interpreter;
 use crate::image::progress::Cancel;
 
@@ -30,12 +31,18 @@ pub struct App {
 const USUAL: [&str; 4] = ["wsgi.py", "app.py", "main.py", "application.py"];
 
 /// Finds the app in `folder`, or the one that `asked` names.
-pub fn find(folder: &Path, asked: Option<&str>, interpreter: &Interpreter, cancel: &Cancel) -> Result<App, Fatal> {
+pub fn find(
+    folder: &Path,
+    asked: Option<&str>,
+    interpreter: &Interpreter,
+    cache: &Cache,
+    cancel: &Cancel,
+) -> Result<App, Fatal> {
     let flask_app = flask_app(folder)
         .filter(|_| asked.is_none())
         .map(|(value, origin)| (Target::of(&value, folder), value, origin));
     let named = flask_app.as_ref().and_then(|(target, ..)| target.as_ref()?.file.clone());
-    let sources = Sources::read(folder, named, interpreter, cancel)?;
+    let sources = Sources::read(folder, named, interpreter, cache, cancel)?;
     let imports = sources.imports();
     let app = |spec: String, reason: String| App { spec, folder: None, reason, imports: imports.clone() };
     if let Some(spec) = asked {

@@ -9,13 +9,20 @@ use std::{
     time::Duration,
 };
 
-use bollard::{Docker, body_try_stream, errors::Error, query_parameters::ImportImageOptionsBuilder};
+use bollard::{
+    Docker, body_try_stream,
+    errors::Error,
+    query_parameters::{ImportImageOptionsBuilder, ListImagesOptionsBuilder, TagImageOptionsBuilder},
+};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, stream};
 
 use crate::exit::Fatal;
 use crate::image::archive::{Archive, Piece};
+use crate::image::disk;
+use crate::image::plan::Plan;
 use crate::image::progress::{Cancel, Progress};
+use crate::image::sink::host::Host;
 
 /// An engine answers a load when it is done, and may have a slow disk.
 const LOAD_TIMEOUT: Duration = Duration::from_secs(3600);
@@ -23,6 +30,16 @@ const GREETING_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often progress is told and cancellation looked for.
 const TICK: Duration = Duration::from_millis(100);
 const CHUNK: usize = 1 << 18;
+/// How many images are looked at for layers that they share with this one.
+const LOOKED_AT: usize = 100;
+
+/// A load that failed.
+pub struct Failure {
+    /// Why.
+    pub error: Fatal,
+    /// Whether the engine itself said so, and would answer again.
+    pub answered: bool,
+}
 
 /// An engine that has answered.
 pub struct Engine {
@@ -37,25 +54,69 @@ impl Engine {
             .enable_all()
             .build()
             .map_err(|error| Fatal::new(format!("Cannot talk to the Docker Engine: {error}.")))?;
+        let host = Host::find()?;
+        let docker = host.client()?;
         let docker = runtime.block_on(async {
-            let docker = Docker::connect_with_defaults().map_err(|error| unreachable(&reason(&error)))?;
             match tokio::time::timeout(GREETING_TIMEOUT, docker.ping()).await {
                 Ok(Ok(_)) => Ok(docker),
-                Ok(Err(error)) => Err(unreachable(&reason(&error))),
-                Err(_) => Err(unreachable("it did not answer within 10 seconds")),
+                Ok(Err(error)) => Err(host.silent(&reason(&error))),
+                Err(_) => Err(host.silent("it did not answer within 10 seconds")),
             }
         })?;
         Ok(Self { docker: docker.with_timeout(LOAD_TIMEOUT), runtime })
     }
 
+    /// How many of the plan's layers, from the bottom, the engine has already: it will not ask for their content.
+    pub fn known(&self, plan: &Plan) -> usize {
+        let wanted: Vec<_> = plan.layers.iter().map(|layer| format!("sha256:{}", layer.digest)).collect();
+        let shared = |layers: &[String]| wanted.iter().zip(layers).take_while(|(one, other)| one == other).count();
+        self.runtime.block_on(async {
+            let layers_of = async |name: &str| {
+                let image = self.docker.inspect_image(name).await.ok()?;
+                image.root_fs?.layers
+            };
+            let enough = wanted.len().saturating_sub(1);
+            let mut most = layers_of(&plan.reference.to_string()).await.map_or(0, |layers| shared(&layers));
+            if most < enough {
+                let options = ListImagesOptionsBuilder::default().build();
+                let images = self.docker.list_images(Some(options)).await.unwrap_or_default();
+                for image in images.iter().take(LOOKED_AT) {
+                    most = most.max(layers_of(&image.id).await.map_or(0, |layers| shared(&layers)));
+                    if most >= enough {
+                        break;
+                    }
+                }
+            }
+            most
+        })
+    }
+
+    /// Puts an image there, without the content of its first `known` layers, and returns its id.
+    pub fn put(&self, plan: &Plan, known: usize, progress: &dyn Progress, cancel: &Cancel) -> Result<String, Failure> {
+        let archive = Archive::of(plan, known)
+            .map_err(|error| Failure { error: disk::failed("lay out the image", &error), answered: false })?;
+        let id = format!("sha256:{}", archive.config);
+        let there = self.runtime.block_on(async {
+            self.docker.inspect_image(&id).await.ok()?;
+            let repository = plan.reference.to_string();
+            let repository = repository.strip_suffix(&format!(":{}", plan.reference.tag()))?;
+            let options = TagImageOptionsBuilder::default().repo(repository).tag(plan.reference.tag()).build();
+            self.docker.tag_image(&id, Some(options)).await.ok()
+        });
+        if there.is_some() {
+            progress.step("The engine has this very image");
+            return Ok(id);
+        }
+        progress.step("Loading the image into the engine");
+        self.load(archive, &plan.reference.to_string(), progress, cancel)
+    }
+
     /// Loads an image and returns its id.
-    pub fn load(
-        &self,
-        archive: Archive,
-        name: &str,
-        progress: &dyn Progress,
-        cancel: &Cancel,
-    ) -> Result<String, Fatal> {
+    fn load(&self, archive: Archive, name: &str, progress: &dyn Progress, cancel: &Cancel) -> Result<String, Failure> {
+        let refused = |error: &Error| Failure {
+            error: refused(&reason(error)),
+            answered: matches!(error, Error::DockerStreamError { .. } | Error::DockerResponseServerError { .. }),
+        };
         let (config, manifest, size) = (archive.config.clone(), archive.manifest.clone(), archive.size);
         self.runtime.block_on(async {
             let sent = Arc::new(AtomicU64::new(0));
@@ -66,18 +127,19 @@ impl Engine {
                 match tokio::time::timeout(TICK, answers.next()).await {
                     Err(_) => progress.bytes(sent.load(Ordering::Relaxed), size),
                     Ok(Some(Ok(_))) => {}
-                    Ok(Some(Err(error))) => return Err(refused(&reason(&error))),
+                    Ok(Some(Err(error))) => return Err(refused(&error)),
                     Ok(None) => break,
                 }
                 // An engine that has everything will keep it, whether or not anyone waits for its answer.
                 if sent.load(Ordering::Relaxed) < size {
-                    cancel.check()?;
+                    cancel.check().map_err(|error| Failure { error, answered: false })?;
                 }
             }
-            let loaded = self.docker.inspect_image(name).await.map_err(|error| refused(&reason(&error)))?;
+            let loaded = self.docker.inspect_image(name).await.map_err(|error| refused(&error))?;
             let id = loaded.id.unwrap_or_default();
             if [config, manifest].iter().all(|digest| id.strip_prefix("sha256:") != Some(digest)) {
-                return Err(refused(&format!("it says that {name} is {id}, which is another image")));
+                let error = super::engine::refused(&format!("it says that {name} is {id}, which is another image"));
+                return Err(Failure { error, answered: true });
             }
             Ok(id)
         })
@@ -129,14 +191,6 @@ fn reason(error: &Error) -> String {
         cause = inner.source();
     }
     text
-}
-
-fn unreachable(reason: &str) -> Fatal {
-    let place = std::env::var("DOCKER_HOST").unwrap_or_else(|_| "its usual socket".to_owned());
-    Fatal::new(format!(
-        "No Docker Engine answers at {place}: {}. Start Docker, or name an engine in DOCKER_HOST.",
-        reason.trim_end_matches('.')
-    ))
 }
 
 fn refused(reason: &str) -> Fatal {

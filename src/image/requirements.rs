@@ -1,0 +1,159 @@
+//! What decides which packages an installer would install: requirement files with all that they include, and the
+//! installer's own settings.
+//!
+//! Not what the package index has today: a requirement without a version keeps what it got until the list or the cache goes.
+
+use std::{
+    collections::BTreeSet,
+    env,
+    path::{Path, PathBuf},
+};
+
+use crate::image::cache::Key;
+
+/// The key for the requirement file `list`, whose relative names are relative to its own folder. Nothing, if it names files
+/// or branches that may change behind its back.
+pub fn key(list: &Path, folder: &Path) -> Option<Key> {
+    let mut seen = BTreeSet::new();
+    let mut key = add(list, folder, Key::default(), &mut seen)?;
+    let mut variables: Vec<_> = env::vars_os()
+        .filter(|(name, _)| ["PIP_", "UV_"].iter().any(|start| name.as_encoded_bytes().starts_with(start.as_bytes())))
+        .collect();
+    variables.sort();
+    for (name, value) in variables {
+        key = key.with(name.as_encoded_bytes()).with(value.as_encoded_bytes());
+    }
+    for file in configurations(folder) {
+        key = key.with(std::fs::read(file).unwrap_or_default());
+    }
+    Some(key)
+}
+
+fn add(list: &Path, folder: &Path, key: Key, seen: &mut BTreeSet<PathBuf>) -> Option<Key> {
+    if !seen.insert(list.to_owned()) {
+        return Some(key);
+    }
+    let text = std::fs::read_to_string(list).ok()?;
+    let mut key = key.with(&text);
+    // A line may go on in the next one.
+    for line in text.replace("\\\r\n", " ").replace("\\\n", " ").lines() {
+        let line = line.split(" #").next().unwrap_or_default().trim();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        if let Some(name) = included(line) {
+            // An URL's content may change; a variable's value is not looked into.
+            if name.contains("://") || name.contains("${") {
+                return None;
+            }
+            let parent = list.parent().unwrap_or(folder);
+            key = add(&parent.join(name), folder, key, seen)?;
+        } else if changes_unseen(line) {
+            return None;
+        }
+    }
+    Some(key)
+}
+
+/// The file that a line includes.
+fn included(line: &str) -> Option<&str> {
+    let rest = ["--requirement", "--constraint", "-r", "-c"].iter().find_map(|option| line.strip_prefix(option))?;
+    Some(rest.trim_start_matches(['=', ' ', '\t']).trim())
+}
+
+/// Whether what a line stands for may change although the line does not: a folder or a file of this machine's, a branch.
+fn changes_unseen(line: &str) -> bool {
+    let requirement = line.split(';').next().unwrap_or_default();
+    let (name, url) = match requirement.split_once('@') {
+        Some((name, url)) if !name.contains("://") => (name.trim(), url.trim()),
+        _ => (requirement.trim(), requirement.trim()),
+    };
+    if name.starts_with("--") {
+        return false;
+    }
+    let is_path = name.starts_with(['.', '/', '~']) || name.contains('/') && !name.contains("://");
+    is_path
+        || name.starts_with("-e")
+        || url.starts_with("file:")
+        || url.contains("://") && !url.contains("#sha256=")
+        || name.contains("${")
+        || [".whl", ".zip", ".tar.gz"].iter().any(|end| name.ends_with(end))
+}
+
+/// Where pip and uv look for settings.
+fn configurations(folder: &Path) -> Vec<PathBuf> {
+    let home = env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
+    let settings = env::var_os("XDG_CONFIG_HOME").map_or_else(|| home.join(".config"), PathBuf::from);
+    let named = |variable| env::var_os(variable).map(PathBuf::from);
+    let mut files = vec![
+        PathBuf::from("/etc/pip.conf"),
+        PathBuf::from("/etc/xdg/pip/pip.conf"),
+        settings.join("pip/pip.conf"),
+        home.join(".pip/pip.conf"),
+        PathBuf::from("/etc/uv/uv.toml"),
+        settings.join("uv/uv.toml"),
+        folder.join("uv.toml"),
+    ];
+    files.extend(named("PIP_CONFIG_FILE"));
+    files.extend(named("UV_CONFIG_FILE"));
+    files.extend(named("VIRTUAL_ENV").map(|environment| environment.join("pip.conf")));
+    files
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::key;
+    use crate::image::layer::digest;
+
+    fn key_of(folder: &std::path::Path) -> Option<String> {
+        key(&folder.join("requirements.txt"), folder).map(|key| digest(format!("{key:?}").as_bytes()))
+    }
+
+    #[test]
+    fn what_is_included_counts() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+        fs::create_dir(folder.path().join("more")).unwrap();
+        write("requirements.txt", "flask>=3 # comment\n-r more/a.txt\n--constraint=pins.txt\n");
+        write("more/a.txt", "-r b.txt\n");
+        write("more/b.txt", "numpy \\\n  --hash=sha256:00\n-r a.txt\n");
+        write("pins.txt", "numpy==1\n");
+        let first = key_of(folder.path());
+        assert!(first.is_some());
+        assert_eq!(first, key_of(folder.path()));
+        for name in ["more/b.txt", "pins.txt", "requirements.txt"] {
+            let before = key_of(folder.path());
+            let text = fs::read_to_string(folder.path().join(name)).unwrap();
+            write(name, &(text + "six\n"));
+            assert!(key_of(folder.path()).is_some());
+            assert_ne!(before, key_of(folder.path()), "{name}");
+        }
+        write("pins.txt", "numpy==1\n");
+        fs::remove_file(folder.path().join("more/b.txt")).unwrap();
+        assert_eq!(key_of(folder.path()), None, "a file that is not there is the installer's to complain of");
+    }
+
+    #[test]
+    fn what_may_change_behind_the_list_is_not_cached() {
+        let folder = tempfile::tempdir().unwrap();
+        for (line, cached) in [
+            ("flask[async]==3.1 ; python_version > '3.8'", true),
+            ("--index-url https://example.org/simple", true),
+            ("--find-links ./wheels", true),
+            ("https://example.org/a-1-py3-none-any.whl#sha256=00", true),
+            ("https://example.org/a-1-py3-none-any.whl", false),
+            ("./shop", false),
+            ("shop @ file:///src/shop", false),
+            ("wheels/a-1-py3-none-any.whl", false),
+            ("git+https://example.org/a.git@main", false),
+            ("a @ git+https://example.org/a.git", false),
+            ("-e .", false),
+            ("-r https://example.org/r.txt", false),
+        ] {
+            fs::write(folder.path().join("requirements.txt"), line).unwrap();
+            assert_eq!(key_of(folder.path()).is_some(), cached, "{line}");
+        }
+    }
+}

@@ -1,0 +1,324 @@
+//! An image as files: one tar that engines load, or an OCI layout. Neither needs an engine.
+//!
+//! Both are written beside their place and renamed: a reader finds a whole image, or the one that was there before.
+
+use std::{
+    io::{self, IsTerminal as _, Read, Write},
+    path::{Path, PathBuf},
+};
+
+use flate2::{Compression, GzBuilder};
+use fs_err::File;
+use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
+use serde_json::json;
+
+use crate::exit::Fatal;
+use crate::image::archive::{Archive, Piece};
+use crate::image::cache::Cache;
+use crate::image::disk;
+use crate::image::layer::{self, Layer};
+use crate::image::plan::Plan;
+use crate::image::progress::{Cancel, Progress};
+use crate::image::tree;
+
+const CHUNK: usize = 1 << 18;
+/// The file that makes a folder an OCI layout.
+const MARK: &str = "oci-layout";
+
+/// Where an image goes, if not to an engine.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Output {
+    /// A tar.
+    Archive(PathBuf),
+    /// A tar, on standard output.
+    Standard,
+    /// A folder.
+    Layout(PathBuf),
+}
+
+/// What was written.
+#[derive(Debug)]
+pub struct Written {
+    /// The image's id.
+    pub id: String,
+    /// The layers' lengths, where they were compressed.
+    pub compressed: Vec<u64>,
+}
+
+impl Output {
+    /// What `text` on a command line means.
+    pub fn of(text: &str) -> Self {
+        match (text, text.strip_prefix("oci:")) {
+            ("-", _) => Self::Standard,
+            (_, Some(folder)) => Self::Layout(folder.into()),
+            _ => Self::Archive(text.into()),
+        }
+    }
+
+    /// The file or folder, in full.
+    pub fn path(&self) -> Option<PathBuf> {
+        let (Self::Archive(path) | Self::Layout(path)) = self else { return None };
+        let parent = fs_err::canonicalize(parent(path)).ok()?;
+        Some(parent.join(path.file_name()?))
+    }
+
+    /// Whether it can be written at all, before anything is built.
+    pub fn check(&self) -> Result<(), Fatal> {
+        let refused = |path: &Path, why: &str| {
+            Err(Fatal::new(format!("The image cannot be written to {}: {why}.", path.display())))
+        };
+        match self {
+            Self::Standard if io::stdout().is_terminal() => Err(Fatal::new(
+                "An image is nothing for a terminal. Send it on (--output - | docker load), or name a file.",
+            )),
+            Self::Archive(path) | Self::Layout(path) if path.file_name().is_none() => {
+                refused(path, "it names no file. Name one")
+            }
+            Self::Archive(path) | Self::Layout(path) if !parent(path).is_dir() => {
+                refused(path, &format!("there is no folder {}. Make it first", parent(path).display()))
+            }
+            Self::Archive(path) if path.is_dir() => {
+                refused(path, "it is a folder. Name a file, or write oci: in front to get a layout")
+            }
+            Self::Layout(path) if path.exists() && !is_layout(path) => {
+                refused(path, "it exists, and is no OCI layout. Name another folder, or remove it")
+            }
+            Self::Standard | Self::Archive(_) | Self::Layout(_) => Ok(()),
+        }
+    }
+
+    /// Writes the image.
+    pub fn write(
+        &self,
+        plan: &Plan,
+        cache: &Cache,
+        work: &Path,
+        progress: &dyn Progress,
+        cancel: &Cancel,
+    ) -> Result<Written, Fatal> {
+        progress.step("Writing the image");
+        if let Self::Layout(path) = self {
+            return write_layout(path, plan, cache, work, progress, cancel);
+        }
+        let archive = Archive::of(plan, 0).map_err(|error| disk::failed("lay out the image", &error))?;
+        let id = format!("sha256:{}", archive.config);
+        if let Self::Archive(path) = self {
+            let part = Part::beside(path)?;
+            let mut file = File::create(&part.path).map_err(|error| failed(path, &error))?;
+            copy(&archive, &mut file, progress, cancel).map_err(|error| error.at(path))?;
+            drop(file);
+            part.put(path)?;
+        } else {
+            let mut out = io::stdout().lock();
+            copy(&archive, &mut out, progress, cancel).map_err(|error| error.at(Path::new("standard output")))?;
+            out.flush().map_err(|error| failed(Path::new("standard output"), &error))?;
+        }
+        Ok(Written { id, compressed: Vec::new() })
+    }
+}
+
+fn write_layout(
+    path: &Path,
+    plan: &Plan,
+    cache: &Cache,
+    work: &Path,
+    progress: &dyn Progress,
+    cancel: &Cancel,
+) -> Result<Written, Fatal> {
+    let part = Part::beside(path)?;
+    let failed = |error: io::Error| failed(path, &error);
+    let blobs = part.path.join("blobs/sha256");
+    fs_err::create_dir_all(&blobs).map_err(failed)?;
+    let blob = |content: &[u8]| fs_err::write(blobs.join(layer::digest(content)), content).map_err(failed);
+    let (mut layers, mut compressed) = (Vec::new(), Vec::new());
+    for layer in &plan.layers {
+        let (file, digest, size) =
+            cache.derived(&layer.digest, "gz", work, |target| compress(layer, target, progress, cancel))?;
+        // The cache may be on another disk, and its files are not to be changed through a link.
+        fs_err::copy(&file, blobs.join(&digest)).map_err(failed)?;
+        cancel.check()?;
+        layers.push(json!({
+            "mediaType": "application/vnd.oci.image.layer.v1.tar+gzip",
+            "digest": format!("sha256:{digest}"),
+            "size": size,
+        }));
+        compressed.push(size);
+    }
+    let config = plan.config();
+    let manifest = plan.manifest_with(&config, &layers);
+    blob(&config)?;
+    blob(&manifest)?;
+    let index = json!({
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.index.v1+json",
+        "manifests": [{
+            "mediaType": "application/vnd.oci.image.manifest.v1+json",
+            "digest": format!("sha256:{}", layer::digest(&manifest)),
+            "size": manifest.len(),
+            "annotations": { "org.opencontainers.image.ref.name": plan.reference.tag() },
+        }],
+    });
+    fs_err::write(part.path.join("index.json"), index.to_string()).map_err(failed)?;
+    fs_err::write(part.path.join(MARK), r#"{"imageLayoutVersion":"1.0.0"}"#).map_err(failed)?;
+    cancel.check()?;
+    if path.exists() {
+        // The one that was there takes the part's name, and goes with it.
+        renameat2(AT_FDCWD, path, AT_FDCWD, &part.path, RenameFlags::RENAME_EXCHANGE)
+            .map_err(|error| failed(error.into()))?;
+    } else {
+        part.put(path)?;
+    }
+    Ok(Written { id: format!("sha256:{}", layer::digest(&config)), compressed })
+}
+
+/// The layer, compressed: without a time or a name, so that it is the same every time.
+fn compress(layer: &Layer, target: &Path, progress: &dyn Progress, cancel: &Cancel) -> Result<(), Fatal> {
+    let failed = |error: io::Error| disk::failed_in("compress a layer", parent(target), &error);
+    let mut from = File::open(&layer.path).map_err(failed)?;
+    let mut gzip = GzBuilder::new().write(File::create(target).map_err(failed)?, Compression::default());
+    let (mut chunk, mut done) = (vec![0; CHUNK], 0);
+    loop {
+        cancel.check()?;
+        let count = from.read(&mut chunk).map_err(failed)?;
+        if count == 0 {
+            break;
+        }
+        gzip.write_all(&chunk[..count]).map_err(failed)?;
+        done += count as u64;
+        progress.bytes(done, layer.size);
+    }
+    gzip.finish().map_err(failed)?;
+    Ok(())
+}
+
+/// What stopped a copy.
+enum Stopped {
+    Told(Fatal),
+    Disk(io::Error),
+}
+
+impl Stopped {
+    fn at(self, path: &Path) -> Fatal {
+        match self {
+            Self::Told(error) => error,
+            Self::Disk(error) => failed(path, &error),
+        }
+    }
+}
+
+fn copy(archive: &Archive, to: &mut impl Write, progress: &dyn Progress, cancel: &Cancel) -> Result<(), Stopped> {
+    let mut done = 0;
+    let mut chunk = vec![0; CHUNK];
+    for piece in &archive.pieces {
+        match piece {
+            Piece::Bytes(bytes) => {
+                to.write_all(bytes).map_err(Stopped::Disk)?;
+                done += bytes.len() as u64;
+            }
+            Piece::File(path) => {
+                let mut file = File::open(path).map_err(Stopped::Disk)?;
+                loop {
+                    cancel.check().map_err(Stopped::Told)?;
+                    let count = file.read(&mut chunk).map_err(Stopped::Disk)?;
+                    if count == 0 {
+                        break;
+                    }
+                    to.write_all(&chunk[..count]).map_err(Stopped::Disk)?;
+                    done += count as u64;
+                    progress.bytes(done, archive.size);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What is being written, under a name that the next build overwrites; removed unless it was put into its place.
+struct Part {
+    path: PathBuf,
+    put: bool,
+}
+
+impl Part {
+    fn beside(path: &Path) -> Result<Self, Fatal> {
+        let mut name = std::ffi::OsString::from(".");
+        name.push(path.file_name().unwrap_or_default());
+        name.push(tree::PART);
+        let part = Self { path: parent(path).join(name), put: false };
+        // Left by a build that was killed.
+        if part.path.is_dir() {
+            fs_err::remove_dir_all(&part.path).map_err(|error| failed(path, &error))?;
+        }
+        Ok(part)
+    }
+
+    fn put(mut self, path: &Path) -> Result<(), Fatal> {
+        fs_err::rename(&self.path, path).map_err(|error| failed(path, &error))?;
+        self.put = true;
+        Ok(())
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        if !self.put {
+            // Best effort: whichever of the two it is.
+            let _ = std::fs::remove_file(&self.path).or_else(|_| std::fs::remove_dir_all(&self.path));
+        }
+    }
+}
+
+fn is_layout(path: &Path) -> bool {
+    path.join(MARK).is_file() || std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none())
+}
+
+fn parent(path: &Path) -> &Path {
+    path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."))
+}
+
+fn failed(path: &Path, error: &io::Error) -> Fatal {
+    let doing = format!("write the image to {}", path.display());
+    disk::failed_at(&doing, parent(path), "Or name a place on another disk", error)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::Output;
+
+    #[test]
+    fn a_place_is_told_by_its_form() {
+        for (text, output) in [
+            ("-", Output::Standard),
+            ("image.tar", Output::Archive("image.tar".into())),
+            ("./-", Output::Archive("./-".into())),
+            ("oci:image", Output::Layout("image".into())),
+        ] {
+            assert_eq!(Output::of(text), output);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_refused_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        std::fs::write(path("file"), "").unwrap();
+        std::fs::create_dir(path("empty")).unwrap();
+        std::fs::create_dir_all(path("full/x")).unwrap();
+        let check = |output: Output| output.check().map_err(|error| error.to_string());
+        for (output, why) in [
+            (Output::Archive(path("none/image.tar")), "there is no folder"),
+            (Output::Archive(path("empty")), "it is a folder"),
+            (Output::Layout(path("full")), "is no OCI layout"),
+            (Output::Layout(path("file")), "is no OCI layout"),
+            (Output::Layout(PathBuf::new()), "names no file"),
+        ] {
+            assert!(check(output.clone()).is_err_and(|error| error.contains(why)), "{output:?}");
+        }
+        for output in [Output::Archive(path("image.tar")), Output::Archive(path("file")), Output::Layout(path("empty"))]
+        {
+            assert_eq!(check(output), Ok(()));
+        }
+    }
+}
