@@ -12,6 +12,7 @@ mod hooks;
 mod http;
 mod http2;
 mod httpbin;
+mod in_place;
 mod layers;
 mod lint;
 mod logs;
