@@ -64,10 +64,15 @@ impl PyApp {
     }
 
     /// Serves on this thread whatever `next` hands out, until it hands out nothing more. Python runs elsewhere while
-    /// `next` waits.
-    pub fn serve(&self, interrupt: &Interrupt, next: impl Fn() -> Option<Call> + Sync) {
+    /// `next` waits; `ready` hands out what needs no waiting, if it does.
+    pub fn serve(
+        &self,
+        interrupt: &Interrupt,
+        ready: impl Fn() -> Option<Call>,
+        next: impl Fn() -> Option<Call> + Sync,
+    ) {
         Python::attach(|py| {
-            while let Some(call) = py.detach(&next) {
+            while let Some(call) = ready().or_else(|| py.detach(&next)) {
                 interrupt.clear(py);
                 self.answer(py, call);
             }

@@ -6,6 +6,7 @@ mod changes;
 mod clock;
 mod daemon;
 mod descriptors;
+mod forks;
 mod process;
 mod signals;
 mod title;
@@ -18,6 +19,7 @@ pub use descriptors::{
     adopt, duplicate, peek, redirect_output, replace, send_file, set_nonblocking, spawn_with, wait_readable,
     waiting_connections,
 };
+pub use forks::forks;
 pub use process::{
     Fork, adopt_orphans, exit_now, fork, is_alive, kill_group, reap, remove_variable, send, set_umask, set_variable,
 };

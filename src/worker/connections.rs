@@ -1,4 +1,4 @@
-//! The thread of the connections, and what signals do to it.
+//! The life of the connections, the thread that stands by for them, and what signals do.
 
 use std::{
     future::pending,
@@ -10,7 +10,7 @@ use std::{
 
 use tokio::{
     net::unix::pipe,
-    runtime,
+    runtime::{self, Runtime},
     signal::unix::{Signal, SignalKind, signal},
     sync::oneshot,
     time::{Instant, MissedTickBehavior, sleep_until},
@@ -19,6 +19,7 @@ use tokio::{
 use tokio_rustls::rustls::ServerConfig;
 
 use super::{
+    drive::Drive,
     hooks::{self, Hooks},
     queue::Calls,
     watch::{Overdue, Watch},
@@ -92,18 +93,28 @@ impl Drop for Connections {
     }
 }
 
+/// What drives the connections.
+///
+/// # Errors
+/// The system has no event queue to give.
+pub fn runtime() -> Result<Runtime, Fatal> {
+    runtime::Builder::new_current_thread().enable_all().build().map_err(|error| failed(&error))
+}
+
+fn failed(error: &io::Error) -> Fatal {
+    Fatal::new(format!("The server cannot start: {error}."))
+}
+
 /// Starts the thread. From here on signals are handled.
 ///
 /// # Errors
 /// The system has no thread, no event queue or no signal handler to give.
-pub fn start(plan: Plan) -> Result<Connections, Fatal> {
-    let failed = |error: &io::Error| Fatal::new(format!("The server cannot start: {error}."));
-    let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(|error| failed(&error))?;
+pub fn start(plan: Plan, runtime: Arc<Runtime>, drive: Arc<Drive>) -> Result<Connections, Fatal> {
     let (begin, may_begin) = oneshot::channel();
     let (end, may_end) = oneshot::channel();
     let (report, started) = mpsc::channel();
     let thread = thread::Builder::new().name("rwsgi-io".to_owned()).spawn(move || {
-        runtime.block_on(async move {
+        let life = runtime.spawn(async move {
             match Signals::listen(plan.hooks.clone()) {
                 Ok(signals) => {
                     let _ = report.send(Ok(()));
@@ -112,6 +123,7 @@ pub fn start(plan: Plan) -> Result<Connections, Fatal> {
                 Err(error) => drop(report.send(Err(error))),
             }
         });
+        drive.stand_by(&runtime, life);
     });
     let thread = Some(thread.map_err(|error| failed(&error))?);
     let connections = Connections { begin: Some(begin), end: Some(end), thread };

@@ -1,8 +1,10 @@
 //! A worker: the process that holds a listener's connections and the app, and the threads that each has.
 //!
-//! The main thread and those beside it call the app; one more thread has the tokio runtime, where connections live.
+//! The main thread and those beside it call the app. Connections live on a tokio runtime, which one more thread drives;
+//! where the main thread is the only one to call the app, it drives them itself between two calls.
 
 mod connections;
+mod drive;
 mod hooks;
 mod queue;
 mod reload;
@@ -17,7 +19,7 @@ use std::{
 };
 
 pub use self::template::template;
-use self::{hooks::Hooks, reload::Reload, watch::Watch};
+use self::{drive::Drive, hooks::Hooks, reload::Reload, watch::Watch};
 use crate::{
     exit::{Code, Fatal},
     link::{Link, Report},
@@ -105,14 +107,16 @@ fn boot(
     }
     sys::set_title(&format!("rwsgi: worker [{}]", settings.proc_name.as_deref().unwrap_or(&plan.spec)));
     let watch = Arc::new(Watch::new());
-    let (calls, queue) = queue::channel(request_limit(settings), Arc::clone(&watch), {
+    let (runtime, drive) = (Arc::new(connections::runtime()?), Arc::new(Drive::default()));
+    let in_place = (settings.threads == 1).then(|| (Arc::clone(&runtime), Arc::clone(&drive)));
+    let (calls, queue) = queue::channel(request_limit(settings), Arc::clone(&watch), in_place, {
         let link = Arc::clone(&plan.link);
         move || {
             tracing::info!("Autorestarting worker after current request.");
             link.report(Report::Retires);
         }
     });
-    let mut connections = connections::start(connections::Plan {
+    let life = connections::Plan {
         listeners: std::mem::take(&mut plan.listeners),
         calls,
         script_name: std::env::var("SCRIPT_NAME").unwrap_or_default(),
@@ -125,7 +129,8 @@ fn boot(
         watch,
         hooks: hooks.cloned(),
         link: Arc::clone(&plan.link),
-    })?;
+    };
+    let mut connections = connections::start(life, runtime, drive)?;
     // Only now, when signals are handled: whoever waits for this line may send one as soon as it is there.
     tracing::info!("Booting worker with pid: {}", std::process::id());
     let (interpreter, mut app) = load(&plan)?;
@@ -152,7 +157,7 @@ fn boot(
         let _ = ended.recv();
     }
     let replaced = watched.as_ref().is_some_and(Reload::has_noticed);
-    drop((app, watched));
+    drop((app, queue, watched));
     tracing::info!("Worker exiting (pid: {})", std::process::id());
     if let Some(hooks) = hooks {
         if replaced {
@@ -202,9 +207,10 @@ fn spawn(
 /// Calls the app for every request, until there are no more to come. A panic costs the request it happened in.
 fn serve(app: &PyApp, queue: &queue::Queue) {
     let interrupt = Arc::new(Interrupt::here());
-    let place = queue.join(&interrupt);
+    let Some(place) = queue.join(&interrupt) else { return };
     loop {
-        let served = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| app.serve(&interrupt, || place.next())));
+        let serve = || app.serve(&interrupt, || place.ready(), || place.next());
+        let served = std::panic::catch_unwind(std::panic::AssertUnwindSafe(serve));
         if served.is_ok() {
             return;
         }

@@ -14,6 +14,7 @@ use std::{
 
 use bytes::Bytes;
 
+use super::drive::{Answer, Body, Drive};
 use crate::{
     python::Interrupt,
     wsgi::{BodyError, BodyReader, Call, Gone, Head, Responder},
@@ -28,13 +29,18 @@ pub struct Watch {
 
 /// What one app thread is at: the millisecond since which the app has been running on it, 0 while it has not.
 #[derive(Clone, Debug)]
-pub struct Activity {
+pub struct Activity(Arc<Thread>);
+
+#[derive(Debug)]
+struct Thread {
     start: Instant,
-    since: Arc<AtomicU64>,
+    since: AtomicU64,
     /// Counts requests.
-    begun: Arc<AtomicU64>,
+    begun: AtomicU64,
     /// The way to end one; none in a test.
     interrupt: Option<Arc<Interrupt>>,
+    /// Where the thread drives the connections between its calls.
+    drive: Option<Arc<Drive>>,
 }
 
 /// A request that takes too long.
@@ -46,7 +52,7 @@ pub struct Overdue {
 impl Overdue {
     /// Raises an exception in its thread, if it still runs. Waits for Python.
     pub fn interrupt(&self) {
-        if let Some(interrupt) = &self.activity.interrupt {
+        if let Some(interrupt) = &self.activity.0.interrupt {
             interrupt.raise(|| self.activity.begun() == self.begun && !self.activity.elapsed().is_zero());
         }
     }
@@ -59,8 +65,9 @@ impl Watch {
     }
 
     /// A further app thread.
-    pub fn join(&self, interrupt: Option<Arc<Interrupt>>) -> Activity {
-        let activity = Activity { start: self.start, since: Arc::default(), begun: Arc::default(), interrupt };
+    pub fn join(&self, interrupt: Option<Arc<Interrupt>>, drive: Option<Arc<Drive>>) -> Activity {
+        let (since, begun) = (AtomicU64::new(0), AtomicU64::new(0));
+        let activity = Activity(Arc::new(Thread { start: self.start, since, begun, interrupt, drive }));
         self.threads.lock().unwrap_or_else(PoisonError::into_inner).push(activity.clone());
         activity
     }
@@ -82,22 +89,22 @@ impl Watch {
 impl Activity {
     /// The app runs from now on.
     pub fn work(&self) {
-        self.since.store(self.now(), Ordering::Relaxed);
+        self.0.since.store(self.now(), Ordering::Relaxed);
     }
 
     /// A request begins.
     pub fn begin(&self) {
-        self.begun.fetch_add(1, Ordering::Relaxed);
+        self.0.begun.fetch_add(1, Ordering::Relaxed);
         self.work();
     }
 
     fn begun(&self) -> u64 {
-        self.begun.load(Ordering::Relaxed)
+        self.0.begun.load(Ordering::Relaxed)
     }
 
     /// The app does not run.
     pub fn rest(&self) {
-        self.since.store(0, Ordering::Relaxed);
+        self.0.since.store(0, Ordering::Relaxed);
     }
 
     /// The same call, whose waiting for the client is not counted.
@@ -105,20 +112,28 @@ impl Activity {
         Call {
             request: call.request,
             body: Box::new(Watched { inner: call.body, activity: self.clone() }),
-            responder: Box::new(Watched { inner: call.responder, activity: self.clone() }),
+            responder: Box::new(Answering { inner: Some(call.responder), activity: self.clone(), sent: 0 }),
         }
     }
 
     /// Waits for the client.
     fn wait<T>(&self, wait: impl FnOnce() -> T) -> T {
         self.rest();
+        self.hand_over();
         let result = wait();
         self.work();
         result
     }
 
+    /// Has the connections driven elsewhere from now on.
+    fn hand_over(&self) {
+        if let Some(drive) = &self.0.drive {
+            drive.hand_over();
+        }
+    }
+
     fn elapsed(&self) -> Duration {
-        match self.since.load(Ordering::Relaxed) {
+        match self.0.since.load(Ordering::Relaxed) {
             0 => Duration::ZERO,
             since => Duration::from_millis(self.now().saturating_sub(since)),
         }
@@ -126,7 +141,7 @@ impl Activity {
 
     /// From 1, so that 0 is free to mean that nothing runs.
     fn now(&self) -> u64 {
-        u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1)
+        u64::try_from(self.0.start.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1)
     }
 }
 
@@ -145,44 +160,77 @@ impl BodyReader for Watched<Box<dyn BodyReader>> {
     }
 }
 
-impl Responder for Watched<Box<dyn Responder>> {
-    fn complete(&mut self, head: Head, body: Bytes) {
-        self.inner.complete(head, body);
-    }
+/// A responder, until the answer is whole.
+struct Answering {
+    inner: Option<Box<dyn Responder>>,
+    activity: Activity,
+    /// How much was sent in pieces.
+    sent: usize,
+}
 
-    fn begin(&mut self, head: Head) {
-        self.inner.begin(head);
+/// More than this in pieces goes out while the app makes the next; what is less goes when the call is over, or lasts.
+const AT_ONCE: usize = 32 << 10;
+
+impl Answering {
+    fn complete(&mut self, head: Head, body: Body) {
+        let Some(responder) = self.inner.take() else { return };
+        let answer = Answer { responder, head, body };
+        match &self.activity.0.drive {
+            Some(drive) => drive.answer(answer),
+            None => answer.send(),
+        }
+    }
+}
+
+impl Responder for Answering {
+    fn complete(&mut self, head: Head, body: Bytes) {
+        self.complete(head, Body::Memory(body));
     }
 
     fn complete_file(&mut self, head: Head, file: File, offset: u64, length: u64) {
-        self.inner.complete_file(head, file, offset, length);
+        self.complete(head, Body::File { file, offset, length });
+    }
+
+    fn begin(&mut self, head: Head) {
+        if let Some(inner) = &mut self.inner {
+            inner.begin(head);
+        }
     }
 
     fn interim(&mut self, head: &[u8]) {
-        self.inner.interim(head);
+        if let Some(inner) = &mut self.inner {
+            inner.interim(head);
+            self.activity.hand_over();
+        }
     }
 
     fn send(&mut self, piece: Bytes) -> Result<(), Gone> {
-        if self.inner.is_ready(piece.len()) {
-            return self.inner.send(piece);
+        let inner = self.inner.as_mut().ok_or(Gone)?;
+        self.sent = self.sent.saturating_add(piece.len());
+        if self.sent > AT_ONCE {
+            self.activity.hand_over();
         }
-        self.activity.wait(|| self.inner.send(piece))
+        if inner.is_ready(piece.len()) { inner.send(piece) } else { self.activity.wait(|| inner.send(piece)) }
     }
 
     fn is_ready(&self, size: usize) -> bool {
-        self.inner.is_ready(size)
+        self.inner.as_ref().is_none_or(|inner| inner.is_ready(size))
     }
 
     fn is_wanted(&self) -> bool {
-        self.inner.is_wanted()
+        self.inner.as_ref().is_none_or(|inner| inner.is_wanted())
     }
 
     fn finish(&mut self) {
-        self.inner.finish();
+        if let Some(inner) = &mut self.inner {
+            inner.finish();
+        }
     }
 
     fn abort(&mut self) {
-        self.inner.abort();
+        if let Some(inner) = &mut self.inner {
+            inner.abort();
+        }
     }
 }
 
@@ -195,7 +243,7 @@ mod tests {
     #[test]
     fn only_the_apps_own_time_counts() {
         let watch = Watch::new();
-        let (one, two) = (watch.join(None), watch.join(None));
+        let (one, two) = (watch.join(None, None), watch.join(None, None));
         assert_eq!(watch.longest(), Duration::ZERO);
         one.work();
         while watch.longest() < Duration::from_millis(2) {

@@ -167,3 +167,15 @@ fn large_pieces_go_in_steps_and_stop_when_the_client_is_gone() {
     assert_eq!(exchange.write(Bytes::from_static(b"gone")), Err(ExchangeError::Gone(Gone)));
     assert_eq!(recorder.said(), ["begin 200", "send 65536", "send 65536", "send 18928"]);
 }
+
+#[test]
+fn a_first_piece_of_the_declared_length_is_the_whole_answer() {
+    let (mut exchange, recorder) = exchange("GET");
+    exchange.start(head("200 OK", Some("5")), false).expect("a first start");
+    assert_eq!(exchange.write(Bytes::from_static(b"hello")), Ok(Flow::More));
+    assert_eq!((exchange.sent(), exchange.is_head_sent()), (5, true));
+    assert_eq!(exchange.write(Bytes::new()), Ok(Flow::More));
+    assert_eq!(exchange.write(Bytes::from_static(b"more")), Ok(Flow::Enough));
+    assert_eq!(exchange.finish(), Err(ExchangeError::Cut));
+    assert_eq!(recorder.said(), ["complete 200 5", "finish"]);
+}

@@ -1,0 +1,272 @@
+//! Who drives the connections of a worker with one app thread: that thread itself while it has no call, so that a request
+//! reaches the app, and its answer the client, without a word from one thread to another. Because nobody may be held up
+//! by a slow app, another thread stands by, and drives while a call lasts.
+//!
+//! What drives is tokio's runtime for one thread, which several may drive in turn: whoever asks while it is driven waits.
+
+use std::{
+    fs::File,
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use tokio::{
+    runtime::Runtime,
+    sync::{Notify, mpsc::UnboundedReceiver},
+    task::{JoinHandle, yield_now},
+};
+
+use crate::{
+    sys,
+    wsgi::{Call, Head, Responder},
+};
+
+/// How often the thread that stands by looks whether a call lasts: two looks at the same call, and it drives.
+const LOOK: Duration = Duration::from_millis(1);
+
+/// After so many looks at a server without calls it sleeps until there is one.
+const LOOKS: u32 = 20;
+
+/// What the app thread and the one that stands by say to each other.
+#[derive(Debug, Default)]
+pub struct Drive {
+    state: Mutex<State>,
+    /// The state has a wish for the one that stands by, or a call has begun while it sleeps.
+    changed: Condvar,
+    /// The app thread wants to drive again.
+    back: Notify,
+    /// Odd while a call is on, and another number for each.
+    calls: AtomicU64,
+    /// Whether the one that stands by sleeps until it is told of a call.
+    asleep: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Whole answers, for whoever drives next.
+    answers: Vec<Answer>,
+    /// Whether the thread that stands by drives, or is about to.
+    away: bool,
+    wish: Wish,
+}
+
+/// What the thread that stands by is to do.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+enum Wish {
+    /// To look for itself.
+    #[default]
+    Look,
+    /// To drive until the app thread wants to.
+    Drive,
+    /// To drive to the end: there are no more calls.
+    Finish,
+}
+
+/// A whole answer.
+pub struct Answer {
+    pub responder: Box<dyn Responder>,
+    pub head: Head,
+    pub body: Body,
+}
+
+/// What belongs to an answer's head.
+pub enum Body {
+    Memory(Bytes),
+    File { file: File, offset: u64, length: u64 },
+}
+
+impl std::fmt::Debug for Answer {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Answer").finish_non_exhaustive()
+    }
+}
+
+impl Answer {
+    /// Hands it to the connection.
+    pub fn send(mut self) {
+        match self.body {
+            Body::Memory(body) => self.responder.complete(self.head, body),
+            Body::File { file, offset, length } => self.responder.complete_file(self.head, file, offset, length),
+        }
+    }
+}
+
+impl Drive {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Brings an answer to its connection: at once where another thread drives, otherwise when this one does next.
+    pub fn answer(&self, answer: Answer) {
+        let mut state = self.state();
+        if state.away {
+            drop(state);
+            answer.send();
+        } else {
+            state.answers.push(answer);
+        }
+    }
+
+    /// Has the connections driven elsewhere: the call is about to wait for them.
+    pub fn hand_over(&self) {
+        let mut state = self.state();
+        if !state.away && state.wish == Wish::Look {
+            state.wish = Wish::Drive;
+            self.changed.notify_one();
+        }
+    }
+
+    /// The app thread has no more calls.
+    fn finish(&self) {
+        self.state().wish = Wish::Finish;
+        self.changed.notify_one();
+    }
+
+    /// The app thread wants to drive.
+    fn take_back(&self) {
+        let mut state = self.state();
+        if state.wish == Wish::Drive {
+            state.wish = Wish::Look;
+        }
+        if std::mem::take(&mut state.away) {
+            self.back.notify_one();
+        }
+    }
+
+    /// Sends the answers that wait. On the runtime, so that their connections are woken without a system call.
+    fn send_answers(&self) {
+        let answers = std::mem::take(&mut self.state().answers);
+        answers.into_iter().for_each(Answer::send);
+    }
+
+    fn begin_call(&self) {
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        if self.asleep.load(Ordering::SeqCst) {
+            // Whoever is about to sleep has the state.
+            drop(self.state());
+            self.changed.notify_one();
+        }
+    }
+
+    fn end_call(&self) {
+        let calls = self.calls.load(Ordering::Relaxed);
+        self.calls.store(calls + calls % 2, Ordering::SeqCst);
+    }
+
+    /// Drives `runtime` whenever the app thread does not, until `life` is over. Begins with that.
+    pub fn stand_by(&self, runtime: &Runtime, mut life: JoinHandle<()>) {
+        self.state().away = true;
+        loop {
+            let over = runtime.block_on(async {
+                self.send_answers();
+                tokio::select! {
+                    biased;
+                    _ = &mut life => true,
+                    () = self.back.notified() => false,
+                }
+            });
+            if over {
+                return;
+            }
+            self.wait();
+        }
+    }
+
+    /// Waits until it is time to drive.
+    fn wait(&self) {
+        let mut state = self.state();
+        let (mut last, mut looks) = (self.calls.load(Ordering::SeqCst), 0);
+        while state.wish == Wish::Look {
+            if looks < LOOKS {
+                state = self.changed.wait_timeout(state, LOOK).unwrap_or_else(PoisonError::into_inner).0;
+            } else {
+                self.asleep.store(true, Ordering::SeqCst);
+                if self.calls.load(Ordering::SeqCst) == last {
+                    state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                }
+                self.asleep.store(false, Ordering::SeqCst);
+                looks = 0;
+            }
+            let now = self.calls.load(Ordering::SeqCst);
+            if now != last {
+                (last, looks) = (now, 0);
+            } else if now % 2 == 1 {
+                break;
+            } else {
+                looks += 1;
+            }
+        }
+        if state.wish == Wish::Drive {
+            state.wish = Wish::Look;
+        }
+        state.away = true;
+    }
+}
+
+/// The app thread's way to its calls.
+pub struct Seat {
+    runtime: Arc<Runtime>,
+    drive: Arc<Drive>,
+    calls: Mutex<Calls>,
+}
+
+struct Calls {
+    receiver: UnboundedReceiver<Call>,
+    /// When connections were driven last.
+    driven: std::time::Instant,
+    /// The processes that this one was forked from after the runtime began.
+    forks: usize,
+}
+
+impl Seat {
+    pub fn new(runtime: Arc<Runtime>, drive: Arc<Drive>, receiver: UnboundedReceiver<Call>) -> Self {
+        let calls = Calls { receiver, driven: std::time::Instant::now(), forks: sys::forks() };
+        Self { runtime, drive, calls: Mutex::new(calls) }
+    }
+
+    /// A call that has come already, if the connections were driven just now: those that come together are answered
+    /// together, unless that takes too long.
+    pub fn ready(&self) -> Option<Call> {
+        self.drive.end_call();
+        let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        if calls.driven.elapsed() >= LOOK || calls.forks != sys::forks() {
+            return None;
+        }
+        let call = calls.receiver.try_recv().ok()?;
+        self.drive.begin_call();
+        Some(call)
+    }
+
+    /// Drives the connections until there is a call; `None` when there are no more to come.
+    pub fn next(&self) -> Option<Call> {
+        self.drive.end_call();
+        let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        while calls.forks != sys::forks() {
+            // The app has forked, and the child came back from its call: the connections are its parent's.
+            std::thread::park();
+        }
+        self.drive.take_back();
+        let call = self.runtime.block_on(async {
+            self.drive.send_answers();
+            if !calls.receiver.is_empty() {
+                yield_now().await;
+            }
+            calls.receiver.recv().await
+        });
+        calls.driven = std::time::Instant::now();
+        if call.is_some() {
+            self.drive.begin_call();
+        }
+        call
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.drive.finish();
+    }
+}
