@@ -4,6 +4,7 @@ import hashlib
 import socket
 import ssl
 import sys
+import threading
 
 import h2.config
 import h2.connection
@@ -25,7 +26,7 @@ class Client:
         config = h2.config.H2Configuration(header_encoding="latin-1", validate_outbound_headers=False,
                                            normalize_outbound_headers=False)
         self.h2 = h2.connection.H2Connection(config)
-        self.answers, self.reset, self.goaway, self.settings, self.ended = {}, {}, False, {}, set()
+        self.answers, self.reset, self.goaway, self.last, self.settings, self.ended = {}, {}, False, 0, {}, set()
         self.h2.initiate_connection()
         self.flush()
 
@@ -55,7 +56,7 @@ class Client:
             elif isinstance(event, h2.events.StreamReset):
                 self.reset[event.stream_id] = event.error_code
             elif isinstance(event, h2.events.ConnectionTerminated):
-                self.goaway = True
+                self.goaway, self.last = True, event.last_stream_id
             elif isinstance(event, h2.events.RemoteSettingsChanged):
                 self.settings.update({int(code): change.new_value for code, change in event.changed_settings.items()})
         self.flush()
@@ -191,6 +192,26 @@ def stop(port, ca):
     while client.receive():
         pass
     assert client.goaway
+
+
+def load(port, ca):
+    """Requests without a pause until standard input ends; a stream that a GOAWAY left out goes to the next connection."""
+    over = threading.Event()
+    threading.Thread(target=lambda: (sys.stdin.read(), over.set()), daemon=True).start()
+    answered, connections, client = 0, 1, Client(port)
+    while not over.is_set():
+        if client.goaway:
+            client, connections = Client(port), connections + 1
+        streams = [client.begin(f"/environ?{number}") for number in range(5)]
+        for stream in streams:
+            while stream not in client.ended and stream not in client.reset and client.receive():
+                pass
+            fields = dict(client.answers[stream][0] or [])
+            if client.goaway and stream > client.last:
+                continue
+            assert stream in client.ended and fields[":status"] == "200", (stream, client.last, fields, client.reset)
+            answered += 1
+    print(answered > 100, connections > 1)
 
 
 if __name__ == "__main__":

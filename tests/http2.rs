@@ -190,6 +190,22 @@ fn what_has_begun_is_answered_when_the_server_stops() {
 }
 
 #[test]
+fn a_reload_loses_no_request() {
+    let server = cleartext().start();
+    let mut client = script(&server, "load");
+    let client = client.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+    for booted in 2..5 {
+        server.signal("HUP");
+        server.wait_for_logs("Booting worker", booted);
+        server.wait_for_logs("Worker exiting", booted - 1);
+    }
+    // Its standard input ends here.
+    let output = client.wait_with_output().expect("it ends");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "True True\n", "{said}\n{}", server.stderr());
+}
+
+#[test]
 fn a_line_in_the_access_log_has_the_version() {
     let server = cleartext().args(["--access-logfile", "-", "--access-logformat", "%(H)s %(r)s %(s)s %(B)s"]).start();
     check(&server, "settings");
