@@ -10,6 +10,7 @@ mod faults;
 mod fuzz;
 mod hooks;
 mod http;
+mod http2;
 mod httpbin;
 mod in_place;
 mod layers;

@@ -29,7 +29,6 @@ fn fate(setting: &Setting) -> Option<String> {
     Some(match setting.standing {
         Standing::Works => return None,
         Standing::Nothing { why } => format!("nothing to do: {why}"),
-        Standing::Planned { why } => format!("not built yet: {why}"),
         Standing::Refused { why, instead } => format!("refused: {why} {instead}"),
     })
 }

@@ -39,7 +39,6 @@ fn argument(setting: &'static Setting) -> Arg {
     let standing = match setting.standing {
         Standing::Works => String::new(),
         Standing::Nothing { why } => format!(" Accepted, but there is nothing to do: {why}"),
-        Standing::Planned { why } => format!(" Not built yet: {why}"),
         Standing::Refused { why, instead } => format!(" Not supported: {why} {instead}"),
     };
     let mut argument = Arg::new(setting.name)

@@ -22,9 +22,10 @@ use tokio::{
 use super::{
     desk::{Desk, Running},
     gate::Gate,
+    http2,
     log_entry::LogEntry,
     parcel::Socket,
-    request_body::RequestBody,
+    request_body::{Intake, RequestBody},
     responder::{Answer, AnswerBody, ChannelResponder},
     response_body::{Kind, ResponseBody},
     spool::Spool,
@@ -53,6 +54,8 @@ pub struct Connection {
     pub peer: Option<(IpAddr, u16)>,
     /// Whether it speaks TLS.
     pub https: bool,
+    /// Whether TLS has agreed on HTTP/2.
+    pub http2: bool,
     /// What a proxy said of it.
     pub proxied: Option<Proxied>,
     pub access_log: Option<Arc<AccessLog>>,
@@ -107,6 +110,19 @@ impl Connection {
             if let Some((client, _)) = self.proxied.and_then(|proxied| proxied.addresses) {
                 self.peer = Some((client.ip(), client.port()));
             }
+        }
+        let mut http2 = self.http2;
+        if gate.refusal().is_none() && !self.https && trust == Trust::Proxy && self.clients.is_cleartext_http2() {
+            http2 = gate.has_preface().await;
+            if !http2 {
+                // As gunicorn: who is to speak HTTP/2 and does not is set up wrongly.
+                gate.refuse(Refusal::bad("HTTP/2 is expected from this address, from its first byte on"));
+            }
+        }
+        if http2 && gate.refusal().is_none() {
+            let (socket, first) = gate.into_socket();
+            http2::serve(Arc::new(self), socket, first, trust).await;
+            return;
         }
         if gate.refusal().is_none() && gate.has_request().await {
             let connection = Arc::new(self);
@@ -171,7 +187,7 @@ async fn answer(
         let answer = Answer::refusal(refusal);
         respond(&connection, &desk, &head, answer, log, wire::Connection::Close, None)
     };
-    let body = match RequestBody::receive(request.into_body(), connection.spool.as_deref()).await {
+    let body = match RequestBody::receive(Intake::any(request.into_body()), connection.spool.as_deref()).await {
         Ok(body) => body,
         // The framing is lost, so the connection cannot be used again.
         Err(refusal) => {

@@ -1,9 +1,10 @@
-//! HTTP/1 on hyper and tokio: connections, requests and answers. Knows no Python; it hands requests to a
+//! HTTP on hyper and tokio: connections, requests and answers. Knows no Python; it hands requests to a
 //! [`wsgi::App`](crate::wsgi::App).
 
 mod connection;
 mod desk;
 mod gate;
+mod http2;
 mod log_entry;
 mod outgoing;
 mod parcel;

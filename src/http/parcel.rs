@@ -113,6 +113,28 @@ impl Parcel {
         }
     }
 
+    /// The next piece of it, for whoever frames pieces; empty at the end.
+    ///
+    /// # Errors
+    /// The file cannot be read, or became shorter.
+    pub fn next_piece(&mut self) -> io::Result<Bytes> {
+        match self {
+            Self::Memory(bytes) => Ok(bytes.split_to(bytes.len().min(PIECE))),
+            Self::File { left: 0, .. } => Ok(Bytes::new()),
+            Self::File { file, offset, left } => {
+                let mut piece = vec![0; usize::try_from(*left).unwrap_or(usize::MAX).min(PIECE)];
+                let size = file.read_at(&mut piece, *offset)?;
+                if size == 0 {
+                    return Err(io::ErrorKind::UnexpectedEof.into());
+                }
+                piece.truncate(size);
+                *offset += size as u64;
+                *left -= size as u64;
+                Ok(piece.into())
+            }
+        }
+    }
+
     /// Puts what is in memory into a file, since the client is slow. Where there can be none it stays.
     pub fn spill(&mut self, spool: &Spool) {
         let Self::Memory(bytes) = self else { return };

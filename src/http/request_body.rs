@@ -9,9 +9,12 @@ use std::{collections::VecDeque, error::Error as _, io, time::Duration};
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, time::timeout_at};
 
-use super::spool::{Spool, Waiting};
+use super::{
+    rate::Rate,
+    spool::{Spool, Waiting},
+};
 use crate::{
     wire::Refusal,
     wsgi::{BodyError, BodyReader},
@@ -33,23 +36,66 @@ pub struct RequestBody {
     /// What comes behind that: the piece that had no room.
     last: Option<Bytes>,
     /// What is still to come, and the runtime that it comes on.
-    rest: Option<(Incoming, Handle)>,
+    rest: Option<(Intake, Handle)>,
 }
+
+/// A body as it comes, and how it may. With HTTP/1 the gate sees to that, and here everything may.
+pub struct Intake {
+    incoming: Incoming,
+    /// How much more of it may come.
+    room: Option<u64>,
+    rate: Rate,
+}
+
+impl Intake {
+    /// Whatever comes.
+    pub fn any(incoming: Incoming) -> Self {
+        Self { incoming, room: None, rate: Rate::new(None) }
+    }
+
+    /// At most `limit` bytes, and at least `rate` of them a second.
+    pub fn within(incoming: Incoming, limit: Option<u64>, rate: Option<u64>) -> Self {
+        Self { incoming, room: limit, rate: Rate::new(rate) }
+    }
+
+    /// The next piece of data; trailers are not the app's (PEP 3333 has no place for them).
+    async fn next(&mut self) -> Result<Option<Bytes>, Refusal> {
+        loop {
+            let frame = match self.rate.wait() {
+                Some(limit) => timeout_at(limit, self.incoming.frame()).await.map_err(|_| TOO_SLOW)?,
+                None => self.incoming.frame().await,
+            };
+            let Some(frame) = frame else { return Ok(None) };
+            if let Ok(data) = frame.map_err(|error| reason(&error))?.into_data()
+                && !data.is_empty()
+            {
+                self.rate.came(data.len());
+                if let Some(room) = &mut self.room {
+                    *room = room.checked_sub(data.len() as u64).ok_or(TOO_LARGE)?;
+                }
+                return Ok(Some(data));
+            }
+        }
+    }
+}
+
+pub const TOO_LARGE: Refusal = Refusal::new(413, "The body is larger than it may be");
+pub const TOO_SLOW: Refusal = Refusal::new(408, "The client is too slow");
 
 impl RequestBody {
     /// Takes a body in, as much of it as there is room for. Without a spool the app gets it as it comes.
     ///
     /// # Errors
     /// It ended early, or was malformed.
-    pub async fn receive(mut incoming: Incoming, spool: Option<&Spool>) -> Result<Self, Refusal> {
+    pub async fn receive(mut intake: Intake, spool: Option<&Spool>) -> Result<Self, Refusal> {
         let mut body = Self::default();
         let Some(spool) = spool else {
-            body.rest = (!incoming.is_end_stream()).then(|| (incoming, Handle::current()));
+            body.rest = (!intake.incoming.is_end_stream()).then(|| (intake, Handle::current()));
             return Ok(body);
         };
         let mut size = 0;
-        while !incoming.is_end_stream() {
-            let Some(piece) = next(&mut incoming).await? else { return Ok(body) };
+        while !intake.incoming.is_end_stream() {
+            let Some(piece) = intake.next().await? else { return Ok(body) };
             size += piece.len();
             if size <= MEMORY {
                 body.first.push_back(piece);
@@ -60,7 +106,7 @@ impl RequestBody {
             }
             if body.waiting.as_mut().is_none_or(|waiting| waiting.push(&piece).is_err()) {
                 body.last = Some(piece);
-                body.rest = Some((incoming, Handle::current()));
+                body.rest = Some((intake, Handle::current()));
                 return Ok(body);
             }
         }
@@ -88,8 +134,11 @@ impl BodyReader for RequestBody {
         if let Some(piece) = self.taken_in()? {
             return Ok(Some(piece));
         }
-        let Some((incoming, _)) = &mut self.rest else { return Ok(None) };
-        let piece = futures_executor::block_on(next(incoming)).map_err(|refusal| BodyError(refusal.why.to_owned()));
+        let Some((intake, runtime)) = &mut self.rest else { return Ok(None) };
+        // Its timers are the runtime's.
+        let runtime = runtime.clone();
+        let _inside = runtime.enter();
+        let piece = futures_executor::block_on(intake.next()).map_err(|refusal| BodyError(refusal.why.to_owned()));
         if !matches!(piece, Ok(Some(_))) {
             self.rest = None;
         }
@@ -104,28 +153,15 @@ impl BodyReader for RequestBody {
 
 impl Drop for RequestBody {
     fn drop(&mut self) {
-        if let Some((mut incoming, runtime)) = self.rest.take() {
+        if let Some((mut intake, runtime)) = self.rest.take() {
             // An app thread is outside of the runtime, where a timer cannot even be made.
             runtime.spawn(async move {
-                let drain = async { while let Ok(Some(_)) = next(&mut incoming).await {} };
+                let drain = async { while let Ok(Some(_)) = intake.next().await {} };
                 // When the time is over the body is dropped, and its connection with it.
                 let _ = tokio::time::timeout(DRAIN_TIME, drain).await;
             });
         }
     }
-}
-
-/// The next piece of data; trailers are not the app's (PEP 3333 has no place for them).
-async fn next(incoming: &mut Incoming) -> Result<Option<Bytes>, Refusal> {
-    while let Some(frame) = incoming.frame().await {
-        let frame = frame.map_err(|error| reason(&error))?;
-        if let Ok(data) = frame.into_data()
-            && !data.is_empty()
-        {
-            return Ok(Some(data));
-        }
-    }
-    Ok(None)
 }
 
 /// Why a body broke off: what the gate said, as hyper hands it on.

@@ -37,6 +37,8 @@ pub enum Kind {
     Whole(Option<Bytes>),
     /// Something to count: the gate has the body itself, of which so many bytes are left.
     Parcel(u64),
+    /// All of it, read as it goes.
+    Read(Parcel),
     /// Pieces as they come, until this time at the latest while the app has not ended.
     Pieces(Arc<Outgoing>, Option<Instant>),
 }
@@ -60,6 +62,13 @@ impl ResponseBody {
                 *left -= piece.len() as u64;
                 Some(piece)
             }
+            Kind::Read(parcel) => match parcel.next_piece() {
+                Ok(piece) => Some(piece).filter(|piece| !piece.is_empty()),
+                Err(error) => {
+                    tracing::error!("What is left of an answer cannot be read: {error}.");
+                    return Poll::Ready(Err(BrokenOff));
+                }
+            },
             Kind::Pieces(pieces, deadline) => match pieces.poll_next(context) {
                 Poll::Ready(Ok(piece)) => Some(piece),
                 Poll::Ready(Err(End::Well)) => None,
@@ -102,13 +111,18 @@ impl Body for ResponseBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(self.kind, Kind::Absent | Kind::Whole(None) | Kind::Parcel(0))
+        match &self.kind {
+            Kind::Absent | Kind::Whole(None) | Kind::Parcel(0) => true,
+            Kind::Read(parcel) => parcel.left() == 0,
+            _ => false,
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
             Kind::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
             Kind::Parcel(left) => SizeHint::with_exact(*left),
+            Kind::Read(parcel) => SizeHint::with_exact(parcel.left()),
             // hyper would announce a Content-Length of 0 for an exact hint.
             Kind::Absent | Kind::Pieces(..) => SizeHint::default(),
         }

@@ -76,6 +76,7 @@ impl Server {
                 peer: None,
                 proxied: None,
                 https: tls.is_some(),
+                http2: false,
                 access_log: access_log.map(Arc::clone),
                 stop: server.stop.subscribe(),
                 running: Arc::default(),
@@ -231,7 +232,7 @@ impl Acceptor {
     }
 
     fn serve(&self, stream: impl Stream + Send + Sync + 'static, peer: Peer, permit: Option<OwnedSemaphorePermit>) {
-        let connection = Connection { peer, running: Arc::default(), ..self.connection.clone() };
+        let mut connection = Connection { peer, running: Arc::default(), ..self.connection.clone() };
         let mut place = self.open.place(permit);
         let (open, tls) = (self.open.clone(), self.tls.clone());
         tokio::spawn(async move {
@@ -246,6 +247,7 @@ impl Acceptor {
             match tls {
                 Some(tls) => {
                     if let Some(stream) = shake_hands(stream, tls, &connection).await {
+                        connection.http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
                         connection.run(stream).await;
                     }
                 }

@@ -84,7 +84,8 @@ impl Build<'_> {
             }
             fs_err::create_dir_all(&target).map_err(|error| disk::failed("install the dependencies", &error))?;
             dependencies::install(declared, self.folder, self.interpreter, &target, self.work, progress, self.cancel)?;
-            let contents = packages::gather(self.interpreter, &target, self.work, base, progress, self.cancel)?;
+            let contents =
+                packages::gather(self.interpreter, &target, self.work, base, self.cache, progress, self.cancel)?;
             Ok((contents, names(&target)?))
         })?;
         self.warn_of_undeclared(app, &made.1);

@@ -10,6 +10,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use sha2::{Digest as _, Sha256};
 
 use crate::exit::Fatal;
+use crate::image::cache::Cache;
 use crate::image::closure::{Closure, is_elf};
 use crate::image::disk;
 use crate::image::ignore::Rules;
@@ -28,6 +29,7 @@ pub fn gather(
     target: &Path,
     work: &Path,
     base: &Closure,
+    cache: &Cache,
     progress: &dyn Progress,
     cancel: &Cancel,
 ) -> Result<Contents, Fatal> {
@@ -38,7 +40,8 @@ pub fn gather(
     progress.detail("compiling");
     let into = work.join("package-byte-code");
     fs_err::create_dir_all(&into).map_err(|error| disk::failed("compile the dependencies", &error))?;
-    let compiled = interpreter.compile(contents.files(), Check::Never, &into, cancel)?;
+    // One more requirement does not change the others' sources.
+    let compiled = interpreter.compile_with_cache(&contents, Check::Never, cache, &into, cancel)?;
     progress.detail("following shared libraries");
     let roots: Vec<PathBuf> = contents
         .files()
@@ -55,8 +58,8 @@ pub fn gather(
         ));
     }
     closure.add_to(&mut contents, base);
-    for (path, file) in compiled {
-        contents.file(path, file, false);
+    for (path, byte_code) in compiled {
+        contents.bytes(path, byte_code, false);
     }
     let commands = commands(&target.join("bin"))?;
     correct_records(&mut contents, &commands)?;

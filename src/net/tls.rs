@@ -32,13 +32,19 @@ pub fn load(settings: &Tls) -> Result<Arc<ServerConfig>, Fatal> {
         Some(verifier) => builder.with_client_cert_verifier(verifier),
         None => builder.with_no_client_auth(),
     };
-    let config = builder.with_single_cert(certificates, key).map_err(|error| {
+    let mut config = builder.with_single_cert(certificates, key).map_err(|error| {
         Fatal::new(format!(
             "The private key in {} (from {option}) does not go with the certificate in {}: {error}.",
             key_file.display(),
             settings.certfile.display()
         ))
     })?;
+    // A server of HTTP/1 alone has nothing to choose, and says nothing, as gunicorn's.
+    if settings.http_protocols.iter().any(|protocol| protocol == "h2") {
+        let names = settings.http_protocols.iter();
+        config.alpn_protocols =
+            names.map(|name| if name == "h2" { b"h2".to_vec() } else { b"http/1.1".to_vec() }).collect();
+    }
     Ok(Arc::new(config))
 }
 

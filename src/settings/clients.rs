@@ -2,7 +2,9 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use super::{HeaderMap, Networks, ProxyProtocol, RequestRules, Value, requests, resolve::Merged, sources::Origin};
+use super::{
+    HeaderMap, Http2, Networks, ProxyProtocol, RequestRules, Value, requests, resolve::Merged, sources::Origin,
+};
 use crate::exit::Fatal;
 
 /// What clients may do.
@@ -31,6 +33,15 @@ pub struct Clients {
     pub forwarded_allow_ips: Networks,
     pub proxy_protocol: ProxyProtocol,
     pub proxy_allow_ips: Networks,
+    /// `None` is HTTP/1 only.
+    pub http2: Option<Http2>,
+}
+
+impl Clients {
+    /// Whether a proxy that is believed is to speak HTTP/2 without TLS.
+    pub fn is_cleartext_http2(&self) -> bool {
+        self.http2.is_some_and(|http2| http2.cleartext)
+    }
 }
 
 /// Certificates and keys.
@@ -41,13 +52,15 @@ pub struct Tls {
     pub keyfile: Option<PathBuf>,
     pub cert_reqs: u64,
     pub ca_certs: Option<PathBuf>,
+    /// h1 and h2, in the order that they are preferred in.
+    pub http_protocols: Vec<String>,
 }
 
 impl Merged {
-    pub(super) fn clients(&self) -> Clients {
+    pub(super) fn clients(&self) -> Result<Clients, Fatal> {
         let seconds = |name| Some(self.number(name)).filter(|seconds| *seconds > 0).map(Duration::from_secs);
         let is_given = |name| !matches!(self.origin(name), Origin::Default);
-        Clients {
+        Ok(Clients {
             rules: self.request_rules(),
             limit_request_body: Some(self.number("limit_request_body")).filter(|bytes| *bytes > 0),
             header_timeout: seconds("header_timeout"),
@@ -68,7 +81,8 @@ impl Merged {
                 _ => ProxyProtocol::Off,
             },
             proxy_allow_ips: Networks::new(&self.value("proxy_allow_ips").texts()),
-        }
+            http2: self.http2()?,
+        })
     }
 
     pub(super) fn tls(&self) -> Result<Option<Tls>, Fatal> {
@@ -78,7 +92,13 @@ impl Merged {
             return Err(self.invalid("cert_reqs", "is not 0, 1 or 2"));
         }
         match (file("certfile"), file("keyfile")) {
-            (Some(certfile), keyfile) => Ok(Some(Tls { certfile, keyfile, cert_reqs, ca_certs: file("ca_certs") })),
+            (Some(certfile), keyfile) => Ok(Some(Tls {
+                certfile,
+                keyfile,
+                cert_reqs,
+                ca_certs: file("ca_certs"),
+                http_protocols: self.http_protocols()?,
+            })),
             (None, Some(_)) => Err(Fatal::new(format!(
                 "{} names a private key without a certificate. Name that with --certfile.",
                 self.shown("keyfile")

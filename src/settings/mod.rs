@@ -6,6 +6,7 @@
 mod address;
 mod check;
 mod clients;
+mod http2;
 mod requests;
 mod resolve;
 mod setting;
@@ -16,6 +17,7 @@ mod worker_class;
 
 pub use address::{Address, Syslog, SyslogAddress};
 pub use clients::{Clients, Tls};
+pub use http2::Http2;
 pub use requests::{HeaderMap, Networks, ProxyProtocol, RequestRules};
 pub use resolve::{Level, LogFormat, Settings};
 pub use setting::{Kind, Setting, Standing};

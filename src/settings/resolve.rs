@@ -152,7 +152,7 @@ impl Settings {
             max_requests_jitter: merged.number("max_requests_jitter"),
             timeout: Some(merged.number("timeout")).filter(|seconds| *seconds > 0).map(Duration::from_secs),
             graceful_timeout: Duration::from_secs(merged.number("graceful_timeout")),
-            clients: merged.clients(),
+            clients: merged.clients()?,
             tls: merged.tls()?,
             daemon: merged.flag("daemon"),
             pidfile: merged.text("pidfile").map(PathBuf::from),
@@ -323,12 +323,6 @@ impl Merged {
             match setting.standing {
                 Standing::Works => {}
                 Standing::Nothing { why } => notes.push(format!("{shown} has nothing to do: {why}")),
-                Standing::Planned { why } => {
-                    let default = setting.default.map_or_else(String::new, |default| format!(", {default}"));
-                    return Err(Fatal::new(format!(
-                        "{shown} is not built yet. {why} Leave it out, or at its default{default}."
-                    )));
-                }
                 Standing::Refused { why, instead } => {
                     return Err(Fatal::new(format!("{shown} is not supported. {why} {instead}")));
                 }

@@ -124,8 +124,8 @@ fn what_is_refused_says_why_and_what_to_do() {
     );
     assert_eq!(
         refusal(&file(&[("http2_cleartext", Value::from("both"))])),
-        "http2_cleartext (from gunicorn.conf.py) is not built yet. HTTP/2 is not built in yet. Let a proxy in front \
-         speak it. Leave it out, or at its default, off."
+        "http2_cleartext (from gunicorn.conf.py) asks for HTTP/2 by an upgrade from HTTP/1, which RFC 9113 has abolished and \
+         which is not spoken here. Use prior-knowledge, and let the proxy begin with HTTP/2."
     );
 }
 

@@ -49,11 +49,6 @@ pub enum Standing {
         /// Why there is nothing to do.
         why: &'static str,
     },
-    /// It is to come. Refused until then when it is given another value than its default.
-    Planned {
-        /// What is missing.
-        why: &'static str,
-    },
     /// It would change what the app does, and will not come. Refused when it is given another value than its default.
     Refused {
         /// Why rwsgi does not do it.
@@ -132,11 +127,6 @@ impl Setting {
 
     pub(super) const fn nothing(mut self, why: &'static str) -> Self {
         self.standing = Standing::Nothing { why };
-        self
-    }
-
-    pub(super) const fn planned(mut self, why: &'static str) -> Self {
-        self.standing = Standing::Planned { why };
         self
     }
 

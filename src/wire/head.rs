@@ -15,7 +15,7 @@ use crate::settings::RequestRules;
 /// No request line is longer, whatever the limit: gunicorn has 8190 where a limit is set, and none without.
 pub const LONGEST: usize = 1 << 20;
 
-/// A version of HTTP/1.
+/// A version of HTTP.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct Version(u8, u8);
 
@@ -24,6 +24,8 @@ impl Version {
     pub const HTTP_10: Self = Self(1, 0);
     /// Connections are kept unless one side wants to close them.
     pub const HTTP_11: Self = Self(1, 1);
+    /// A connection has many requests at once.
+    pub const HTTP_2: Self = Self(2, 0);
 
     /// The two numbers.
     pub fn numbers(self) -> (u8, u8) {

@@ -75,6 +75,10 @@ pub fn fill<E: Environ>(request: &Request, environ: &mut E) -> Result<(), E::Err
         version => environ.set(Key::ServerProtocol, version.to_string().as_bytes())?,
     }
     set_fields(&head.fields, environ)?;
+    if head.version == Version::HTTP_2 {
+        // gunicorn's mark, whatever a field of that name says.
+        environ.set(Key::Header(b"version"), b"2")?;
+    }
     environ.set(Key::UrlScheme, if head.https { b"https" } else { b"http" })?;
     match request.peer {
         Some((address, port)) => {

@@ -111,7 +111,6 @@ fn every_setting_of_gunicorns_is_there_and_says_what_becomes_of_it() {
         let fate = match setting.standing {
             Standing::Works => "same".to_owned(),
             Standing::Nothing { why } => format!("nothing to do: {why}"),
-            Standing::Planned { why } => format!("refused so far: {why}"),
             Standing::Refused { why, instead } => format!("refused: {why} {instead}"),
         };
         table.push(format!("{:34} {fate}", setting.name));

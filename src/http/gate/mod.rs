@@ -10,7 +10,7 @@ mod writing;
 
 use std::{future::poll_fn, io, sync::Arc, task::Waker, time::Duration};
 
-use bytes::{Buf as _, BytesMut};
+use bytes::{Buf as _, Bytes, BytesMut};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     time::{Instant, timeout},
@@ -31,6 +31,9 @@ use crate::{
 /// How long a client may take to read the last of an answer before its connection is closed, and to stop sending: what
 /// it sends after that would reset the connection, and the answer with it (RFC 9112 section 9.6).
 const LINGER: Duration = Duration::from_secs(2);
+
+/// What a client of HTTP/2 sends first.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// A socket with its gate.
 pub struct Gate<S> {
@@ -114,6 +117,31 @@ impl<S: Socket> Gate<S> {
                 Err(_) => return Err(Refusal::new(408, "The PROXY header does not come")),
             }
         }
+    }
+
+    /// Whether the connection begins as one of HTTP/2 (RFC 9113 section 3.4). What has come stays where it is.
+    pub async fn has_preface(&mut self) -> bool {
+        let limit = self.clients.header_timeout.unwrap_or(Duration::MAX);
+        let preface = async {
+            loop {
+                let common = self.inbox.len().min(PREFACE.len());
+                if self.inbox[..common] != PREFACE[..common] {
+                    return false;
+                }
+                if common == PREFACE.len() {
+                    return true;
+                }
+                if !matches!(poll_fn(|context| self.poll_fill(context)).await, Ok(1..)) {
+                    return false;
+                }
+            }
+        };
+        timeout(limit, preface).await.unwrap_or(false)
+    }
+
+    /// The socket, and what was taken from it.
+    pub fn into_socket(self) -> (S, Bytes) {
+        (self.socket, self.inbox.freeze())
     }
 
     /// Waits for the first request, so that whoever sends none costs no more than this. False where none comes.

@@ -16,15 +16,15 @@ use tokio::{
 
 use super::{Gate, Socket, Writing};
 use crate::{
-    http::rate::Rate,
+    http::{
+        rate::Rate,
+        request_body::{TOO_LARGE, TOO_SLOW},
+    },
     wire::{Chunks, Framing, Head, Refusal, Scanner, Version},
 };
 
 /// So many bytes are taken from a socket at a time where hyper has no buffer for them.
 const PIECE: usize = 64 << 10;
-
-const TOO_LARGE: Refusal = Refusal::new(413, "The body is larger than it may be");
-const TOO_SLOW: Refusal = Refusal::new(408, "The client is too slow");
 
 /// What comes next from the client.
 pub(super) enum Reading {

@@ -68,7 +68,7 @@ mod tests {
         for setting in all() {
             let texts = match setting.standing {
                 Standing::Works => vec![setting.help],
-                Standing::Nothing { why } | Standing::Planned { why } => vec![setting.help, why],
+                Standing::Nothing { why } => vec![setting.help, why],
                 Standing::Refused { why, instead } => vec![setting.help, why, instead],
             };
             for text in texts {

@@ -2,10 +2,6 @@
 
 use crate::settings::setting::{Kind, Setting};
 
-const HTTP2_LATER: &str = "HTTP/2 is not built in yet. Let a proxy in front speak it.";
-
-const HTTP2_ONLY: &str = "It is read only with HTTP/2, which --http-protocols would ask for.";
-
 pub const TLS: &[Setting] = &[
     Setting::new("certfile", Kind::Text, "The server's certificate and those that vouch for it, as PEM.")
         .flags(&["--certfile"], "FILE"),
@@ -39,30 +35,24 @@ pub const TLS: &[Setting] = &[
         .nothing("gunicorn itself ignores it since version 21."),
     Setting::new("http_protocols", Kind::Commas, "The versions of HTTP, between commas: h1, h2.")
         .flags(&["--http-protocols"], "VERSIONS")
-        .default("h1")
-        .planned(HTTP2_LATER),
+        .default("h1"),
     Setting::new(
         "http2_cleartext",
         Kind::Choice(&["off", "prior-knowledge", "upgrade", "both"]),
-        "How a trusted proxy may begin HTTP/2 without TLS.",
+        "How a proxy in forwarded_allow_ips begins HTTP/2 without TLS: off, or prior-knowledge.",
     )
     .flags(&["--http2-cleartext"], "WAY")
-    .default("off")
-    .planned(HTTP2_LATER),
+    .default("off"),
     Setting::new("http2_max_concurrent_streams", Kind::Number, "How many requests of HTTP/2 a connection may have.")
         .flags(&["--http2-max-concurrent-streams"], "N")
-        .default("100")
-        .nothing(HTTP2_ONLY),
+        .default("100"),
     Setting::new("http2_initial_window_size", Kind::Number, "How much a stream of HTTP/2 may send ahead, in bytes.")
         .flags(&["--http2-initial-window-size"], "N")
-        .default("65535")
-        .nothing(HTTP2_ONLY),
+        .default("65535"),
     Setting::new("http2_max_frame_size", Kind::Number, "How large a frame of HTTP/2 may be, in bytes.")
         .flags(&["--http2-max-frame-size"], "N")
-        .default("16384")
-        .nothing(HTTP2_ONLY),
+        .default("16384"),
     Setting::new("http2_max_header_list_size", Kind::Number, "How large the header of HTTP/2 may be, in bytes.")
         .flags(&["--http2-max-header-list-size"], "N")
-        .default("65536")
-        .nothing(HTTP2_ONLY),
+        .default("65536"),
 ];

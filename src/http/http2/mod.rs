@@ -1,0 +1,107 @@
+//! A connection of HTTP/2 (RFC 9113): hyper and h2 have its frames, streams and windows, and what floods them; here is
+//! when it ends. Heads are read by the same rules as those of HTTP/1, and requests go the same way to the app.
+
+mod head;
+mod pulse;
+mod stream;
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use hyper::{server::conn::http2, service::service_fn};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::time::sleep;
+
+use self::pulse::{Beating, Pulse};
+use super::{
+    connection::{Connection, Stop},
+    desk::Running,
+    parcel::Socket,
+};
+use crate::wire::Trust;
+
+/// How often it is looked whether a connection should end.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// And while it ends.
+const LOOK_AT_END: Duration = Duration::from_millis(20);
+
+/// A client that takes nothing for so long at the end of its connection is gone.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// A connection is kept for this long without a request at least: its client may have sent one already.
+const SHORTEST: Duration = Duration::from_secs(1);
+
+/// So much of all bodies of a connection may be under way.
+const WINDOW: u32 = 1 << 20;
+
+/// Answers the requests of a connection, of which these bytes were read before.
+pub async fn serve(connection: Arc<Connection>, socket: impl Socket + Send + 'static, first: Bytes, trust: Trust) {
+    let Some(settings) = connection.clients.http2 else { return };
+    // Until the last byte is out this counts as a request: the answers of streams that have ended may still wait here.
+    let own = Running::new(&connection.running);
+    let pulse = Arc::<Pulse>::default();
+    let service = {
+        let (connection, pulse) = (Arc::clone(&connection), Arc::clone(&pulse));
+        service_fn(move |request| stream::answer(Arc::clone(&connection), Arc::clone(&pulse), trust, request))
+    };
+    let served = http2::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .initial_stream_window_size(settings.initial_window_size)
+        .initial_connection_window_size(WINDOW.max(settings.initial_window_size))
+        .max_concurrent_streams(settings.max_concurrent_streams)
+        .max_frame_size(settings.max_frame_size)
+        .max_header_list_size(settings.max_header_list_size)
+        .serve_connection(TokioIo::new(Beating::new(socket, first, Arc::clone(&pulse))), service);
+    let mut served = std::pin::pin!(served);
+    let mut stop = connection.stop.clone();
+    let mut ending = false;
+    loop {
+        tokio::select! {
+            ended = served.as_mut() => {
+                if let Err(error) = ended {
+                    tracing::debug!("The connection from ip={} ended: {error}.", connection.shown_peer());
+                }
+                break;
+            }
+            // A server that is gone without a word has nothing to wait for either.
+            _ = stop.wait_for(|stop| *stop != Stop::Not), if !ending => {
+                ending = true;
+                served.as_mut().graceful_shutdown();
+            }
+            () = sleep(if ending { LOOK_AT_END } else { LOOK }) => {
+                if is_over(&connection, &pulse, ending) {
+                    break;
+                }
+                if !ending && is_idle(&connection, &pulse) {
+                    ending = true;
+                    served.as_mut().graceful_shutdown();
+                }
+            }
+        }
+    }
+    drop(own);
+}
+
+/// Whether the client is told to bring no further request.
+fn is_idle(connection: &Connection, pulse: &Pulse) -> bool {
+    let clients = &connection.clients;
+    let limit = if pulse.has_begun() { Some(clients.keepalive.max(SHORTEST)) } else { clients.header_timeout };
+    pulse.streams() == 0 && limit.is_some_and(|limit| pulse.still() >= limit)
+}
+
+/// Whether nothing is to be hoped of the connection.
+fn is_over(connection: &Connection, pulse: &Pulse, ending: bool) -> bool {
+    let still = pulse.still();
+    let write_timeout = connection.clients.write_timeout;
+    if pulse.wait_for_client() && write_timeout.is_some_and(|limit| still >= limit) {
+        return true;
+    }
+    // Only this connection's own count is left: whoever has not brought a request whole is not waited for.
+    let cut = *connection.stop.borrow() == Stop::Cut && connection.running.load(Ordering::Relaxed) <= 1;
+    let patience = if cut { LINGER } else { write_timeout.unwrap_or(LINGER).max(LINGER) };
+    ending && (pulse.streams() == 0 || cut) && still >= patience
+}

@@ -1,0 +1,177 @@
+//! One stream: a request becomes a call to the app, and the app's answer a response.
+
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use hyper::{
+    Request, Response,
+    body::{Body, Frame, Incoming, SizeHint},
+    header::{self, HeaderName, HeaderValue},
+};
+use tokio::{
+    sync::oneshot,
+    time::{Instant, timeout_at},
+};
+
+use super::{
+    head,
+    pulse::{Open, Pulse},
+};
+use crate::{
+    http::{
+        connection::Connection,
+        desk::{Desk, Running},
+        log_entry::LogEntry,
+        request_body::{Intake, RequestBody, TOO_LARGE},
+        responder::{Answer, AnswerBody, ChannelResponder},
+        response_body::{BrokenOff, Kind, ResponseBody},
+    },
+    wire::{Framing, Refusal, Trust},
+    wsgi::{self, Call},
+};
+
+/// What is known of a stream until its answer begins.
+struct Stream {
+    desk: Arc<Desk>,
+    open: Open,
+    log: Option<Box<LogEntry>>,
+    to_head: bool,
+}
+
+/// Answers one request.
+pub async fn answer(
+    connection: Arc<Connection>,
+    pulse: Arc<Pulse>,
+    trust: Trust,
+    request: Request<Incoming>,
+) -> Result<Response<StreamBody>, Infallible> {
+    let (parts, incoming) = request.into_parts();
+    let mut stream = Stream {
+        desk: Arc::default(),
+        open: Open::new(pulse),
+        log: None,
+        to_head: parts.method == hyper::Method::HEAD,
+    };
+    Ok(match call(&connection, &mut stream, trust, &parts, incoming).await {
+        Ok((answer, deadline)) => stream.respond(answer, deadline),
+        Err(refusal) => {
+            connection.log(refusal);
+            stream.respond(Answer::refusal(refusal), None)
+        }
+    })
+}
+
+async fn call(
+    connection: &Connection,
+    stream: &mut Stream,
+    trust: Trust,
+    parts: &http::request::Parts,
+    incoming: Incoming,
+) -> Result<(Answer, Option<Instant>), Refusal> {
+    let clients = &connection.clients;
+    let head = head::read(parts, &clients.rules, trust, connection.https, !incoming.is_end_stream())?;
+    let head = Arc::new(head);
+    let address = connection.peer.map(|(address, _)| address);
+    stream.log = connection.access_log.as_ref().map(|log| Box::new(LogEntry::new(log, address, &head)));
+    let limit = clients.limit_request_body;
+    if matches!((head.framing, limit), (Framing::Length(length), Some(limit)) if length > limit) {
+        return Err(TOO_LARGE);
+    }
+    let intake = Intake::within(incoming, limit, clients.body_min_rate);
+    let body = RequestBody::receive(intake, connection.spool.as_deref()).await?;
+    let request = wsgi::Request {
+        head,
+        peer: connection.peer,
+        proxied: connection.proxied,
+        origin: Arc::clone(&connection.origin),
+        notes: stream.log.as_ref().and_then(|log| log.notes()),
+    };
+    if wsgi::mount(&request).is_none() {
+        return Err(Refusal::new(500, "The path is outside of SCRIPT_NAME, where the app is mounted"));
+    }
+    stream.desk.begin(Running::new(&connection.running));
+    let (sender, answer) = oneshot::channel();
+    let responder = Box::new(ChannelResponder::new(sender, Arc::clone(&stream.desk), connection.spool.clone()));
+    connection.app.call(Call { request, body: Box::new(body), responder });
+    let deadline = clients.request_timeout.map(|limit| Instant::now() + limit);
+    let answer = match deadline {
+        Some(deadline) => timeout_at(deadline, answer).await,
+        None => Ok(answer.await),
+    };
+    Ok(match answer {
+        Ok(Ok(answer)) => (answer, deadline),
+        // The sender is dropped without an answer when the call panics.
+        Ok(Err(_)) => (Answer::refusal(Refusal::new(500, "")), None),
+        Err(_) => (Answer::refusal(Refusal::new(503, "The app has taken too long")), None),
+    })
+}
+
+impl Stream {
+    fn respond(mut self, answer: Answer, deadline: Option<Instant>) -> Response<StreamBody> {
+        let Answer { head, body } = answer;
+        let has_body = head.has_body() && !self.to_head;
+        let length = match &body {
+            AnswerBody::Whole(bytes) if has_body => Some(bytes.len() as u64),
+            AnswerBody::Parcel(parcel) if has_body => Some(parcel.left()),
+            _ => head.content_length,
+        };
+        let kind = match body {
+            _ if !has_body => Kind::Absent,
+            AnswerBody::Whole(bytes) => Kind::Whole(Some(bytes).filter(|bytes| !bytes.is_empty())),
+            AnswerBody::Parcel(parcel) => Kind::Read(parcel),
+            AnswerBody::Pieces(pieces) => Kind::Pieces(pieces, deadline),
+        };
+        if let Some(log) = &mut self.log {
+            log.answered(&head);
+        }
+        let mut response =
+            Response::new(StreamBody { body: ResponseBody::new(kind, self.log, self.desk), open: self.open });
+        *response.status_mut() = head.status;
+        let fields = response.headers_mut();
+        fields.insert(header::SERVER, HeaderValue::from_static("rwsgi"));
+        if let Some(length) = length {
+            fields.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+        }
+        for field in head.fields.iter() {
+            // Both were found to be what these take.
+            if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(field.name), HeaderValue::from_bytes(field.value)) {
+                fields.append(name, value);
+            }
+        }
+        response
+    }
+}
+
+/// The body of a response, and its stream for as long as it is on its way.
+pub struct StreamBody {
+    body: ResponseBody,
+    open: Open,
+}
+
+impl Body for StreamBody {
+    type Data = Bytes;
+    type Error = BrokenOff;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(context);
+        // hyper asks again when the client has taken what it was given.
+        self.open.set_blocked(polled.is_ready());
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,218 @@
+"""A client of HTTP/2 for the tests: http2.py CHECK PORT [CA]. It prints what it saw, or fails."""
+
+import hashlib
+import socket
+import ssl
+import sys
+import threading
+
+import h2.config
+import h2.connection
+import h2.events
+
+# This h2 takes a GOAWAY for the end, and fails on what follows; but the streams that there are go on (RFC 9113 section 6.8).
+STATE, INPUT = h2.connection.ConnectionState, h2.connection.ConnectionInputs
+TRANSITIONS = h2.connection.H2ConnectionStateMachine._transitions
+TRANSITIONS[STATE.CLIENT_OPEN, INPUT.RECV_GOAWAY] = (None, STATE.CLIENT_OPEN)
+
+
+class Client:
+    def __init__(self, port, ca=None, alpn=("h2",), connect=None):
+        self.socket = socket.create_connection(("127.0.0.1", port), 30)
+        if ca:
+            context = ssl.create_default_context(cafile=ca)
+            context.set_alpn_protocols(list(alpn))
+            self.socket = context.wrap_socket(self.socket, server_hostname="localhost")
+        config = h2.config.H2Configuration(header_encoding="latin-1", validate_outbound_headers=False,
+                                           normalize_outbound_headers=False)
+        self.h2 = h2.connection.H2Connection(config)
+        self.answers, self.reset, self.goaway, self.last, self.settings, self.ended = {}, {}, False, 0, {}, set()
+        self.h2.initiate_connection()
+        self.flush()
+
+    def flush(self):
+        self.socket.sendall(self.h2.data_to_send())
+
+    def begin(self, path, method="GET", fields=(), end=True, scheme="http", authority="test"):
+        stream = self.h2.get_next_available_stream_id()
+        pseudo = [(":method", method), (":path", path), (":scheme", scheme), (":authority", authority)]
+        self.h2.send_headers(stream, pseudo + list(fields), end_stream=end)
+        self.answers[stream] = [None, b""]
+        self.flush()
+        return stream
+
+    def receive(self):
+        data = self.socket.recv(65536)
+        if not data:
+            return False
+        for event in self.h2.receive_data(data):
+            if isinstance(event, h2.events.ResponseReceived):
+                self.answers[event.stream_id][0] = event.headers
+            elif isinstance(event, h2.events.DataReceived):
+                self.answers[event.stream_id][1] += event.data
+                self.h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+            elif isinstance(event, h2.events.StreamEnded):
+                self.ended.add(event.stream_id)
+            elif isinstance(event, h2.events.StreamReset):
+                self.reset[event.stream_id] = event.error_code
+            elif isinstance(event, h2.events.ConnectionTerminated):
+                self.goaway, self.last = True, event.last_stream_id
+            elif isinstance(event, h2.events.RemoteSettingsChanged):
+                self.settings.update({int(code): change.new_value for code, change in event.changed_settings.items()})
+        self.flush()
+        return True
+
+    def send(self, stream, body):
+        while body:
+            if stream in self.ended or stream in self.reset:
+                return
+            size = min(self.h2.local_flow_control_window(stream), self.h2.max_outbound_frame_size, len(body))
+            if size == 0:
+                assert self.receive(), "closed while it sent"
+                continue
+            self.h2.send_data(stream, body[:size])
+            body = body[size:]
+            self.flush()
+        self.h2.end_stream(stream)
+        self.flush()
+
+    def wait(self, stream):
+        while stream not in self.ended and stream not in self.reset:
+            assert self.receive(), "closed without an answer"
+        fields, body = self.answers[stream]
+        return dict(fields or []), body
+
+    def get(self, path, method="GET", fields=(), body=None, **more):
+        stream = self.begin(path, method, fields, end=body is None, **more)
+        if body is not None:
+            self.send(stream, body)
+        fields, body = self.wait(stream)
+        return fields.get(":status"), fields, body
+
+
+def environ(port, ca):
+    client = Client(port)
+    for path, method, fields in [
+        ("/environ/a%20b?x=%31&y", "GET", [("x-one", "1"), ("x-one", "2"), ("accept", "*/*")]),
+        ("/environ", "POST", [("cookie", "a=1"), ("cookie", "b=2"), ("content-type", "text/plain")]),
+        ("/environ", "GET", [("x_under", "no"), ("x-forwarded-proto", "https"), ("script_name", "/environ")]),
+        ("/environ", "GET", [("version", "forged"), ("te", "trailers")]),
+    ]:
+        body = b"hello" if method == "POST" else None
+        status, _, seen = client.get(path, method, fields, body)
+        print(path, status, seen.decode())
+    print(client.get("/environ", scheme="https")[2].decode())
+
+
+def bodies(port, ca):
+    client = Client(port, ca)
+    content = bytes(range(251)) * 12_000
+    status, _, body = client.get("/echo", "POST", body=content)
+    assert (status, body) == ("200", hashlib.sha256(content).hexdigest().encode()), (status, body)
+    for path in ["/big", "/pieces", "/file"]:
+        status, fields, body = client.get(path)
+        assert status == "200" and body == content, (path, status, len(body))
+    for path, expected in [("/204", "204"), ("/304", "304")]:
+        assert client.get(path)[::2] == (expected, b""), path
+    status, fields, body = client.get("/big", "HEAD")
+    assert (status, fields["content-length"], body) == ("200", str(len(content)), b""), fields
+    assert fields["server"] == "rwsgi" and "date" in fields and "connection" not in fields, fields
+    status, _, body = client.get("/raise")
+    assert status == "500" and b"Internal Server Error" in body
+    stream = client.begin("/broken")
+    _, body = client.wait(stream)
+    assert stream in client.reset and stream not in client.ended, "an answer that broke off looks whole"
+    assert client.get("/204")[0] == "204", "the connection goes on"
+
+
+def many(port, ca):
+    client = Client(port)
+    streams = [client.begin(f"/sleep?{number}") for number in range(50)]
+    for number, stream in enumerate(streams):
+        fields, body = client.wait(stream)
+        assert (fields[":status"], body) == ("200", str(number).encode())
+
+
+def limits(port, ca):
+    def status(*args, **more):
+        return Client(port).get(*args, **more)[0]
+
+    assert status("/echo", "POST", body=b"x" * 1001) == "413"
+    assert status("/echo", "POST", [("content-length", "1001")], body=b"x" * 1001) == "413"
+    assert status("/echo", "POST", body=b"x" * 1000) == "200"
+    assert status("/" + "a" * 5000) == "414"
+    assert status("/", fields=[(f"x-{number}", "1") for number in range(101)]) == "431"
+    assert status("/", fields=[("x", "1" * 9000)]) == "431"
+    assert status("/", fields=[("expect", "more")]) == "417"
+    assert status("/", fields=[("host", "a"), ("host", "b")]) == "400"
+    assert status("/", fields=[("x_under", "1")]) == "400"
+    # What belongs to a connection of HTTP/1 is not a field here (RFC 9113 section 8.2.2).
+    for name, value in [("connection", "close"), ("transfer-encoding", "chunked"), ("X-Upper", "1")]:
+        client = Client(port)
+        stream = client.begin("/", fields=[(name, value)])
+        try:
+            client.wait(stream)
+        except (AssertionError, OSError):
+            # The whole connection may end for it.
+            pass
+        assert client.answers[stream][0] is None, name
+
+
+def settings(port, ca):
+    client = Client(port)
+    client.get("/204")
+    print(sorted(client.settings.items()))
+
+
+def protocols(port, ca):
+    for offered in [("h2",), ("http/1.1",), ("h2", "http/1.1"), ("http/1.1", "h2")]:
+        context = ssl.create_default_context(cafile=ca)
+        context.set_alpn_protocols(list(offered))
+        with context.wrap_socket(socket.create_connection(("127.0.0.1", port), 30), server_hostname="localhost") as s:
+            print(",".join(offered), s.selected_alpn_protocol())
+    status, _, body = Client(port, ca).get("/environ", scheme="https")
+    print(status, "'https'" in body.decode())
+
+
+def idle(port, ca):
+    client = Client(port)
+    client.get("/204")
+    while client.receive():
+        pass
+    assert client.goaway
+
+
+def stop(port, ca):
+    client = Client(port)
+    streams = [client.begin(f"/sleep?{number}") for number in range(20)]
+    print("begun", flush=True)
+    for number, stream in enumerate(streams):
+        fields, body = client.wait(stream)
+        assert (fields[":status"], body) == ("200", str(number).encode())
+    while client.receive():
+        pass
+    assert client.goaway
+
+
+def load(port, ca):
+    """Requests without a pause until standard input ends; a stream that a GOAWAY left out goes to the next connection."""
+    over = threading.Event()
+    threading.Thread(target=lambda: (sys.stdin.read(), over.set()), daemon=True).start()
+    answered, connections, client = 0, 1, Client(port)
+    while not over.is_set():
+        if client.goaway:
+            client, connections = Client(port), connections + 1
+        streams = [client.begin(f"/environ?{number}") for number in range(5)]
+        for stream in streams:
+            while stream not in client.ended and stream not in client.reset and client.receive():
+                pass
+            fields = dict(client.answers[stream][0] or [])
+            if client.goaway and stream > client.last:
+                continue
+            assert stream in client.ended and fields[":status"] == "200", (stream, client.last, fields, client.reset)
+            answered += 1
+    print(answered > 100, connections > 1)
+
+
+if __name__ == "__main__":
+    globals()[sys.argv[1]](int(sys.argv[2]), sys.argv[3] if len(sys.argv) > 3 else None)

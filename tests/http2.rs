@@ -1,0 +1,230 @@
+//! HTTP/2, with Python's h2 as the client.
+
+use std::{
+    io::{BufRead as _, BufReader},
+    process::{Command, Stdio},
+};
+
+use rcgen::{CertificateParams, KeyPair};
+
+use crate::support::{Builder, Client, Server, environment::venv};
+
+const APP: &str = "
+import hashlib, time
+CONTENT = bytes(range(251)) * 12_000
+open('content', 'wb').write(CONTENT)
+def app(environ, start_response):
+    path = environ['PATH_INFO']
+    body = environ['wsgi.input'].read()
+    if path[1:] in ('204', '304'):
+        start_response(path[1:] + ' Fine', [])
+        return []
+    if path == '/raise':
+        raise ValueError
+    start_response('200 OK', [('Content-Length', str(len(CONTENT)))] if path == '/big' else [])
+    if path == '/big':
+        return [CONTENT]
+    if path == '/echo':
+        return [hashlib.sha256(body).hexdigest().encode()]
+    if path == '/pieces':
+        return (CONTENT[at:at + 10_000] for at in range(0, len(CONTENT), 10_000))
+    if path == '/file':
+        return environ['wsgi.file_wrapper'](open('content', 'rb'))
+    if path == '/broken':
+        return broken()
+    if path == '/sleep':
+        time.sleep(0.1)
+        return [environ['QUERY_STRING'].encode()]
+    names = ['wsgi.url_scheme', 'REQUEST_METHOD', 'PATH_INFO', 'SCRIPT_NAME', 'QUERY_STRING', 'RAW_URI',
+             'SERVER_PROTOCOL', 'CONTENT_TYPE', 'CONTENT_LENGTH', 'REMOTE_ADDR', 'SERVER_NAME']
+    names += [name for name in environ if name.startswith('HTTP_')]
+    return [repr((sorted((name, environ.get(name)) for name in names), body)).encode()]
+def broken():
+    yield b'x' * 100
+    raise ValueError
+";
+
+const CLEARTEXT: [&str; 5] = ["app:app", "--http-protocols", "h2,h1", "--http2-cleartext", "prior-knowledge"];
+
+fn script(server: &Server, check: &str) -> Command {
+    let port = server.address().rsplit(':').next().expect("a port");
+    let mut command = Command::new(venv().join("bin/python"));
+    command.args([concat!(env!("CARGO_MANIFEST_DIR"), "/tests/http2.py"), check, port]);
+    command
+}
+
+#[track_caller]
+fn output(command: &mut Command, server: &Server) -> String {
+    let output = command.output().expect("Python starts");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}\n{}", server.stderr());
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[track_caller]
+fn check(server: &Server, check: &str) -> String {
+    output(&mut script(server, check), server)
+}
+
+fn cleartext() -> Builder {
+    Server::of(APP).args(CLEARTEXT).args(["--threads", "8"])
+}
+
+fn tls(protocols: &str) -> Server {
+    let builder = Server::of(APP);
+    let key = KeyPair::generate().expect("a key");
+    let params = CertificateParams::new(vec!["localhost".to_owned()]).expect("parameters");
+    let certificate = params.self_signed(&key).expect("signed").pem();
+    let path = builder.directory().join("both.pem");
+    std::fs::write(path, format!("{}{certificate}", key.serialize_pem())).expect("written");
+    builder.args(["app:app", "--certfile", "both.pem", "--http-protocols", protocols]).start()
+}
+
+#[test]
+fn an_app_sees_of_http2_what_it_sees_under_gunicorn() {
+    let (ours, theirs) = (cleartext().start(), cleartext().gunicorn().start());
+    assert_eq!(check(&ours, "environ"), check(&theirs, "environ"));
+}
+
+#[test]
+fn tls_agrees_on_the_version_in_the_servers_order() {
+    for (protocols, first) in [("h2,h1", "h2"), ("h1,h2", "http/1.1")] {
+        let server = tls(protocols);
+        let ca = server.directory().join("both.pem");
+        let seen = output(script(&server, "protocols").arg(&ca), &server);
+        let expected = format!("h2 h2\nhttp/1.1 http/1.1\nh2,http/1.1 {first}\nhttp/1.1,h2 {first}\n200 True\n");
+        assert_eq!(seen, expected);
+        output(script(&server, "bodies").arg(&ca), &server);
+    }
+}
+
+#[test]
+fn bodies_of_any_size_go_both_ways_and_what_breaks_off_is_reset() {
+    check(&cleartext().start(), "bodies");
+    check(&cleartext().args(["--no-buffering"]).start(), "bodies");
+}
+
+#[test]
+fn a_connection_has_many_requests_at_once() {
+    check(&cleartext().start(), "many");
+}
+
+#[test]
+fn the_limits_of_http1_hold() {
+    let server = cleartext().args(["--limit-request-body", "1000", "--header-map", "refuse"]).start();
+    check(&server, "limits");
+}
+
+#[test]
+fn the_settings_are_on_the_wire() {
+    let args = [
+        "--http2-max-concurrent-streams=7",
+        "--http2-initial-window-size=70000",
+        "--http2-max-frame-size=20000",
+        "--http2-max-header-list-size=30000",
+    ];
+    let seen = check(&cleartext().args(args).start(), "settings");
+    for setting in ["(3, 7)", "(4, 70000)", "(5, 20000)", "(6, 30000)"] {
+        assert!(seen.contains(setting), "{seen}");
+    }
+}
+
+#[test]
+fn only_a_proxy_that_is_believed_begins_without_tls_and_it_has_to() {
+    let preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    let plain = "GET /environ HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    let answer = |server: &Server, sent: &str| {
+        let mut client = Client::connect(server.address());
+        client.send(sent);
+        String::from_utf8_lossy(&client.read_all()).into_owned()
+    };
+    let server = cleartext().start();
+    assert!(answer(&server, plain).starts_with("HTTP/1.1 400 "));
+    let stranger = cleartext().args(["--forwarded-allow-ips", "192.0.2.1"]).start();
+    assert!(answer(&stranger, plain).starts_with("HTTP/1.1 200 "));
+    assert!(answer(&stranger, preface).starts_with("HTTP/1.1 400 "));
+    let off = Server::of(APP).args(["app:app", "--http-protocols", "h2,h1"]).start();
+    assert!(answer(&off, plain).starts_with("HTTP/1.1 200 "));
+    assert!(answer(&off, preface).starts_with("HTTP/1.1 400 "));
+}
+
+#[test]
+fn noise_behind_the_preface_harms_no_other_connection() {
+    let server = cleartext().start();
+    for seed in 0..50_u64 {
+        let mut random = fastrand_of(seed);
+        let mut client = Client::connect(server.address());
+        client.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+        let noise: Vec<u8> = (0..500).map(|_| random()).collect();
+        let _ = client.try_send(noise);
+    }
+    check(&server, "many");
+    assert!(!server.stderr().contains("panicked"), "{}", server.stderr());
+}
+
+/// Bytes of no pattern, the same each time (xorshift).
+fn fastrand_of(seed: u64) -> impl FnMut() -> u8 {
+    let mut state = seed * 2 + 0x9e37_79b9_7f4a_7c15;
+    move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()[3]
+    }
+}
+
+#[test]
+fn an_idle_connection_is_told_to_go() {
+    check(&cleartext().args(["--keep-alive", "1"]).start(), "idle");
+}
+
+#[test]
+fn what_has_begun_is_answered_when_the_server_stops() {
+    let mut server = cleartext().args(["--threads", "2"]).start();
+    let mut client = script(&server, "stop").stdout(Stdio::piped()).spawn().expect("Python starts");
+    let mut line = String::new();
+    BufReader::new(client.stdout.take().expect("it is piped")).read_line(&mut line).expect("it says so");
+    server.signal("TERM");
+    assert!(client.wait().expect("it ends").success(), "{}", server.stderr());
+    assert!(server.wait().status.success());
+}
+
+#[test]
+fn a_reload_loses_no_request() {
+    let server = cleartext().start();
+    let mut client = script(&server, "load");
+    let client = client.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+    for booted in 2..5 {
+        server.signal("HUP");
+        server.wait_for_logs("Booting worker", booted);
+        server.wait_for_logs("Worker exiting", booted - 1);
+    }
+    // Its standard input ends here.
+    let output = client.wait_with_output().expect("it ends");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "True True\n", "{said}\n{}", server.stderr());
+}
+
+#[test]
+fn a_line_in_the_access_log_has_the_version() {
+    let server = cleartext().args(["--access-logfile", "-", "--access-logformat", "%(H)s %(r)s %(s)s %(B)s"]).start();
+    check(&server, "settings");
+    server.wait_for_output("HTTP/2.0 GET /204 HTTP/2.0 204 0");
+}
+
+#[test]
+fn what_http2_does_not_allow_is_refused_by_name() {
+    for (args, said) in [
+        (["--http-protocols", "h3"], "neither h1 nor h2"),
+        (["--http-protocols", "h2,h2"], "twice"),
+        (["--http2-cleartext", "both"], "upgrade from HTTP/1"),
+        (["--http2-cleartext", "prior-knowledge"], "--http-protocols h2,h1"),
+        (["--http2-max-frame-size", "16383"], "between 16384 and 16777215"),
+        (["--http2-initial-window-size", "2147483648"], "more than 2147483647"),
+        (["--http2-max-concurrent-streams", "0"], "from 1"),
+    ] {
+        let ended = Server::of(APP).args(["app:app"]).args(args).fail();
+        assert_eq!(ended.status.code(), Some(1), "{args:?}");
+        assert!(ended.stderr.contains(said) && ended.stderr.contains(args[0]), "{args:?}: {}", ended.stderr);
+    }
+}
