@@ -22,6 +22,9 @@ use crate::{
     wsgi::{self, Call, Exchange, Flow, Request},
 };
 
+/// So many bytes find room wherever nothing was sent before.
+const AT_ONCE: usize = 32 << 10;
+
 /// A WSGI application that is loaded.
 pub struct PyApp {
     callable: Py<PyAny>,
@@ -173,7 +176,15 @@ impl PyApp {
         };
         if let Some(piece) = only {
             let piece = bytes(&piece)?;
-            return start_response.detached(py, |exchange| exchange.complete(piece)).map_err(|error| to_python(&error));
+            let size = piece.len();
+            let complete = |exchange: &mut Exchange| exchange.complete(piece);
+            // What is the first and fits into memory never waits for the client.
+            let sent = if size <= AT_ONCE && !start_response.with(|exchange| exchange.is_head_sent()) {
+                start_response.with(complete)
+            } else {
+                start_response.detached(py, complete)
+            };
+            return sent.map_err(|error| to_python(&error));
         }
         if self.sendfile
             && let Ok(wrapper) = result.cast_exact::<FileWrapper>()
