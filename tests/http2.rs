@@ -5,9 +5,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use rcgen::{CertificateParams, KeyPair};
-
-use crate::support::{Builder, Client, Server, environment::venv};
+use crate::support::{Builder, Client, Server, environment::venv, server::CERTIFICATE};
 
 const APP: &str = "
 import hashlib, time
@@ -71,13 +69,7 @@ fn cleartext() -> Builder {
 }
 
 fn tls(protocols: &str) -> Server {
-    let builder = Server::of(APP);
-    let key = KeyPair::generate().expect("a key");
-    let params = CertificateParams::new(vec!["localhost".to_owned()]).expect("parameters");
-    let certificate = params.self_signed(&key).expect("signed").pem();
-    let path = builder.directory().join("both.pem");
-    std::fs::write(path, format!("{}{certificate}", key.serialize_pem())).expect("written");
-    builder.args(["app:app", "--certfile", "both.pem", "--http-protocols", protocols]).start()
+    Server::of(APP).tls().args(["app:app", "--http-protocols", protocols]).start()
 }
 
 #[test]
@@ -90,7 +82,7 @@ fn an_app_sees_of_http2_what_it_sees_under_gunicorn() {
 fn tls_agrees_on_the_version_in_the_servers_order() {
     for (protocols, first) in [("h2,h1", "h2"), ("h1,h2", "http/1.1")] {
         let server = tls(protocols);
-        let ca = server.directory().join("both.pem");
+        let ca = server.directory().join(CERTIFICATE);
         let seen = output(script(&server, "protocols").arg(&ca), &server);
         let expected = format!("h2 h2\nhttp/1.1 http/1.1\nh2,http/1.1 {first}\nhttp/1.1,h2 {first}\n200 True\n");
         assert_eq!(seen, expected);

@@ -1,6 +1,6 @@
 //! Two checkers that others wrote watch the conversation between the server and an app, and have nothing to say.
 
-use crate::support::{Client, Server};
+use crate::support::Server;
 
 /// What both are asked: the request's line and fields, its body, and the answer's status and body.
 const REQUESTS: &[(&str, &str, u16, &str)] = &[
@@ -115,14 +115,15 @@ def inner(environ, start_response):
     return answer(b'missing', '404 Not Found')
 "#;
 
-fn ask_all(client: &mut Client) {
+fn ask_all(server: &Server) {
+    let mut client = server.connect();
     for (head, body, status, expected) in REQUESTS {
         let request = format!("{head}\r\nHost: test\r\nConnection: keep-alive\r\n\r\n{body}");
         client.send(request.as_bytes());
         let response = client.response(head.split(' ').next().expect("a method"));
         assert_eq!((response.status, response.text().as_str(), response.whole), (*status, *expected, true), "{head}");
         if head.contains("HTTP/1.0") {
-            *client = client.again();
+            client = server.connect();
         }
     }
 }
@@ -139,7 +140,7 @@ fn wsgirefs_validator_has_no_complaint() {
     let app = format!("{APP}\nfrom wsgiref.validate import validator\nWERKZEUG = False\napp = validator(inner)\n");
     for threads in ["1", "3"] {
         let mut server = Server::of(&app).args(["app:app", "--threads", threads]).start();
-        ask_all(&mut server.connect());
+        ask_all(&server);
         has_nothing_but_normal_lines(&server.stop().stderr);
     }
 }
@@ -151,7 +152,7 @@ fn werkzeugs_lint_middleware_has_no_complaint() {
     );
     for threads in ["1", "3"] {
         let mut server = Server::of(&app).args(["app:app", "--threads", threads]).start();
-        ask_all(&mut server.connect());
+        ask_all(&server);
         has_nothing_but_normal_lines(&server.stop().stderr);
     }
 }

@@ -24,4 +24,5 @@ mod signals;
 mod smoke;
 mod telemetry;
 mod tls;
+mod wire;
 mod wsgi;

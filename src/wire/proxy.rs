@@ -84,11 +84,14 @@ fn read_v1(bytes: &[u8]) -> Result<ProxyHeader, Refusal> {
 }
 
 fn read_v2(bytes: &[u8]) -> Result<ProxyHeader, Refusal> {
+    // The length is in the first 16 bytes.
+    let announced = bytes.get(14..16).map_or(0, |length| usize::from(u16::from_be_bytes([length[0], length[1]])));
+    if announced > LONGEST_V2 {
+        return Err(TOO_LONG);
+    }
     let header = v2::Header::try_from(bytes);
     if header.is_incomplete() {
-        // The length is in the first 16 bytes.
-        let announced = bytes.get(14..16).map_or(0, |length| usize::from(u16::from_be_bytes([length[0], length[1]])));
-        return if announced > LONGEST_V2 { Err(TOO_LONG) } else { Ok(ProxyHeader::Incomplete) };
+        return Ok(ProxyHeader::Incomplete);
     }
     let header = header.map_err(|_| Refusal::bad("Invalid PROXY header"))?;
     let proxied = match (header.command, header.protocol, header.addresses) {

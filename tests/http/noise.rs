@@ -60,10 +60,6 @@ fn visit(address: &str, rng: &mut Rng) {
     }
 }
 
-fn descriptors(pid: u32) -> usize {
-    std::fs::read_dir(format!("/proc/{pid}/fd")).expect("the process runs").count()
-}
-
 fn bear_noise(options: &[&str], request: &str) {
     let mut server = Server::of(APP).args(["app:app", "--threads", "2"]).args(options.iter().copied()).start();
     let ask = |server: &Server| {
@@ -73,7 +69,7 @@ fn bear_noise(options: &[&str], request: &str) {
     };
     ask(&server);
     let worker = server.worker();
-    let idle = || descriptors(worker);
+    let idle = || process::descriptors(worker);
     let before = idle();
     thread::scope(|scope| {
         for client in 0..CLIENTS {

@@ -2,21 +2,68 @@
 
 use std::{
     io::{self, Read, Write},
-    net::TcpStream,
+    net::{Shutdown, TcpStream},
     os::unix::net::UnixStream,
-    time::Duration,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::BytesMut;
+use tokio_rustls::rustls::{
+    ClientConfig, ClientConnection, RootCertStore, StreamOwned,
+    pki_types::{CertificateDer, ServerName, pem::PemObject as _},
 };
 
 /// A connection to a server.
 pub struct Client {
-    address: String,
-    stream: Stream,
-    read: Vec<u8>,
+    stream: Box<dyn Stream>,
+    read: BytesMut,
 }
 
-enum Stream {
-    Tcp(TcpStream),
-    Unix(UnixStream),
+/// What bytes go through.
+trait Stream: Read + Write + Send {
+    fn set_timeout(&self, limit: Duration) -> io::Result<()>;
+    fn set_blocking(&self, blocking: bool) -> io::Result<()>;
+    /// Ends the client's side.
+    fn end(&mut self) -> io::Result<()>;
+}
+
+macro_rules! is_stream {
+    ($stream:ty) => {
+        impl Stream for $stream {
+            fn set_timeout(&self, limit: Duration) -> io::Result<()> {
+                self.set_read_timeout(Some(limit))
+            }
+
+            fn set_blocking(&self, blocking: bool) -> io::Result<()> {
+                self.set_nonblocking(!blocking)
+            }
+
+            fn end(&mut self) -> io::Result<()> {
+                self.shutdown(Shutdown::Write)
+            }
+        }
+    };
+}
+
+is_stream!(TcpStream);
+is_stream!(UnixStream);
+
+impl Stream for StreamOwned<ClientConnection, TcpStream> {
+    fn set_timeout(&self, limit: Duration) -> io::Result<()> {
+        self.sock.set_timeout(limit)
+    }
+
+    fn set_blocking(&self, blocking: bool) -> io::Result<()> {
+        self.sock.set_blocking(blocking)
+    }
+
+    fn end(&mut self) -> io::Result<()> {
+        self.conn.send_close_notify();
+        self.flush()?;
+        self.sock.end()
+    }
 }
 
 /// A response as it was on the wire, its body without chunk framing.
@@ -80,30 +127,34 @@ pub const WAYS: [Pieces; 4] = [Pieces::Whole, Pieces::ByteByByte, Pieces::Random
 impl Client {
     /// Connects to `HOST:PORT` or `unix:PATH`.
     pub fn connect(address: &str) -> Self {
-        let stream = if let Some(path) = address.strip_prefix("unix:") {
-            Stream::Unix(UnixStream::connect(path).expect("the socket answers"))
+        if let Some(path) = address.strip_prefix("unix:") {
+            Self::over(Box::new(UnixStream::connect(path).expect("the socket answers")))
         } else {
-            let stream = TcpStream::connect(address).expect("the server answers");
-            stream.set_nodelay(true).expect("an option of the socket");
-            Stream::Tcp(stream)
-        };
-        let client = Self { address: address.to_owned(), stream, read: Vec::new() };
+            Self::over(Box::new(tcp(address)))
+        }
+    }
+
+    /// Connects to `HOST:PORT` by TLS, to a server with this certificate, and says this first without TLS.
+    pub fn connect_tls(address: &str, certificate: &Path, first: &[u8]) -> Self {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_file(certificate).expect("a certificate")).expect("a certificate");
+        let config = Arc::new(ClientConfig::builder().with_root_certificates(roots).with_no_client_auth());
+        let name = ServerName::try_from("localhost").expect("a name");
+        let mut stream = tcp(address);
+        stream.write_all(first).expect("the server reads");
+        let connection = ClientConnection::new(config, name).expect("a configuration that can be used");
+        Self::over(Box::new(StreamOwned::new(connection, stream)))
+    }
+
+    fn over(stream: Box<dyn Stream>) -> Self {
+        let client = Self { stream, read: BytesMut::new() };
         client.set_timeout(super::server::LIMIT);
         client
     }
 
-    /// A new connection to the same address.
-    pub fn again(&self) -> Self {
-        Self::connect(&self.address)
-    }
-
     /// How long a read waits before the test fails.
     pub fn set_timeout(&self, limit: Duration) {
-        match &self.stream {
-            Stream::Tcp(stream) => stream.set_read_timeout(Some(limit)),
-            Stream::Unix(stream) => stream.set_read_timeout(Some(limit)),
-        }
-        .expect("an option of the socket");
+        self.stream.set_timeout(limit).expect("an option of the socket");
     }
 
     /// Writes bytes.
@@ -114,10 +165,44 @@ impl Client {
 
     /// Writes bytes, to a server that may not read them.
     pub fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
-        match &mut self.stream {
-            Stream::Tcp(stream) => stream.write_all(bytes.as_ref()),
-            Stream::Unix(stream) => stream.write_all(bytes.as_ref()),
+        self.stream.write_all(bytes.as_ref())?;
+        self.stream.flush()
+    }
+
+    /// Writes bytes, and takes in what comes meanwhile: a server may answer before it has read all of them.
+    #[track_caller]
+    pub fn send_and_read(&mut self, mut bytes: &[u8]) -> &mut Self {
+        self.stream.set_blocking(false).expect("an option of the socket");
+        let end = Instant::now() + super::server::LIMIT;
+        while !bytes.is_empty() {
+            let written = match self.stream.write(bytes) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+                // The server has answered and does not want the rest.
+                Err(error) if is_gone(&error) => break,
+                written => written.expect("the server reads"),
+            };
+            bytes = &bytes[written..];
+            if self.take_in() == 0 && written == 0 {
+                assert!(Instant::now() < end, "the server neither reads nor answers");
+                std::thread::sleep(Duration::from_micros(200));
+            }
         }
+        self.stream.set_blocking(true).expect("an option of the socket");
+        self
+    }
+
+    /// Whether something has come that was not read yet. Does not wait.
+    pub fn has_come(&mut self) -> bool {
+        self.stream.set_blocking(false).expect("an option of the socket");
+        self.take_in();
+        self.stream.set_blocking(true).expect("an option of the socket");
+        !self.read.is_empty()
+    }
+
+    fn take_in(&mut self) -> usize {
+        let came = self.read_some().unwrap_or_default();
+        self.read.extend_from_slice(&came);
+        came.len()
     }
 
     /// Writes bytes in pieces.
@@ -126,33 +211,26 @@ impl Client {
     }
 
     /// Ends the client's side; the server may still answer.
-    pub fn end(&self) {
-        match &self.stream {
-            Stream::Tcp(stream) => stream.shutdown(std::net::Shutdown::Write),
-            Stream::Unix(stream) => stream.shutdown(std::net::Shutdown::Write),
-        }
-        .expect("the connection is open");
+    pub fn end(&mut self) {
+        self.stream.end().expect("the connection is open");
     }
 
     /// Reads some bytes; none at the end of the connection.
     pub fn read_some(&mut self) -> io::Result<Vec<u8>> {
         let mut buffer = vec![0; 64 << 10];
-        let size = match &mut self.stream {
-            Stream::Tcp(stream) => stream.read(&mut buffer),
-            Stream::Unix(stream) => stream.read(&mut buffer),
-        }?;
+        let size = self.stream.read(&mut buffer)?;
         buffer.truncate(size);
         Ok(buffer)
     }
 
     /// Reads to the end of the connection, also where it is reset.
     pub fn read_all(&mut self) -> Vec<u8> {
-        let mut all = std::mem::take(&mut self.read);
+        let mut all = Vec::from(std::mem::take(&mut self.read));
         loop {
             match self.read_some() {
                 Ok(bytes) if bytes.is_empty() => return all,
                 Ok(bytes) => all.extend(bytes),
-                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return all,
+                Err(error) if is_gone(&error) => return all,
                 Err(error) => panic!("the server neither answers nor closes: {error}"),
             }
         }
@@ -226,18 +304,16 @@ impl Client {
             match self.read_some() {
                 Ok(bytes) if !bytes.is_empty() => self.read.extend(bytes),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => panic!("the server stalls: {error}"),
-                _ => return (std::mem::take(&mut self.read), false),
+                _ => return (std::mem::take(&mut self.read).into(), false),
             }
         }
-        let rest = self.read.split_off(size);
-        (std::mem::replace(&mut self.read, rest), true)
+        (self.read.split_to(size).into(), true)
     }
 
     fn take_until(&mut self, end: &[u8]) -> Option<Vec<u8>> {
         loop {
             if let Some(at) = self.read.windows(end.len()).position(|window| window == end) {
-                let rest = self.read.split_off(at + end.len());
-                return Some(std::mem::replace(&mut self.read, rest));
+                return Some(self.read.split_to(at + end.len()).into());
             }
             match self.read_some() {
                 Ok(bytes) if !bytes.is_empty() => self.read.extend(bytes),
@@ -246,4 +322,16 @@ impl Client {
             }
         }
     }
+}
+
+fn tcp(address: &str) -> TcpStream {
+    let stream = TcpStream::connect(address).expect("the server answers");
+    stream.set_nodelay(true).expect("an option of the socket");
+    stream
+}
+
+/// Whether the server has closed the connection without a farewell: by TLS too, where one belongs to it.
+fn is_gone(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
+    matches!(error.kind(), BrokenPipe | ConnectionReset | UnexpectedEof)
 }

@@ -22,6 +22,11 @@ pub fn threads(pid: u32) -> u64 {
     field(pid, "Threads:").parse().expect("a number")
 }
 
+/// The number of descriptors that the process has open.
+pub fn descriptors(pid: u32) -> usize {
+    std::fs::read_dir(format!("/proc/{pid}/fd")).expect("the process runs").count()
+}
+
 /// A field of the process's status, `Uid:` say.
 pub fn field(pid: u32, name: &str) -> String {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("the process runs");

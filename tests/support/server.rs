@@ -9,12 +9,16 @@ use std::{
     time::Duration,
 };
 
+use rcgen::{CertificateParams, KeyPair};
 use tempfile::TempDir;
 
 use super::{Client, environment, process};
 
 /// Nothing in a test takes longer than this unless it is broken.
 pub const LIMIT: Duration = Duration::from_secs(60);
+
+/// The certificate of a server that speaks TLS, and its key, in its folder.
+pub const CERTIFICATE: &str = "both.pem";
 
 /// A server to be started.
 pub struct Builder {
@@ -68,10 +72,23 @@ impl Server {
 
     /// A client that connects to the first listener.
     pub fn connect(&self) -> Client {
-        Client::connect(self.address())
+        self.connect_to(self.address())
     }
 
-    /// `HOST:PORT` of the first listener, or `unix:PATH`.
+    /// A client that connects to one of the listeners.
+    pub fn connect_to(&self, address: &str) -> Client {
+        match address.strip_prefix("https://") {
+            Some(address) => self.connect_tls(address, b""),
+            None => Client::connect(address),
+        }
+    }
+
+    /// A client that speaks TLS with a server of [`Builder::tls`], after it has said something first.
+    pub fn connect_tls(&self, address: &str, first: &[u8]) -> Client {
+        Client::connect_tls(address, &self.directory().join(CERTIFICATE), first)
+    }
+
+    /// `HOST:PORT` of the first listener, `unix:PATH`, or `https://HOST:PORT`.
     pub fn address(&self) -> &str {
         &self.addresses[0]
     }
@@ -189,6 +206,16 @@ impl Builder {
     pub fn without_env(mut self, name: &str) -> Self {
         self.variables.push((name.to_owned(), None));
         self
+    }
+
+    /// Has it speak TLS, with a certificate for `localhost` that is made here.
+    pub fn tls(self) -> Self {
+        let key = KeyPair::generate().expect("a key");
+        let params = CertificateParams::new(vec!["localhost".to_owned()]).expect("parameters");
+        let certificate = params.self_signed(&key).expect("signed").pem();
+        let path = self.directory().join(CERTIFICATE);
+        std::fs::write(path, format!("{}{certificate}", key.serialize_pem())).expect("the file can be written");
+        self.args(["--certfile", CERTIFICATE])
     }
 
     /// Starts it through a program that takes a command behind its own arguments.

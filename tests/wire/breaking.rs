@@ -1,0 +1,105 @@
+//! What breaks off: answers whose app fails, and clients that leave.
+
+use super::{Place, chunked, content, everywhere, get, post};
+use crate::support::{process, server::LIMIT};
+
+#[test]
+fn an_answer_that_breaks_off_is_not_taken_for_the_whole() {
+    everywhere(&[], &[], |place| {
+        for size in [1, 1000, 100_000, 3_000_000] {
+            for path in ["/fails", "/fails-announced"] {
+                let mut client = place.connect();
+                client.send(get(&format!("{path}?{size}")));
+                let response = client.response("GET");
+                assert_eq!((response.status, response.whole), (200, false), "{}: {path} {size}", place.name);
+                assert!(response.body == content(size, 0), "{}: {path}: {} bytes", place.name, response.body.len());
+                assert!(client.is_closed(), "{}: {path} {size}", place.name);
+            }
+        }
+        for path in ["/short", "/fails?5", "/fails-announced?5"] {
+            let mut client = place.connect();
+            // What was asked for behind it is not answered.
+            let response = client.send(get(path)).send(get("/hello")).response("GET");
+            assert_eq!((response.body.len(), response.whole), (5, false), "{}: {path}", place.name);
+            assert!(client.is_closed(), "{}: {path}", place.name);
+        }
+    });
+}
+
+/// Waits until the server has what it had before, and no more.
+fn is_back(place: &Place, before: usize) {
+    let now = || process::descriptors(place.server.worker());
+    let back = process::until(LIMIT, || (now() <= before).then_some(()));
+    assert!(back.is_some(), "{}: {before} descriptors were open, and are {}", place.name, now());
+}
+
+#[test]
+fn a_client_that_leaves_ends_what_is_made_for_it() {
+    everywhere(&[], &[], |place| {
+        assert_eq!(place.connect().get("/hello").text(), "hello");
+        let before = process::descriptors(place.server.worker());
+        let over = place.server.stdout().matches("endless is over").count();
+        for _ in 0..3 {
+            let mut client = place.connect();
+            client.send(get("/endless")).read_some().expect("it begins");
+        }
+        place.server.wait_for_output(&"endless is over\n".repeat(over + 3));
+        is_back(place, before);
+        assert_eq!(place.connect().get("/hello").text(), "hello", "{}", place.name);
+        let log = place.server.stderr();
+        assert!(!log.contains("ERROR") && !log.contains("Traceback"), "{}: a client may leave:\n{log}", place.name);
+    });
+}
+
+#[test]
+fn clients_may_leave_at_any_byte() {
+    let whole =
+        [chunked("/echo", "", &content(500, 0)), post("/ignore", "", b"abc"), get("/large?100000").into()].concat();
+    everywhere(&[], &[("file", &content(100_000, 0))], |place| {
+        assert_eq!(place.connect().get("/hello").text(), "hello");
+        let before = process::descriptors(place.server.worker());
+        for end in (0..whole.len()).step_by(7) {
+            let mut client = place.connect();
+            client.send(&whole[..end]);
+            if end % 2 == 0 {
+                client.end();
+                client.read_some().expect("an answer, or the end");
+            }
+        }
+        for path in ["/large?3000000", "/pieces?100,30000", "/file", "/hints", "/empty?204"] {
+            for _ in 0..10 {
+                place.connect().send(get(path));
+                place.connect().send(get(path)).read_some().expect("it begins");
+            }
+        }
+        assert_eq!(place.connect().get("/hello").text(), "hello", "{}", place.name);
+        is_back(place, before);
+        // Where nothing is buffered the app is told of bodies that break off.
+        let log = place.server.stderr();
+        assert!(!place.is_buffered() || !log.contains("Traceback"), "{}: {log}", place.name);
+    });
+}
+
+/// The app is told, where it reads the body itself.
+#[test]
+fn a_body_that_breaks_off_is_an_error_wherever_it_does() {
+    let request = chunked("/echo", "", &content(300, 0));
+    let head = request.windows(4).position(|four| four == b"\r\n\r\n").expect("a head") + 4;
+    everywhere(&[], &[], |place| {
+        for end in head..request.len() {
+            let mut client = place.connect();
+            client.send(&request[..end]).end();
+            let response = client.response("POST");
+            assert_eq!(response.status, 400, "{}: {end} of {}", place.name, request.len());
+            assert!(client.is_closed(), "{}: {end}", place.name);
+        }
+        for end in [0, 1, 99_999] {
+            let mut client = place.connect();
+            let request = post("/echo", "", &content(100_000, 0));
+            client.send(&request[..request.len() - 100_000 + end]).end();
+            assert_eq!(client.response("POST").status, 400, "{}: {end}", place.name);
+            assert!(client.is_closed(), "{}: {end}", place.name);
+        }
+        assert_eq!(place.connect().get("/hello").text(), "hello", "{}", place.name);
+    });
+}
