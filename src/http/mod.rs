@@ -1,9 +1,9 @@
-//! HTTP on hyper and tokio: connections, requests and answers. Knows no Python; it hands requests to a
+//! HTTP on tokio: connections, requests and answers. HTTP/1 is spoken here, since nothing that reads it for others is as
+//! strict as [`wire`](crate::wire) is; HTTP/2 is hyper's. Knows no Python; it hands requests to a
 //! [`wsgi::App`](crate::wsgi::App).
 
 mod connection;
-mod desk;
-mod gate;
+mod http1;
 mod http2;
 mod log_entry;
 mod outgoing;
@@ -12,8 +12,8 @@ mod patience;
 mod rate;
 mod request_body;
 mod responder;
-mod response_body;
 mod server;
+mod slot;
 mod socket;
 mod spool;
 mod tls;

@@ -1,5 +1,4 @@
-//! The body of an answer that is there as a whole and is large: it goes from where it is to the socket, without hyper's
-//! holding any of it.
+//! The body of an answer that is there as a whole: it goes from where it is to the socket.
 
 use std::{
     fs::File,
@@ -44,8 +43,8 @@ pub trait Socket: AsyncRead + AsyncWrite + Unpin {
 /// So much of a file is read at a time where it has to be.
 const PIECE: usize = 64 << 10;
 
-/// What hyper is given in the place of a parcel's bytes, so that it counts them.
-static STAND_IN: [u8; 64 << 10] = [0; 64 << 10];
+/// So much of a file is sent at a time: other connections want their turn.
+const AT_ONCE: usize = 1 << 20;
 
 impl Parcel {
     /// How many bytes are left of it.
@@ -56,59 +55,48 @@ impl Parcel {
         }
     }
 
-    /// As many bytes as hyper can count at once of so many.
-    pub fn stand_in(left: u64) -> Bytes {
-        let size = usize::try_from(left).unwrap_or(usize::MAX).min(STAND_IN.len());
-        Bytes::from_static(&STAND_IN[..size])
-    }
-
-    /// Writes what is in `before`, and at most `count` bytes of the parcel. Gives the number of the parcel's bytes.
+    /// Writes `before`, and as much of the parcel as goes with it. Gives the number of bytes of both.
+    ///
+    /// # Errors
+    /// The client is gone, or the file became shorter.
     pub fn poll_write<S: Socket>(
         &mut self,
         socket: &mut S,
         context: &mut Context<'_>,
-        before: &mut impl bytes::Buf,
-        count: usize,
+        before: &[u8],
     ) -> Poll<io::Result<usize>> {
-        loop {
-            match self {
-                Self::Memory(bytes) => {
-                    let slices = [IoSlice::new(before.chunk()), IoSlice::new(&bytes[..count.min(bytes.len())])];
-                    let written = ready!(Pin::new(&mut *socket).poll_write_vectored(context, &slices))?;
-                    if written == 0 {
-                        return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-                    }
-                    let own = written.min(before.remaining());
-                    before.advance(own);
-                    bytes.advance(written - own);
-                    if written > own {
-                        return Poll::Ready(Ok(written - own));
-                    }
+        match self {
+            Self::Memory(bytes) if before.is_empty() => Pin::new(socket).poll_write(context, bytes),
+            Self::Memory(bytes) => {
+                Pin::new(socket).poll_write_vectored(context, &[IoSlice::new(before), IoSlice::new(bytes)])
+            }
+            Self::File { .. } if !before.is_empty() => Pin::new(socket).poll_write(context, before),
+            Self::File { file, offset, left } => {
+                let count = usize::try_from(*left).unwrap_or(usize::MAX);
+                let sent = if S::TAKES_FILES {
+                    ready!(socket.poll_send_file(context, file, *offset, count.min(AT_ONCE)))?
+                } else {
+                    let mut piece = vec![0; count.min(PIECE)];
+                    let size = file.read_at(&mut piece, *offset)?;
+                    // What is not taken is read again: the system has it in memory still.
+                    if size == 0 { 0 } else { ready!(Pin::new(socket).poll_write(context, &piece[..size]))? }
+                };
+                if sent == 0 {
+                    let why = "the file became shorter while it was sent";
+                    return Poll::Ready(Err(io::Error::new(io::ErrorKind::UnexpectedEof, why)));
                 }
-                Self::File { .. } if before.has_remaining() => {
-                    let written = ready!(Pin::new(&mut *socket).poll_write(context, before.chunk()))?;
-                    before.advance(written);
-                }
-                Self::File { file, offset, left } => {
-                    let count = usize::try_from(*left).unwrap_or(usize::MAX).min(count);
-                    let sent = if S::TAKES_FILES {
-                        ready!(socket.poll_send_file(context, file, *offset, count))?
-                    } else {
-                        let mut piece = vec![0; count.min(PIECE)];
-                        let size = file.read_at(&mut piece, *offset)?;
-                        // What is not taken is read again: the system has it in memory still.
-                        if size == 0 { 0 } else { ready!(Pin::new(&mut *socket).poll_write(context, &piece[..size]))? }
-                    };
-                    if sent == 0 {
-                        return Poll::Ready(Err(io::Error::new(
-                            io::ErrorKind::UnexpectedEof,
-                            "the file became shorter while it was sent",
-                        )));
-                    }
-                    *offset += sent as u64;
-                    *left -= sent as u64;
-                    return Poll::Ready(Ok(sent));
-                }
+                Poll::Ready(Ok(sent))
+            }
+        }
+    }
+
+    /// So many bytes of it are out.
+    pub fn advance(&mut self, size: usize) {
+        match self {
+            Self::Memory(bytes) => bytes.advance(size),
+            Self::File { offset, left, .. } => {
+                *offset += size as u64;
+                *left -= size as u64;
             }
         }
     }

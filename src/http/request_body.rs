@@ -4,7 +4,7 @@
 //! short waits in memory, the rest in a file. What is too much for that too, and all of it where nothing is to be
 //! buffered, is read by the app at its own pace, and the connection reads no further than that.
 
-use std::{collections::VecDeque, error::Error as _, io, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
@@ -12,6 +12,7 @@ use hyper::body::{Body as _, Incoming};
 use tokio::{runtime::Handle, time::timeout_at};
 
 use super::{
+    http1::Feed,
     rate::Rate,
     spool::{Spool, Waiting},
 };
@@ -23,7 +24,7 @@ use crate::{
 /// So many bytes of a body wait in memory.
 const MEMORY: usize = 64 << 10;
 
-/// What the app leaves unread is read and dropped for this long, so that the client gets to see the answer: a
+/// What the app leaves unread of a stream is read and dropped for this long, so that the client gets to see the answer: a
 /// connection that is closed with unread bytes is reset, and the answer with it (RFC 9112 section 9.6).
 const DRAIN_TIME: Duration = Duration::from_secs(30);
 
@@ -31,15 +32,23 @@ const DRAIN_TIME: Duration = Duration::from_secs(30);
 #[derive(Default)]
 pub struct RequestBody {
     first: VecDeque<Bytes>,
+    size: usize,
     /// What comes behind that.
     waiting: Option<Waiting>,
     /// What comes behind that: the piece that had no room.
     last: Option<Bytes>,
-    /// What is still to come, and the runtime that it comes on.
-    rest: Option<(Intake, Handle)>,
+    rest: Option<Rest>,
 }
 
-/// A body as it comes, and how it may. With HTTP/1 the gate sees to that, and here everything may.
+/// What is still to come.
+enum Rest {
+    /// From a connection of HTTP/1.
+    Feed(Arc<Feed>),
+    /// From a stream of HTTP/2, with the runtime that it comes on.
+    Stream(Intake, Handle),
+}
+
+/// The body of a stream as it comes, and how it may.
 pub struct Intake {
     incoming: Incoming,
     /// How much more of it may come.
@@ -48,11 +57,6 @@ pub struct Intake {
 }
 
 impl Intake {
-    /// Whatever comes.
-    pub fn any(incoming: Incoming) -> Self {
-        Self { incoming, room: None, rate: Rate::new(None) }
-    }
-
     /// At most `limit` bytes, and at least `rate` of them a second.
     pub fn within(incoming: Incoming, limit: Option<u64>, rate: Option<u64>) -> Self {
         Self { incoming, room: limit, rate: Rate::new(rate) }
@@ -83,34 +87,45 @@ pub const TOO_LARGE: Refusal = Refusal::new(413, "The body is larger than it may
 pub const TOO_SLOW: Refusal = Refusal::new(408, "The client is too slow");
 
 impl RequestBody {
-    /// Takes a body in, as much of it as there is room for. Without a spool the app gets it as it comes.
+    /// Takes the body of a stream in, as much of it as there is room for. Without a spool the app gets it as it comes.
     ///
     /// # Errors
-    /// It ended early, or was malformed.
+    /// It ended early, was malformed, too large or too slow.
     pub async fn receive(mut intake: Intake, spool: Option<&Spool>) -> Result<Self, Refusal> {
         let mut body = Self::default();
-        let Some(spool) = spool else {
-            body.rest = (!intake.incoming.is_end_stream()).then(|| (intake, Handle::current()));
-            return Ok(body);
-        };
-        let mut size = 0;
         while !intake.incoming.is_end_stream() {
-            let Some(piece) = intake.next().await? else { return Ok(body) };
-            size += piece.len();
-            if size <= MEMORY {
-                body.first.push_back(piece);
-                continue;
+            if let Some(spool) = spool {
+                let Some(piece) = intake.next().await? else { break };
+                if body.take_in(piece, spool) {
+                    continue;
+                }
             }
-            if body.waiting.is_none() {
-                body.waiting = spool.open();
-            }
-            if body.waiting.as_mut().is_none_or(|waiting| waiting.push(&piece).is_err()) {
-                body.last = Some(piece);
-                body.rest = Some((intake, Handle::current()));
-                return Ok(body);
-            }
+            body.rest = Some(Rest::Stream(intake, Handle::current()));
+            break;
         }
         Ok(body)
+    }
+
+    /// Takes the next piece in. False where there is no room for another.
+    pub fn take_in(&mut self, piece: Bytes, spool: &Spool) -> bool {
+        self.size += piece.len();
+        if self.size <= MEMORY {
+            self.first.push_back(piece);
+            return true;
+        }
+        if self.waiting.is_none() {
+            self.waiting = spool.open();
+        }
+        let has_room = self.waiting.as_mut().is_some_and(|waiting| waiting.push(&piece).is_ok());
+        if !has_room {
+            self.last = Some(piece);
+        }
+        has_room
+    }
+
+    /// The rest comes through `feed`, as the app reads it.
+    pub fn goes_on(&mut self, feed: Arc<Feed>) {
+        self.rest = Some(Rest::Feed(feed));
     }
 
     /// What is there already.
@@ -134,45 +149,60 @@ impl BodyReader for RequestBody {
         if let Some(piece) = self.taken_in()? {
             return Ok(Some(piece));
         }
-        let Some((intake, runtime)) = &mut self.rest else { return Ok(None) };
-        // Its timers are the runtime's.
-        let runtime = runtime.clone();
-        let _inside = runtime.enter();
-        let piece = futures_executor::block_on(intake.next()).map_err(|refusal| BodyError(refusal.why.to_owned()));
+        let piece = match &mut self.rest {
+            None => return Ok(None),
+            Some(Rest::Feed(feed)) => feed.next(),
+            Some(Rest::Stream(intake, runtime)) => {
+                // Its timers are the runtime's.
+                let runtime = runtime.clone();
+                let _inside = runtime.enter();
+                futures_executor::block_on(intake.next())
+            }
+        };
+        let piece = piece.map_err(|refusal| BodyError(refusal.why.to_owned()));
         if !matches!(piece, Ok(Some(_))) {
-            self.rest = None;
+            self.let_go();
         }
         piece
     }
 
     fn is_ready(&self) -> bool {
         let is_waiting = self.waiting.as_ref().is_some_and(|waiting| !waiting.is_empty());
-        !self.first.is_empty() || is_waiting || self.last.is_some() || self.rest.is_none()
+        let comes = match &self.rest {
+            None => true,
+            Some(Rest::Feed(feed)) => feed.is_ready(),
+            Some(Rest::Stream(..)) => false,
+        };
+        !self.first.is_empty() || is_waiting || self.last.is_some() || comes
+    }
+}
+
+impl RequestBody {
+    /// Reads no more.
+    fn let_go(&mut self) {
+        match self.rest.take() {
+            None => {}
+            Some(Rest::Feed(feed)) => feed.close(),
+            Some(Rest::Stream(mut intake, runtime)) => {
+                // An app thread is outside of the runtime, where a timer cannot even be made.
+                runtime.spawn(async move {
+                    let drain = async { while let Ok(Some(_)) = intake.next().await {} };
+                    // When the time is over the body is dropped, and its stream with it.
+                    let _ = tokio::time::timeout(DRAIN_TIME, drain).await;
+                });
+            }
+        }
     }
 }
 
 impl Drop for RequestBody {
     fn drop(&mut self) {
-        if let Some((mut intake, runtime)) = self.rest.take() {
-            // An app thread is outside of the runtime, where a timer cannot even be made.
-            runtime.spawn(async move {
-                let drain = async { while let Ok(Some(_)) = intake.next().await {} };
-                // When the time is over the body is dropped, and its connection with it.
-                let _ = tokio::time::timeout(DRAIN_TIME, drain).await;
-            });
-        }
+        self.let_go();
     }
 }
 
-/// Why a body broke off: what the gate said, as hyper hands it on.
+/// Why a body broke off.
 fn reason(error: &hyper::Error) -> Refusal {
-    let mut source = error.source();
-    while let Some(error) = source {
-        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        if let Some(refusal) = inner.and_then(|inner| inner.downcast_ref::<Refusal>()) {
-            return *refusal;
-        }
-        source = error.source();
-    }
+    tracing::debug!("A body broke off: {error}.");
     Refusal::bad("The body ended early")
 }

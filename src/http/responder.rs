@@ -3,21 +3,17 @@
 use std::{fs::File, sync::Arc};
 
 use bytes::Bytes;
-use tokio::sync::oneshot;
 
 use super::{
-    desk::Desk,
     outgoing::{End, Outgoing},
     parcel::Parcel,
+    slot::Slot,
     spool::Spool,
 };
 use crate::{
     wire::Refusal,
     wsgi::{Gone, Head, Responder},
 };
-
-/// A body of this size or less goes out with its head, and may wait for a slow client in memory.
-const SMALL: usize = 64 << 10;
 
 /// An answer as it reaches the connection.
 pub struct Answer {
@@ -27,17 +23,15 @@ pub struct Answer {
 
 /// The body of an answer.
 pub enum AnswerBody {
-    /// All of it, and not large.
-    Whole(Bytes),
     /// All of it.
-    Parcel(Parcel),
+    Whole(Parcel),
     /// Its pieces as they come.
     Pieces(Arc<Outgoing>),
 }
 
 impl Answer {
     pub fn complete(head: Head, body: Bytes) -> Self {
-        Self { head, body: AnswerBody::Whole(body) }
+        Self { head, body: AnswerBody::Whole(Parcel::Memory(body)) }
     }
 
     /// The page that says why there is no other.
@@ -48,25 +42,17 @@ impl Answer {
     }
 }
 
-/// Hands an answer to the connection, which lives on another thread.
+/// Hands an answer to the connection, which lives on another thread, or goes on when this one comes back to it.
 pub struct ChannelResponder {
-    answer: Option<oneshot::Sender<Answer>>,
+    slot: Arc<Slot>,
     pieces: Option<Arc<Outgoing>>,
-    desk: Arc<Desk>,
     /// Where pieces may wait; none where nothing is to be buffered.
     spool: Option<Arc<Spool>>,
 }
 
 impl ChannelResponder {
-    pub fn new(answer: oneshot::Sender<Answer>, desk: Arc<Desk>, spool: Option<Arc<Spool>>) -> Self {
-        Self { answer: Some(answer), pieces: None, desk, spool }
-    }
-
-    /// A client that is gone is noticed when a piece is sent.
-    fn answer(&mut self, answer: Answer) {
-        if let Some(sender) = self.answer.take() {
-            let _ = sender.send(answer);
-        }
+    pub fn new(slot: Arc<Slot>, spool: Option<Arc<Spool>>) -> Self {
+        Self { slot, pieces: None, spool }
     }
 
     fn end(&mut self, end: End) {
@@ -83,27 +69,23 @@ fn is_buffered(head: &Head) -> bool {
 
 impl Responder for ChannelResponder {
     fn complete(&mut self, head: Head, body: Bytes) {
-        if body.len() <= SMALL {
-            self.answer(Answer::complete(head, body));
-        } else {
-            self.answer(Answer { head, body: AnswerBody::Parcel(Parcel::Memory(body)) });
-        }
+        self.slot.answer(Answer::complete(head, body));
     }
 
     fn complete_file(&mut self, head: Head, file: File, offset: u64, length: u64) {
-        let body = AnswerBody::Parcel(Parcel::File { file, offset, left: length });
-        self.answer(Answer { head, body });
+        let body = AnswerBody::Whole(Parcel::File { file, offset, left: length });
+        self.slot.answer(Answer { head, body });
     }
 
     fn begin(&mut self, head: Head) {
         let spool = self.spool.as_ref().filter(|_| is_buffered(&head)).map(Arc::clone);
         let pieces = Outgoing::new(spool);
         self.pieces = Some(Arc::clone(&pieces));
-        self.answer(Answer { head, body: AnswerBody::Pieces(pieces) });
+        self.slot.answer(Answer { head, body: AnswerBody::Pieces(pieces) });
     }
 
     fn interim(&mut self, head: &[u8]) {
-        self.desk.bring_interim(head);
+        self.slot.interim(head);
     }
 
     fn send(&mut self, piece: Bytes) -> Result<(), Gone> {
@@ -115,7 +97,7 @@ impl Responder for ChannelResponder {
     }
 
     fn is_wanted(&self) -> bool {
-        self.answer.as_ref().is_none_or(|answer| !answer.is_closed())
+        self.slot.is_wanted()
     }
 
     fn finish(&mut self) {
@@ -130,5 +112,6 @@ impl Responder for ChannelResponder {
 impl Drop for ChannelResponder {
     fn drop(&mut self) {
         self.abort();
+        self.slot.close();
     }
 }

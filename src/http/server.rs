@@ -1,10 +1,11 @@
 //! Accepting connections, and ending them in order.
 
 use std::{
+    collections::HashMap,
     io,
     net::IpAddr,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -13,7 +14,7 @@ use std::{
 use tokio::{
     net::{TcpListener, TcpStream, UnixListener, UnixStream},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
-    task::JoinSet,
+    task::{AbortHandle, JoinSet},
     time::{Instant, sleep, timeout},
 };
 use tokio_rustls::rustls::ServerConfig;
@@ -114,6 +115,7 @@ impl Server {
         }
         let _ = self.stop.send(Stop::Cut);
         while self.open.count() > 0 {
+            self.open.cut();
             sleep(LOOK).await;
         }
     }
@@ -122,15 +124,29 @@ impl Server {
 /// The connections that are open, and how many may be.
 #[derive(Clone)]
 struct Open {
-    count: Arc<AtomicUsize>,
+    connections: Arc<Mutex<Connections>>,
     places: Option<Arc<Semaphore>>,
     /// How long a connection may wait for its place before it is sent away.
     patience: Option<Duration>,
 }
 
+#[derive(Default)]
+struct Connections {
+    tasks: HashMap<u64, Task>,
+    next: u64,
+}
+
+/// What looks after a connection.
+struct Task {
+    handle: AbortHandle,
+    /// Requests that the app has, or whose answer is on its way.
+    running: Arc<AtomicUsize>,
+}
+
 /// An open connection, for as long as this lives.
 struct Place {
-    count: Arc<AtomicUsize>,
+    open: Arc<Mutex<Connections>>,
+    number: u64,
     /// Given back when this is dropped.
     permit: Option<OwnedSemaphorePermit>,
 }
@@ -138,11 +154,11 @@ struct Place {
 impl Open {
     fn new(clients: &Clients) -> Self {
         let places = clients.worker_connections.map(|most| Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS))));
-        Self { count: Arc::default(), places, patience: clients.backlog_timeout }
+        Self { connections: Arc::default(), places, patience: clients.backlog_timeout }
     }
 
     fn count(&self) -> usize {
-        self.count.load(Ordering::Relaxed)
+        lock(&self.connections).tasks.len()
     }
 
     /// Waits until there is a place.
@@ -154,15 +170,39 @@ impl Open {
         }
     }
 
-    fn place(&self, permit: Option<OwnedSemaphorePermit>) -> Place {
-        self.count.fetch_add(1, Ordering::Relaxed);
-        Place { count: Arc::clone(&self.count), permit }
+    /// Has a connection looked after by what `life` makes of its place.
+    fn begin<F: Future<Output = ()> + Send + 'static>(
+        &self,
+        permit: Option<OwnedSemaphorePermit>,
+        running: Arc<AtomicUsize>,
+        life: impl FnOnce(Place) -> F,
+    ) {
+        let mut connections = lock(&self.connections);
+        connections.next += 1;
+        let number = connections.next;
+        let place = Place { open: Arc::clone(&self.connections), number, permit };
+        let handle = tokio::spawn(life(place)).abort_handle();
+        connections.tasks.insert(number, Task { handle, running });
     }
+
+    /// Ends the connections that have no complete request. A client that never gets its request across must not keep a
+    /// server from ending.
+    fn cut(&self) {
+        let connections = lock(&self.connections);
+        let idle = connections.tasks.values().filter(|task| task.running.load(Ordering::Relaxed) == 0);
+        let handles: Vec<_> = idle.map(|task| task.handle.clone()).collect();
+        drop(connections);
+        handles.iter().for_each(AbortHandle::abort);
+    }
+}
+
+fn lock(connections: &Mutex<Connections>) -> MutexGuard<'_, Connections> {
+    connections.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.count.fetch_sub(1, Ordering::Relaxed);
+        lock(&self.open).tasks.remove(&self.number);
     }
 }
 
@@ -233,9 +273,8 @@ impl Acceptor {
 
     fn serve(&self, stream: impl Stream + Send + Sync + 'static, peer: Peer, permit: Option<OwnedSemaphorePermit>) {
         let mut connection = Connection { peer, running: Arc::default(), ..self.connection.clone() };
-        let mut place = self.open.place(permit);
         let (open, tls) = (self.open.clone(), self.tls.clone());
-        tokio::spawn(async move {
+        self.open.begin(permit, Arc::clone(&connection.running), |mut place| async move {
             if let Some(patience) = open.patience {
                 let Ok(permit) = timeout(patience, open.permit()).await else {
                     tracing::warn!("A connection was sent away: there are as many as there may be.");

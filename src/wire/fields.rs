@@ -39,6 +39,11 @@ impl Fields {
         Self { text, places: Vec::with_capacity(16) }
     }
 
+    /// The bytes of the head.
+    pub(super) fn text(&self) -> &Bytes {
+        &self.text
+    }
+
     /// A field whose name and value are parts of the bytes.
     pub(super) fn push(&mut self, name: &[u8], value: &[u8]) {
         let start = self.text.as_ptr() as usize;

@@ -51,7 +51,6 @@ impl fmt::Display for Version {
 /// A request's head that every reader reads in the same way.
 #[derive(Debug)]
 pub struct Head {
-    text: Bytes,
     method: Range<usize>,
     target: Range<usize>,
     path: Range<usize>,
@@ -76,7 +75,8 @@ impl Head {
     /// # Errors
     /// What is wrong with it.
     pub fn parse(text: Bytes, rules: &RequestRules, trust: Trust) -> Result<Self, Refusal> {
-        let text = prepare(text, rules)?;
+        let text = if rules.permit_obsolete_folding || rules.casefold_method { prepare(text, rules)? } else { text };
+        let mut fields = Fields::of(text.clone());
         let mut lines = Lines(&text);
         let first = lines.next().unwrap_or_default();
         let mut parts = first.splitn(3, |byte| *byte == b' ');
@@ -93,8 +93,10 @@ impl Head {
         if !known && !rules.permit_unconventional_version {
             return Err(Refusal::bad("Invalid HTTP version: only HTTP/1 is spoken here"));
         }
-        let mut fields = Fields::of(text.clone());
         for line in lines.take_while(|line| !line.is_empty()) {
+            if matches!(line.first(), Some(b' ' | b'\t')) {
+                return Err(FOLDED);
+            }
             let (name, value) = field(line, rules)?;
             fields.push(name, value);
         }
@@ -116,7 +118,6 @@ impl Head {
             keep_alive,
             expects_continue: policy.expects_continue && !framing.is_empty(),
             https: policy.https,
-            text,
         })
     }
 
@@ -144,9 +145,11 @@ impl Head {
     }
 
     fn part(&self, range: &Range<usize>) -> &str {
-        std::str::from_utf8(&self.text[range.clone()]).expect("methods and targets were found to be ASCII")
+        std::str::from_utf8(&self.fields.text()[range.clone()]).expect("methods and targets were found to be ASCII")
     }
 }
+
+const FOLDED: Refusal = Refusal::bad("A header field goes over several lines, which is obsolete");
 
 /// The lines of a head, without their ends.
 struct Lines<'a>(&'a [u8]);
@@ -167,7 +170,7 @@ impl<'a> Iterator for Lines<'a> {
 fn prepare(text: Bytes, rules: &RequestRules) -> Result<Bytes, Refusal> {
     let folded = text.windows(3).any(|three| matches!(three, [b'\r', b'\n', b' ' | b'\t']));
     if folded && !rules.permit_obsolete_folding {
-        return Err(Refusal::bad("A header field goes over several lines, which is obsolete"));
+        return Err(FOLDED);
     }
     if !folded && !rules.casefold_method {
         return Ok(text);

@@ -3,6 +3,7 @@
 
 mod head;
 mod pulse;
+mod response_body;
 mod stream;
 
 use std::{
@@ -17,8 +18,7 @@ use tokio::time::sleep;
 
 use self::pulse::{Beating, Pulse};
 use super::{
-    connection::{Connection, Stop},
-    desk::Running,
+    connection::{Connection, Running, Stop},
     parcel::Socket,
 };
 use crate::wire::Trust;

@@ -2,6 +2,7 @@
 
 use std::{
     convert::Infallible,
+    future::poll_fn,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -13,23 +14,20 @@ use hyper::{
     body::{Body, Frame, Incoming, SizeHint},
     header::{self, HeaderName, HeaderValue},
 };
-use tokio::{
-    sync::oneshot,
-    time::{Instant, timeout_at},
-};
+use tokio::time::{Instant, timeout_at};
 
 use super::{
     head,
     pulse::{Open, Pulse},
+    response_body::{BrokenOff, Kind, ResponseBody},
 };
 use crate::{
     http::{
-        connection::Connection,
-        desk::{Desk, Running},
+        connection::{Connection, OUTSIDE, Running},
         log_entry::LogEntry,
         request_body::{Intake, RequestBody, TOO_LARGE},
         responder::{Answer, AnswerBody, ChannelResponder},
-        response_body::{BrokenOff, Kind, ResponseBody},
+        slot::{Found, Slot, Waiting},
     },
     wire::{Framing, Refusal, Trust},
     wsgi::{self, Call},
@@ -37,7 +35,7 @@ use crate::{
 
 /// What is known of a stream until its answer begins.
 struct Stream {
-    desk: Arc<Desk>,
+    running: Option<Running>,
     open: Open,
     log: Option<Box<LogEntry>>,
     to_head: bool,
@@ -51,12 +49,8 @@ pub async fn answer(
     request: Request<Incoming>,
 ) -> Result<Response<StreamBody>, Infallible> {
     let (parts, incoming) = request.into_parts();
-    let mut stream = Stream {
-        desk: Arc::default(),
-        open: Open::new(pulse),
-        log: None,
-        to_head: parts.method == hyper::Method::HEAD,
-    };
+    let mut stream =
+        Stream { running: None, open: Open::new(pulse), log: None, to_head: parts.method == hyper::Method::HEAD };
     Ok(match call(&connection, &mut stream, trust, &parts, incoming).await {
         Ok((answer, deadline)) => stream.respond(answer, deadline),
         Err(refusal) => {
@@ -92,23 +86,34 @@ async fn call(
         notes: stream.log.as_ref().and_then(|log| log.notes()),
     };
     if wsgi::mount(&request).is_none() {
-        return Err(Refusal::new(500, "The path is outside of SCRIPT_NAME, where the app is mounted"));
+        return Err(OUTSIDE);
     }
-    stream.desk.begin(Running::new(&connection.running));
-    let (sender, answer) = oneshot::channel();
-    let responder = Box::new(ChannelResponder::new(sender, Arc::clone(&stream.desk), connection.spool.clone()));
+    stream.running = Some(Running::new(&connection.running));
+    let (slot, waiting) = Slot::new();
+    let responder = Box::new(ChannelResponder::new(slot, connection.spool.clone()));
     connection.app.call(Call { request, body: Box::new(body), responder });
     let deadline = clients.request_timeout.map(|limit| Instant::now() + limit);
     let answer = match deadline {
-        Some(deadline) => timeout_at(deadline, answer).await,
-        None => Ok(answer.await),
+        Some(deadline) => timeout_at(deadline, answer_of(&waiting)).await,
+        None => Ok(answer_of(&waiting).await),
     };
     Ok(match answer {
-        Ok(Ok(answer)) => (answer, deadline),
-        // The sender is dropped without an answer when the call panics.
-        Ok(Err(_)) => (Answer::refusal(Refusal::new(500, "")), None),
+        Ok(Some(answer)) => (answer, deadline),
+        Ok(None) => (Answer::refusal(Refusal::new(500, "")), None),
         Err(_) => (Answer::refusal(Refusal::new(503, "The app has taken too long")), None),
     })
+}
+
+/// The answer; none where the call ended without.
+async fn answer_of(waiting: &Waiting) -> Option<Answer> {
+    loop {
+        match poll_fn(|context| waiting.poll(context)).await {
+            Found::Answer(answer) => return Some(answer),
+            Found::Nothing => return None,
+            // hyper has no way to send it.
+            Found::Interim(_) => {}
+        }
+    }
 }
 
 impl Stream {
@@ -116,21 +121,19 @@ impl Stream {
         let Answer { head, body } = answer;
         let has_body = head.has_body() && !self.to_head;
         let length = match &body {
-            AnswerBody::Whole(bytes) if has_body => Some(bytes.len() as u64),
-            AnswerBody::Parcel(parcel) if has_body => Some(parcel.left()),
+            AnswerBody::Whole(parcel) if has_body => Some(parcel.left()),
             _ => head.content_length,
         };
         let kind = match body {
             _ if !has_body => Kind::Absent,
-            AnswerBody::Whole(bytes) => Kind::Whole(Some(bytes).filter(|bytes| !bytes.is_empty())),
-            AnswerBody::Parcel(parcel) => Kind::Read(parcel),
+            AnswerBody::Whole(parcel) => Kind::Whole(parcel),
             AnswerBody::Pieces(pieces) => Kind::Pieces(pieces, deadline),
         };
         if let Some(log) = &mut self.log {
             log.answered(&head);
         }
         let mut response =
-            Response::new(StreamBody { body: ResponseBody::new(kind, self.log, self.desk), open: self.open });
+            Response::new(StreamBody { body: ResponseBody::new(kind, self.log, self.running), open: self.open });
         *response.status_mut() = head.status;
         let fields = response.headers_mut();
         fields.insert(header::SERVER, HeaderValue::from_static("rwsgi"));

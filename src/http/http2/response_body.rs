@@ -10,8 +10,8 @@ use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::time::Instant;
 
-use super::{
-    desk::Desk,
+use crate::http::{
+    connection::Running,
     log_entry::LogEntry,
     outgoing::{End, Outgoing},
     parcel::Parcel,
@@ -26,7 +26,8 @@ pub struct ResponseBody {
     patience: Patience,
     sent: u64,
     log: Option<Box<LogEntry>>,
-    desk: Arc<Desk>,
+    /// The request runs until its answer is out.
+    _running: Option<Running>,
 }
 
 /// What hyper is given of a body.
@@ -34,11 +35,7 @@ pub enum Kind {
     /// None belongs to this answer, whatever its Content-Length says.
     Absent,
     /// All of it.
-    Whole(Option<Bytes>),
-    /// Something to count: the gate has the body itself, of which so many bytes are left.
-    Parcel(u64),
-    /// All of it, read as it goes.
-    Read(Parcel),
+    Whole(Parcel),
     /// Pieces as they come, until this time at the latest while the app has not ended.
     Pieces(Arc<Outgoing>, Option<Instant>),
 }
@@ -49,20 +46,14 @@ pub enum Kind {
 pub struct BrokenOff;
 
 impl ResponseBody {
-    pub fn new(kind: Kind, log: Option<Box<LogEntry>>, desk: Arc<Desk>) -> Self {
-        Self { kind, broken: false, patience: Patience::default(), sent: 0, log, desk }
+    pub fn new(kind: Kind, log: Option<Box<LogEntry>>, running: Option<Running>) -> Self {
+        Self { kind, broken: false, patience: Patience::default(), sent: 0, log, _running: running }
     }
 
     fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Bytes>, BrokenOff>> {
         Poll::Ready(Ok(match &mut self.kind {
-            Kind::Absent | Kind::Parcel(0) => None,
-            Kind::Whole(bytes) => bytes.take(),
-            Kind::Parcel(left) => {
-                let piece = Parcel::stand_in(*left);
-                *left -= piece.len() as u64;
-                Some(piece)
-            }
-            Kind::Read(parcel) => match parcel.next_piece() {
+            Kind::Absent => None,
+            Kind::Whole(parcel) => match parcel.next_piece() {
                 Ok(piece) => Some(piece).filter(|piece| !piece.is_empty()),
                 Err(error) => {
                     tracing::error!("What is left of an answer cannot be read: {error}.");
@@ -103,26 +94,21 @@ impl Body for ResponseBody {
             Ok(piece) => piece,
             Err(error) => return Poll::Ready(Some(Err(error))),
         };
-        if piece.is_none() {
-            self.desk.close();
-        }
         self.sent += piece.as_ref().map_or(0, |bytes| bytes.len() as u64);
         Poll::Ready(piece.map(|bytes| Ok(Frame::data(bytes))))
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.kind {
-            Kind::Absent | Kind::Whole(None) | Kind::Parcel(0) => true,
-            Kind::Read(parcel) => parcel.left() == 0,
-            _ => false,
+            Kind::Absent => true,
+            Kind::Whole(parcel) => parcel.left() == 0,
+            Kind::Pieces(..) => false,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
-            Kind::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
-            Kind::Parcel(left) => SizeHint::with_exact(*left),
-            Kind::Read(parcel) => SizeHint::with_exact(parcel.left()),
+            Kind::Whole(parcel) => SizeHint::with_exact(parcel.left()),
             // hyper would announce a Content-Length of 0 for an exact hint.
             Kind::Absent | Kind::Pieces(..) => SizeHint::default(),
         }
@@ -134,7 +120,6 @@ impl Drop for ResponseBody {
         if let Kind::Pieces(pieces, _) = &self.kind {
             pieces.close();
         }
-        self.desk.close();
         if let Some(log) = &self.log {
             log.write(self.sent);
         }

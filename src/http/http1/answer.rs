@@ -1,0 +1,321 @@
+//! One request of a connection, from its head to the last byte of its answer.
+
+use std::{
+    future::poll_fn,
+    io,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use tokio::time::{Instant, timeout};
+
+use super::{
+    body::Body,
+    feed::{Demand, Feed, Feeding},
+    outbox::{Outbox, Slowness},
+    transport::Transport,
+};
+use crate::{
+    http::{
+        connection::{Connection, OUTSIDE, Running, Stop},
+        log_entry::LogEntry,
+        outgoing::{End, Outgoing},
+        parcel::Socket,
+        patience::Patience,
+        request_body::RequestBody,
+        responder::{Answer, AnswerBody, ChannelResponder},
+        slot::{Found, Slot, Waiting},
+    },
+    wire::{self, Refusal, Version},
+    wsgi::{self, Call},
+};
+
+/// What the app leaves unread of a body is read and dropped for this long, so that the connection can go on.
+const DRAIN_TIME: Duration = Duration::from_secs(30);
+
+const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+/// What becomes of the connection.
+pub enum Next {
+    /// It may bring another request.
+    Request,
+    /// It ends in order.
+    End,
+    /// It breaks, so that what was sent is not taken for the whole.
+    Cut,
+}
+
+/// A request under way.
+struct Exchange<'a, S> {
+    connection: &'a Connection,
+    transport: &'a mut Transport<S>,
+    head: Arc<wire::Head>,
+    body: Body,
+    /// Where the app reads the body from, if it reads while it comes.
+    feed: Option<Feeding>,
+    outbox: Outbox,
+    log: Option<Box<LogEntry>>,
+    /// So many bytes of the answer's body went out.
+    sent: u64,
+}
+
+/// Answers a request whose head has come.
+pub async fn answer<S: Socket>(connection: &Connection, transport: &mut Transport<S>, head: Arc<wire::Head>) -> Next {
+    let address = connection.peer.map(|(address, _)| address);
+    let log = connection.access_log.as_ref().map(|log| Box::new(LogEntry::new(log, address, &head)));
+    let body = Body::new(head.framing, head.expects_continue, &connection.clients);
+    let mut exchange =
+        Exchange { connection, transport, head, body, feed: None, outbox: Outbox::default(), log, sent: 0 };
+    let next = exchange.run().await;
+    if let Some(log) = &exchange.log {
+        log.write(exchange.sent);
+    }
+    next
+}
+
+impl<S: Socket> Exchange<'_, S> {
+    async fn run(&mut self) -> Next {
+        let body = match self.receive().await {
+            Ok(body) => body,
+            // The framing is lost, so the connection cannot be used again.
+            Err(refusal) => return self.refuse(refusal).await,
+        };
+        let connection = self.connection;
+        let request = wsgi::Request {
+            head: Arc::clone(&self.head),
+            peer: connection.peer,
+            proxied: connection.proxied,
+            origin: Arc::clone(&connection.origin),
+            notes: self.log.as_ref().and_then(|log| log.notes()),
+        };
+        if wsgi::mount(&request).is_none() {
+            return self.refuse(OUTSIDE).await;
+        }
+        let running = Running::new(&connection.running);
+        let (slot, waiting) = Slot::new();
+        let responder = Box::new(ChannelResponder::new(slot, connection.spool.clone()));
+        connection.app.call(Call { request, body: Box::new(body), responder });
+        let deadline = connection.clients.request_timeout.map(|limit| Instant::now() + limit);
+        let next = match self.wait(&waiting, deadline).await {
+            Ok(Ok(answer)) => self.respond(answer, wire::Connection::KeepAlive, deadline).await,
+            Ok(Err(refusal)) => self.fail(refusal).await,
+            Err(error) => self.broken(&error),
+        };
+        drop((running, waiting));
+        match next {
+            Next::Request if !self.body.is_done() => self.drain().await,
+            next => next,
+        }
+    }
+
+    /// Takes the body in, as much of it as there is room for. Where nothing is buffered the app gets it as it comes.
+    async fn receive(&mut self) -> Result<RequestBody, Refusal> {
+        let mut taken = RequestBody::default();
+        if self.body.is_done() {
+            return Ok(taken);
+        }
+        if let Some(spool) = &self.connection.spool {
+            loop {
+                let Some(piece) = poll_fn(|context| self.poll_piece(context)).await? else { return Ok(taken) };
+                if !taken.take_in(piece, spool) {
+                    break;
+                }
+                if self.body.is_done() {
+                    return Ok(taken);
+                }
+            }
+        }
+        let feed = Arc::<Feed>::default();
+        self.feed = Some(Feeding(Arc::clone(&feed)));
+        taken.goes_on(feed);
+        Ok(taken)
+    }
+
+    /// The next piece of the body. A client that waits to be told to send it is told.
+    fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<bytes::Bytes>, Refusal>> {
+        // A client that does not wait for it needs no telling (RFC 9110 section 10.1.1).
+        if std::mem::take(&mut self.body.expects_continue) && self.transport.inbox.is_empty() {
+            self.outbox.text().extend_from_slice(CONTINUE);
+        }
+        // What cannot be written now goes out with what follows; a client that is gone is noticed by reading.
+        let _ = self.poll_write(context);
+        self.body.poll_piece(self.transport, context)
+    }
+
+    fn poll_write(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let slowness = Slowness { spool: self.connection.spool.as_ref(), limit: self.connection.clients.write_timeout };
+        self.outbox.poll_write(&mut self.transport.socket, context, &slowness)
+    }
+
+    /// Brings the app as much of the body as it wants.
+    fn poll_feed(&mut self, context: &mut Context<'_>) {
+        while let Some(Feeding(feed)) = &self.feed {
+            let feed = Arc::clone(feed);
+            if feed.demand(context) != Demand::More {
+                return;
+            }
+            match self.poll_piece(context) {
+                Poll::Ready(Ok(Some(piece))) => feed.push(piece),
+                Poll::Ready(Ok(None)) => feed.end(Ok(())),
+                Poll::Ready(Err(refusal)) => {
+                    self.connection.log(refusal);
+                    feed.end(Err(refusal));
+                }
+                Poll::Pending => return,
+            }
+        }
+    }
+
+    /// Waits for the answer.
+    async fn wait(&mut self, waiting: &Waiting, deadline: Option<Instant>) -> io::Result<Result<Answer, Refusal>> {
+        let mut patience = Patience::default();
+        poll_fn(|context| {
+            self.poll_feed(context);
+            loop {
+                match waiting.poll(context) {
+                    Poll::Ready(Found::Answer(answer)) => return Poll::Ready(Ok(Ok(answer))),
+                    Poll::Ready(Found::Nothing) => return Poll::Ready(Ok(Err(Refusal::new(500, "")))),
+                    Poll::Ready(Found::Interim(head)) => self.outbox.text().extend_from_slice(&head),
+                    Poll::Pending => break,
+                }
+            }
+            if let Poll::Ready(Err(error)) = self.poll_write(context) {
+                return Poll::Ready(Err(error));
+            }
+            if patience.is_over(context, deadline) {
+                return Poll::Ready(Ok(Err(Refusal::new(503, "The app has taken too long"))));
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Says why there is no other answer, and ends the connection.
+    async fn refuse(&mut self, refusal: Refusal) -> Next {
+        self.connection.log(refusal);
+        self.fail(refusal).await
+    }
+
+    async fn fail(&mut self, refusal: Refusal) -> Next {
+        self.respond(Answer::refusal(refusal), wire::Connection::Close, None).await
+    }
+
+    /// Sends an answer.
+    async fn respond(&mut self, answer: Answer, wish: wire::Connection, deadline: Option<Instant>) -> Next {
+        let Answer { head, body } = answer;
+        let request = &self.head;
+        let has_body = head.has_body() && request.method() != "HEAD";
+        let length = match &body {
+            AnswerBody::Whole(parcel) if has_body => Some(parcel.left()),
+            _ => head.content_length,
+        };
+        let chunked = has_body && length.is_none() && request.version != Version::HTTP_10;
+        let keep_alive = wish == wire::Connection::KeepAlive
+            && request.keep_alive
+            && (chunked || !has_body || length.is_some())
+            && self.body.refusal.is_none()
+            // Who was never told to send a body may send it, or not.
+            && !std::mem::take(&mut self.body.expects_continue)
+            && !self.connection.clients.keepalive.is_zero()
+            && *self.connection.stop.borrow() == Stop::Not;
+        let fate = if keep_alive { wire::Connection::KeepAlive } else { wire::Connection::Close };
+        let (version, status) = (request.version, head.status.as_u16());
+        wire::write_head(self.outbox.text(), version, status, &head.reason, fate, length, chunked, &head.fields);
+        if let Some(log) = &mut self.log {
+            log.answered(&head);
+        }
+        let written = match body {
+            AnswerBody::Pieces(pieces) if has_body => {
+                let written = self.stream(&pieces, chunked, deadline).await;
+                pieces.close();
+                written
+            }
+            AnswerBody::Whole(parcel) if has_body => {
+                let size = parcel.left();
+                self.outbox.add(parcel);
+                let written = poll_fn(|context| self.poll_write(context)).await;
+                self.sent = size - self.outbox.left();
+                written
+            }
+            AnswerBody::Pieces(pieces) => {
+                pieces.close();
+                poll_fn(|context| self.poll_write(context)).await
+            }
+            AnswerBody::Whole(_) => poll_fn(|context| self.poll_write(context)).await,
+        };
+        match written {
+            Ok(()) if keep_alive && self.body.refusal.is_none() => Next::Request,
+            Ok(()) => Next::End,
+            Err(error) => self.broken(&error),
+        }
+    }
+
+    /// Sends pieces as they come, until this time at the latest while the app has not ended.
+    async fn stream(&mut self, pieces: &Outgoing, chunked: bool, deadline: Option<Instant>) -> io::Result<()> {
+        let mut patience = Patience::default();
+        let mut end = None;
+        poll_fn(|context| {
+            self.poll_feed(context);
+            loop {
+                while end.is_none() && self.outbox.has_room() {
+                    match pieces.poll_next(context) {
+                        Poll::Ready(Ok(piece)) => {
+                            self.sent += piece.len() as u64;
+                            self.outbox.add_piece(piece, chunked);
+                        }
+                        Poll::Ready(Err(how)) => end = Some(how),
+                        Poll::Pending if patience.is_over(context, deadline) => {
+                            pieces.end(End::Broken);
+                            end = Some(End::Broken);
+                        }
+                        Poll::Pending => break,
+                    }
+                    if end == Some(End::Well) && chunked {
+                        self.outbox.end_chunks();
+                    }
+                }
+                let room = self.outbox.has_room();
+                ready!(self.poll_write(context))?;
+                match end {
+                    Some(End::Well) => return Poll::Ready(Ok(())),
+                    Some(End::Broken) => return Poll::Ready(Err(io::Error::other("the app broke off its answer"))),
+                    // It was full, so there may be more to add.
+                    None if !room => {}
+                    None => return Poll::Pending,
+                }
+            }
+        })
+        .await
+    }
+
+    /// Reads what the app has left of the body.
+    async fn drain(&mut self) -> Next {
+        let drain = poll_fn(|context| {
+            while !self.body.is_done() {
+                match self.feed.as_ref().map_or(Demand::Closed, |Feeding(feed)| feed.demand(context)) {
+                    // The app still reads, though it has answered.
+                    Demand::More => self.poll_feed(context),
+                    Demand::Enough => {}
+                    Demand::Closed => {
+                        ready!(self.poll_piece(context))?;
+                        continue;
+                    }
+                }
+                if !self.body.is_done() {
+                    return Poll::Pending;
+                }
+            }
+            Poll::Ready(Ok::<(), Refusal>(()))
+        });
+        match timeout(DRAIN_TIME, drain).await {
+            Ok(Ok(())) => Next::Request,
+            _ => Next::End,
+        }
+    }
+
+    fn broken(&self, error: &io::Error) -> Next {
+        tracing::debug!("The connection from ip={} ended: {error}.", self.connection.shown_peer());
+        Next::Cut
+    }
+}

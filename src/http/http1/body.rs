@@ -1,0 +1,145 @@
+//! A request's body as it comes: as long as its head said, or in chunks; no longer than it may be, and no slower.
+
+use std::{
+    pin::pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
+use tokio::io::AsyncReadExt as _;
+
+use super::transport::Transport;
+use crate::{
+    http::{
+        parcel::Socket,
+        rate::Rate,
+        request_body::{TOO_LARGE, TOO_SLOW},
+    },
+    settings::Clients,
+    wire::{Chunks, Framing, Refusal},
+};
+
+/// So many bytes are taken from a socket at a time.
+const PIECE: u64 = 256 << 10;
+
+/// What is left of a body.
+pub struct Body {
+    rest: Rest,
+    rate: Rate,
+    /// So many bytes more may come.
+    room: Option<u64>,
+    /// The client waits to be told to send it.
+    pub expects_continue: bool,
+    /// Why it broke off.
+    pub refusal: Option<Refusal>,
+}
+
+enum Rest {
+    Length(u64),
+    Chunks(Chunks),
+}
+
+impl Body {
+    pub fn new(framing: Framing, expects_continue: bool, clients: &Clients) -> Self {
+        let rest = match framing {
+            Framing::Length(length) => Rest::Length(length),
+            Framing::Chunked => Rest::Chunks(Chunks::default()),
+        };
+        let rate = Rate::new(clients.body_min_rate);
+        Self { rest, rate, room: clients.limit_request_body, expects_continue, refusal: None }
+    }
+
+    /// Whether all of it has come.
+    pub fn is_done(&self) -> bool {
+        match &self.rest {
+            Rest::Length(left) => *left == 0,
+            Rest::Chunks(chunks) => chunks.is_done(),
+        }
+    }
+
+    /// The next piece; `None` at the end.
+    pub fn poll_piece<S: Socket>(
+        &mut self,
+        transport: &mut Transport<S>,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Option<Bytes>, Refusal>> {
+        if let Some(refusal) = self.refusal {
+            return Poll::Ready(Err(refusal));
+        }
+        let polled = match &mut self.rest {
+            Rest::Length(0) => Poll::Ready(Ok(None)),
+            Rest::Length(left) => poll_length(left, transport, context),
+            Rest::Chunks(chunks) => poll_chunk(chunks, transport, context),
+        };
+        let result = match polled {
+            Poll::Ready(Ok(Some(piece))) => {
+                self.rate.came(piece.len());
+                match &mut self.room {
+                    Some(room) if (piece.len() as u64) > *room => Err(TOO_LARGE),
+                    Some(room) => {
+                        *room -= piece.len() as u64;
+                        Ok(Some(piece))
+                    }
+                    None => Ok(Some(piece)),
+                }
+            }
+            Poll::Ready(result) => result,
+            Poll::Pending if transport.patience.is_over(context, self.rate.wait()) => Err(TOO_SLOW),
+            Poll::Pending => return Poll::Pending,
+        };
+        self.refusal = result.as_ref().err().copied();
+        Poll::Ready(result)
+    }
+}
+
+const ENDED: Refusal = Refusal::bad("The body ended early");
+
+fn poll_length<S: Socket>(
+    left: &mut u64,
+    transport: &mut Transport<S>,
+    context: &mut Context<'_>,
+) -> Poll<Result<Option<Bytes>, Refusal>> {
+    let piece = if transport.inbox.is_empty() {
+        // Straight from the socket: a large body is not copied here, and nothing behind it is read.
+        let size = usize::try_from((*left).min(PIECE)).unwrap_or(0);
+        let mut piece = BytesMut::with_capacity(size);
+        let read = {
+            let mut limited = (&mut piece).limit(size);
+            ready!(pin!(transport.socket.read_buf(&mut limited)).poll(context))
+        };
+        if !matches!(read, Ok(1..)) {
+            return Poll::Ready(Err(ENDED));
+        }
+        piece
+    } else if transport.inbox.len() as u64 <= *left {
+        std::mem::take(&mut transport.inbox)
+    } else {
+        transport.inbox.split_to(usize::try_from(*left).unwrap_or(usize::MAX))
+    };
+    *left -= piece.len() as u64;
+    Poll::Ready(Ok(Some(piece.freeze())))
+}
+
+fn poll_chunk<S: Socket>(
+    chunks: &mut Chunks,
+    transport: &mut Transport<S>,
+    context: &mut Context<'_>,
+) -> Poll<Result<Option<Bytes>, Refusal>> {
+    loop {
+        let (skipped, data) = chunks.next(&transport.inbox, &transport.clients.rules)?;
+        transport.inbox.advance(skipped);
+        if data > 0 {
+            let piece = transport.inbox.split_to(data).freeze();
+            if transport.inbox.is_empty() {
+                transport.inbox = BytesMut::new();
+            }
+            return Poll::Ready(Ok(Some(piece)));
+        }
+        if chunks.is_done() {
+            return Poll::Ready(Ok(None));
+        }
+        if !matches!(ready!(transport.poll_fill(context)), Ok(1..)) {
+            return Poll::Ready(Err(ENDED));
+        }
+    }
+}

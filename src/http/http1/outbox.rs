@@ -1,0 +1,162 @@
+//! What goes to the client: bytes that wait to be written, files behind them, and how long a client may take nothing.
+
+use std::{
+    convert::Infallible,
+    io::{self, Write as _},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use crate::http::{
+    parcel::{Parcel, Socket},
+    patience::Patience,
+    spool::Spool,
+};
+
+/// A client that takes nothing for this long is slow.
+const SPILL: Duration = Duration::from_secs(1);
+
+/// What is not larger than this is copied behind what precedes it, and goes out with it in one piece.
+const COPIED: usize = 16 << 10;
+
+/// More than this does not wait in memory for a slow client.
+const MEMORY: u64 = 64 << 10;
+
+/// What waits for the client.
+#[derive(Default)]
+pub struct Outbox {
+    /// Heads, small bodies, and what frames chunks.
+    text: Vec<u8>,
+    /// So much of it is out.
+    written: usize,
+    /// What comes behind it.
+    parcel: Option<Parcel>,
+    /// The end of a chunk is to come.
+    open_chunk: bool,
+    /// Since when the client has taken nothing.
+    stalled: Option<Instant>,
+    patience: Patience,
+}
+
+/// What may become of bytes for a client that is slow.
+pub struct Slowness<'a> {
+    /// Where they may wait.
+    pub spool: Option<&'a Arc<Spool>>,
+    /// How long a client may take nothing.
+    pub limit: Option<Duration>,
+}
+
+impl Outbox {
+    /// What goes out next. More may be added behind it, as long as there is no parcel.
+    pub fn text(&mut self) -> &mut Vec<u8> {
+        &mut self.text
+    }
+
+    /// A body, or a piece of one, goes out behind the text.
+    pub fn add(&mut self, parcel: Parcel) {
+        match parcel {
+            Parcel::Memory(bytes) if bytes.len() <= COPIED => self.text.extend_from_slice(&bytes),
+            parcel => self.parcel = Some(parcel).filter(|parcel| parcel.left() > 0),
+        }
+    }
+
+    /// A piece of a body whose length nobody knows goes out behind the text; in a chunk, or not.
+    pub fn add_piece(&mut self, piece: Bytes, chunked: bool) {
+        if !chunked {
+            return self.add(Parcel::Memory(piece));
+        }
+        self.close_chunk();
+        // Writing to a Vec cannot fail.
+        let _ = write!(self.text, "{:X}\r\n", piece.len());
+        self.add(Parcel::Memory(piece));
+        self.open_chunk = true;
+        if self.parcel.is_none() {
+            self.close_chunk();
+        }
+    }
+
+    /// No chunk follows.
+    pub fn end_chunks(&mut self) {
+        self.close_chunk();
+        self.text.extend_from_slice(b"0\r\n\r\n");
+    }
+
+    fn close_chunk(&mut self) {
+        if std::mem::take(&mut self.open_chunk) {
+            self.text.extend_from_slice(b"\r\n");
+        }
+    }
+
+    /// Whether more may be added before what there is was written.
+    pub fn has_room(&self) -> bool {
+        self.parcel.is_none() && self.text.len() < COPIED
+    }
+
+    /// How many bytes of the parcel are left.
+    pub fn left(&self) -> u64 {
+        self.parcel.as_ref().map_or(0, Parcel::left)
+    }
+
+    /// Writes everything.
+    ///
+    /// # Errors
+    /// The client is gone, or takes nothing for too long; or what is left cannot be read.
+    pub fn poll_write<S: Socket>(
+        &mut self,
+        socket: &mut S,
+        context: &mut Context<'_>,
+        slowness: &Slowness<'_>,
+    ) -> Poll<io::Result<()>> {
+        while self.written < self.text.len() || self.parcel.is_some() {
+            let before = &self.text[self.written..];
+            let written = match &mut self.parcel {
+                Some(parcel) => parcel.poll_write(socket, context, before),
+                None => Pin::new(&mut *socket).poll_write(context, before),
+            };
+            match written {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(size)) => self.advance(size),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => return self.stall(context, slowness).map_ok(|never| match never {}),
+            }
+        }
+        self.written = 0;
+        self.text.clear();
+        Pin::new(socket).poll_flush(context)
+    }
+
+    fn advance(&mut self, size: usize) {
+        self.stalled = None;
+        let text = size.min(self.text.len() - self.written);
+        self.written += text;
+        if let Some(parcel) = &mut self.parcel {
+            parcel.advance(size - text);
+            if parcel.left() == 0 {
+                self.parcel = None;
+            }
+        }
+    }
+
+    /// The client takes nothing. What waits for it in memory is put elsewhere after a while, and after a longer one it
+    /// is cut off.
+    fn stall(&mut self, context: &mut Context<'_>, slowness: &Slowness<'_>) -> Poll<io::Result<Infallible>> {
+        let since = *self.stalled.get_or_insert_with(Instant::now);
+        if let (Some(parcel @ Parcel::Memory(_)), Some(spool)) = (&mut self.parcel, slowness.spool)
+            && parcel.left() > MEMORY
+        {
+            if !self.patience.is_over(context, Some(since + SPILL)) {
+                return Poll::Pending;
+            }
+            parcel.spill(spool);
+        }
+        if self.patience.is_over(context, slowness.limit.map(|limit| since + limit)) {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        Poll::Pending
+    }
+}

@@ -1,0 +1,182 @@
+//! A socket with what came through it and was not read yet: heads and what precedes them are found here.
+
+use std::{
+    cell::RefCell,
+    future::poll_fn,
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::{Buf as _, Bytes, BytesMut};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _, ReadBuf},
+    time::{Instant, timeout},
+};
+
+use crate::{
+    http::{parcel::Socket, patience::Patience, request_body::TOO_SLOW},
+    settings::Clients,
+    wire::{Head, Proxied, ProxyHeader, Refusal, Scanner, Trust},
+};
+
+/// So many bytes are taken from a socket at a time.
+const PIECE: usize = 64 << 10;
+
+/// How long a client may take to read the last of an answer before its connection is closed, and to stop sending: what
+/// it sends after that would reset the connection, and the answer with it (RFC 9112 section 9.6).
+const LINGER: Duration = Duration::from_secs(2);
+
+/// What a client of HTTP/2 sends first.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// A connection as bytes.
+pub struct Transport<S> {
+    pub(super) socket: S,
+    pub(super) clients: Arc<Clients>,
+    /// What came and was not read.
+    pub(super) inbox: BytesMut,
+    scanner: Scanner,
+    /// Whether there was a request before.
+    kept: bool,
+    /// Since when the next head is waited for. The first of a connection is expected from its begin on, others only once
+    /// they have begun.
+    since: Option<Instant>,
+    pub(super) patience: Patience,
+}
+
+impl<S: Socket> Transport<S> {
+    pub fn new(socket: S, clients: Arc<Clients>) -> Self {
+        Self {
+            socket,
+            clients,
+            inbox: BytesMut::new(),
+            scanner: Scanner::default(),
+            kept: false,
+            since: None,
+            patience: Patience::default(),
+        }
+    }
+
+    /// Takes in what a proxy says of the connection, if it does.
+    ///
+    /// # Errors
+    /// It is malformed, or does not come.
+    pub async fn proxied(&mut self) -> Result<Option<Proxied>, Refusal> {
+        loop {
+            match ProxyHeader::read(&self.inbox, self.clients.proxy_protocol)? {
+                ProxyHeader::Absent => return Ok(None),
+                ProxyHeader::Present(proxied, length) => {
+                    self.inbox.advance(length);
+                    return Ok(Some(proxied));
+                }
+                ProxyHeader::Incomplete => {}
+            }
+            // As long as a head may take.
+            let limit = self.clients.header_timeout.unwrap_or(Duration::MAX);
+            match timeout(limit, poll_fn(|context| self.poll_fill(context))).await {
+                Ok(Ok(0) | Err(_)) => return Ok(None),
+                Ok(Ok(_)) => {}
+                Err(_) => return Err(Refusal::new(408, "The PROXY header does not come")),
+            }
+        }
+    }
+
+    /// Whether the connection begins as one of HTTP/2 (RFC 9113 section 3.4). What has come stays where it is.
+    pub async fn has_preface(&mut self) -> bool {
+        let limit = self.clients.header_timeout.unwrap_or(Duration::MAX);
+        let preface = async {
+            loop {
+                let common = self.inbox.len().min(PREFACE.len());
+                if self.inbox[..common] != PREFACE[..common] {
+                    return false;
+                }
+                if common == PREFACE.len() {
+                    return true;
+                }
+                if !matches!(poll_fn(|context| self.poll_fill(context)).await, Ok(1..)) {
+                    return false;
+                }
+            }
+        };
+        timeout(limit, preface).await.unwrap_or(false)
+    }
+
+    /// The socket, and what was taken from it.
+    pub fn into_socket(self) -> (S, Bytes) {
+        (self.socket, self.inbox.freeze())
+    }
+
+    /// Reads the next head. `None` where the client has no more, or has kept the connection idle for too long.
+    ///
+    /// # Errors
+    /// Why the request is refused.
+    pub fn poll_head(&mut self, context: &mut Context<'_>, trust: Trust) -> Poll<Result<Option<Head>, Refusal>> {
+        loop {
+            // An idle connection has nothing to look at.
+            if !self.inbox.is_empty()
+                && let Some((start, end)) = self.scanner.find_end(&self.inbox, &self.clients.rules)?
+            {
+                self.scanner = Scanner::default();
+                let mut text = if end == self.inbox.len() {
+                    // An idle connection holds no memory for what it may bring.
+                    std::mem::take(&mut self.inbox)
+                } else {
+                    self.inbox.split_to(end)
+                };
+                text.advance(start);
+                (self.kept, self.since) = (true, None);
+                return Poll::Ready(Head::parse(text.freeze(), &self.clients.rules, trust).map(Some));
+            }
+            match self.poll_fill(context) {
+                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Ok(None)),
+                Poll::Ready(Ok(size)) => {
+                    if self.kept && size == self.inbox.len() {
+                        self.since = None;
+                    }
+                }
+                Poll::Pending => {
+                    let since = *self.since.get_or_insert_with(Instant::now);
+                    let is_idle = self.inbox.is_empty() && self.kept;
+                    let limit = if is_idle { Some(self.clients.keepalive) } else { self.clients.header_timeout };
+                    if !self.patience.is_over(context, limit.map(|limit| since + limit)) {
+                        return Poll::Pending;
+                    }
+                    let silent = is_idle || self.inbox.is_empty();
+                    return Poll::Ready(if silent { Ok(None) } else { Err(TOO_SLOW) });
+                }
+            }
+        }
+    }
+
+    /// Takes what the client has sent. Gives the number of bytes, 0 at the end.
+    pub(super) fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        thread_local! {
+            static PLACE: RefCell<Vec<u8>> = RefCell::new(vec![0; PIECE]);
+        }
+        PLACE.with_borrow_mut(|place| {
+            let mut place = ReadBuf::new(place);
+            ready!(Pin::new(&mut self.socket).poll_read(context, &mut place))?;
+            self.inbox.extend_from_slice(place.filled());
+            Poll::Ready(Ok(place.filled().len()))
+        })
+    }
+
+    /// Says why the last request was refused if it was, and closes the connection once the client had the time to read
+    /// what was sent.
+    pub async fn close(mut self, refusal: Option<Refusal>) {
+        let end = async {
+            if let Some(refusal) = refusal {
+                self.socket.write_all(&refusal.answer(true)).await?;
+            }
+            self.socket.shutdown().await?;
+            let mut dropped = [0; 4 << 10];
+            while self.socket.read(&mut dropped).await? > 0 {}
+            io::Result::Ok(())
+        };
+        // A client that is gone, or that goes on sending, has had its chance.
+        let _ = timeout(LINGER, end).await;
+    }
+}

@@ -1,0 +1,118 @@
+//! Where an answer waits for its connection: an app's thread leaves it here, and the connection's task takes it.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Waker},
+};
+
+use super::responder::Answer;
+
+/// The place for the answer to one request.
+#[derive(Default)]
+pub struct Slot(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    answer: Option<Answer>,
+    /// Heads that go out before the answer (RFC 9110 section 15.2).
+    interim: Vec<u8>,
+    /// There will be no answer but what is here.
+    closed: bool,
+    /// Nobody waits any more.
+    gone: bool,
+    connection: Option<Waker>,
+}
+
+/// What the connection finds in its slot.
+pub enum Found {
+    /// A head that precedes the answer's.
+    Interim(Vec<u8>),
+    /// The answer.
+    Answer(Answer),
+    /// The call ended without one: it panicked.
+    Nothing,
+}
+
+/// The connection's end. Dropped, it tells the app's side that nobody waits.
+pub struct Waiting(Arc<Slot>);
+
+impl Slot {
+    /// A slot, and the connection's end of it.
+    pub fn new() -> (Arc<Self>, Waiting) {
+        let slot = Arc::<Self>::default();
+        (Arc::clone(&slot), Waiting(slot))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Brings the answer, once; the first one counts.
+    pub fn answer(&self, answer: Answer) {
+        self.bring(|state| {
+            if !state.closed {
+                state.answer = Some(answer);
+                state.closed = true;
+            }
+        });
+    }
+
+    /// Brings a head that precedes the answer's.
+    pub fn interim(&self, head: &[u8]) {
+        self.bring(|state| state.interim.extend_from_slice(head));
+    }
+
+    /// There will be no answer if there is none yet.
+    pub fn close(&self) {
+        self.bring(|state| state.closed = true);
+    }
+
+    /// Whether someone waits.
+    pub fn is_wanted(&self) -> bool {
+        !self.state().gone
+    }
+
+    fn bring(&self, change: impl FnOnce(&mut State)) {
+        let connection = {
+            let mut state = self.state();
+            change(&mut state);
+            state.connection.take()
+        };
+        // Not under the lock: who is woken takes it next.
+        if let Some(connection) = connection {
+            connection.wake();
+        }
+    }
+}
+
+impl Waiting {
+    /// What is there. Otherwise the task is woken when there is something.
+    pub fn poll(&self, context: &Context<'_>) -> Poll<Found> {
+        let mut state = self.0.state();
+        if !state.interim.is_empty() {
+            return Poll::Ready(Found::Interim(std::mem::take(&mut state.interim)));
+        }
+        if let Some(answer) = state.answer.take() {
+            return Poll::Ready(Found::Answer(answer));
+        }
+        if state.closed {
+            return Poll::Ready(Found::Nothing);
+        }
+        if state.connection.as_ref().is_none_or(|waker| !waker.will_wake(context.waker())) {
+            state.connection = Some(context.waker().clone());
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let left = {
+            let mut state = self.0.state();
+            state.gone = true;
+            (state.answer.take(), state.connection.take())
+        };
+        // An answer that nobody takes may hold a file, or wake the app's thread: not under the lock.
+        drop(left);
+    }
+}
