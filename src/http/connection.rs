@@ -34,7 +34,10 @@ pub struct Connection {
     pub clients: Arc<Clients>,
     /// Where what is too much for memory waits for slow clients; none where nothing is to wait.
     pub spool: Option<Arc<Spool>>,
+    /// The client, as far as it is known.
     pub peer: Option<(IpAddr, u16)>,
+    /// Whether who connected may say on whose behalf.
+    pub trust: Trust,
     /// Whether it speaks TLS.
     pub https: bool,
     /// Whether TLS has agreed on HTTP/2.
@@ -83,13 +86,11 @@ impl Connection {
 
     /// Answers what comes, until either side has enough.
     pub async fn run(mut self, socket: impl Socket + Send + 'static) {
-        let address = self.peer.map(|(address, _)| address);
-        let trust = if self.clients.forwarded_allow_ips.contain(address) { Trust::Proxy } else { Trust::Stranger };
         let mut transport = Transport::new(socket, Arc::clone(&self.clients));
-        if let Err(refusal) = self.take_in_proxy(&mut transport, address).await {
+        if let Err(refusal) = self.take_in_proxy(&mut transport).await {
             return http1::end(&self, transport, Some(refusal)).await;
         }
-        let mut http2 = self.http2;
+        let (mut http2, trust) = (self.http2, self.trust);
         if !self.https && trust == Trust::Proxy && self.clients.is_cleartext_http2() {
             http2 = transport.has_preface().await;
             if !http2 {
@@ -106,21 +107,24 @@ impl Connection {
         }
     }
 
-    /// Takes in what a proxy says of the connection.
-    async fn take_in_proxy(
-        &mut self,
-        transport: &mut Transport<impl Socket>,
-        address: Option<IpAddr>,
-    ) -> Result<(), Refusal> {
-        if self.clients.proxy_protocol == ProxyProtocol::Off {
+    /// Takes in what a proxy says of the connection, unless it has said it before TLS began.
+    async fn take_in_proxy(&mut self, transport: &mut Transport<impl Socket>) -> Result<(), Refusal> {
+        if self.clients.proxy_protocol == ProxyProtocol::Off || self.proxied.is_some() {
             return Ok(());
         }
-        let proxied = transport.proxied().await?;
-        if proxied.is_some() && !self.clients.proxy_allow_ips.contain(address) {
+        transport.proxied().await?.map_or(Ok(()), |proxied| self.believe(proxied))
+    }
+
+    /// Takes a proxy at its word.
+    ///
+    /// # Errors
+    /// It is not one that may say this.
+    pub fn believe(&mut self, proxied: Proxied) -> Result<(), Refusal> {
+        if !self.clients.proxy_allow_ips.contain(self.peer.map(|(address, _)| address)) {
             return Err(Refusal::new(403, "This address may not speak the PROXY protocol"));
         }
-        self.proxied = proxied;
-        if let Some((client, _)) = self.proxied.and_then(|proxied| proxied.addresses) {
+        self.proxied = Some(proxied);
+        if let Some((client, _)) = proxied.addresses {
             self.peer = Some((client.ip(), client.port()));
         }
         Ok(())

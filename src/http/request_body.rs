@@ -137,7 +137,10 @@ impl RequestBody {
             match waiting.pop() {
                 Ok(Some(piece)) => return Ok(Some(piece)),
                 Ok(None) => self.waiting = None,
-                Err(error) => return Err(BodyError(format!("what was put aside of it is lost: {error}"))),
+                Err(error) => {
+                    let why = format!("what was put aside of it is lost: {error}");
+                    return Err(BodyError { status: 500, why });
+                }
             }
         }
         Ok(self.last.take())
@@ -159,7 +162,7 @@ impl BodyReader for RequestBody {
                 futures_executor::block_on(intake.next())
             }
         };
-        let piece = piece.map_err(|refusal| BodyError(refusal.why.to_owned()));
+        let piece = piece.map_err(|refusal| BodyError { status: refusal.status, why: refusal.why.to_owned() });
         if !matches!(piece, Ok(Some(_))) {
             self.let_go();
         }

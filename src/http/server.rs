@@ -29,7 +29,7 @@ use crate::{
     net::{Address, Listener, Socket},
     settings::Clients,
     telemetry::access::AccessLog,
-    wire::Refusal,
+    wire::{Refusal, Trust},
     wsgi::{App, Origin},
 };
 
@@ -75,6 +75,7 @@ impl Server {
                 clients: Arc::clone(&clients),
                 spool: spool.clone(),
                 peer: None,
+                trust: Trust::Stranger,
                 proxied: None,
                 https: tls.is_some(),
                 http2: false,
@@ -273,27 +274,39 @@ impl Acceptor {
 
     fn serve(&self, stream: impl Stream + Send + Sync + 'static, peer: Peer, permit: Option<OwnedSemaphorePermit>) {
         let mut connection = Connection { peer, running: Arc::default(), ..self.connection.clone() };
+        if connection.clients.forwarded_allow_ips.contain(peer.map(|(address, _)| address)) {
+            connection.trust = Trust::Proxy;
+        }
         let (open, tls) = (self.open.clone(), self.tls.clone());
         self.open.begin(permit, Arc::clone(&connection.running), |mut place| async move {
+            let mut refusal = None;
             if let Some(patience) = open.patience {
-                let Ok(permit) = timeout(patience, open.permit()).await else {
-                    tracing::warn!("A connection was sent away: there are as many as there may be.");
-                    connection.send_away(stream, FULL).await;
-                    return;
-                };
-                place.permit = permit;
+                match timeout(patience, open.permit()).await {
+                    Ok(permit) => place.permit = permit,
+                    Err(_) => refusal = Some(FULL),
+                }
             }
             match tls {
                 Some(tls) => {
-                    if let Some(stream) = shake_hands(stream, tls, &connection).await {
+                    if let Some(stream) = shake_hands(stream, tls, &mut connection).await {
                         connection.http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-                        connection.run(stream).await;
+                        serve(connection, stream, refusal).await;
                     }
                 }
-                None => connection.run(stream).await,
+                None => serve(connection, stream, refusal).await,
             }
             drop(place);
         });
+    }
+}
+
+/// Answers a connection's requests, or says why not.
+async fn serve(connection: Connection, stream: impl Stream + Send + 'static, refusal: Option<Refusal>) {
+    let Some(refusal) = refusal else { return connection.run(stream).await };
+    connection.log(refusal);
+    // Who speaks HTTP/2 already could not read it.
+    if !connection.http2 {
+        connection.send_away(stream, refusal).await;
     }
 }
 

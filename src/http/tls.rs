@@ -9,20 +9,28 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::timeout;
+use tokio::{io::AsyncReadExt as _, time::timeout};
 use tokio_rustls::{TlsAcceptor, rustls::ServerConfig, server::TlsStream};
 
 use super::{connection::Connection, parcel::Socket};
-use crate::wire::Refusal;
+use crate::{
+    settings::ProxyProtocol,
+    wire::{ProxyHeader, Refusal},
+};
 
 /// Begins TLS. None where the client does not, or its certificate is not good enough.
 pub async fn shake_hands<S: Socket>(
-    stream: S,
+    mut stream: S,
     tls: Arc<ServerConfig>,
-    connection: &Connection,
+    connection: &mut Connection,
 ) -> Option<TlsStream<S>> {
     let limit = connection.clients.header_timeout.unwrap_or(Duration::MAX);
     let shaken = timeout(limit, async {
+        if let Err(refusal) = take_in_proxy(&mut stream, connection).await? {
+            connection.log(refusal);
+            connection.send_away(stream, refusal).await;
+            return Ok(None);
+        }
         match poll_fn(|context| stream.poll_peek(context)).await? {
             Some(HANDSHAKE) => TlsAcceptor::from(tls).accept(stream).await.map(Some),
             // What began is perhaps HTTP without TLS, and then the client can read this.
@@ -40,6 +48,24 @@ pub async fn shake_hands<S: Socket>(
         Err(_) => tracing::debug!("A client at ip={} did not begin TLS.", connection.shown_peer()),
     }
     None
+}
+
+/// Takes in what a proxy says of the connection before TLS begins, as those say it that pass TLS through; and no byte of
+/// what comes behind it. One that speaks TLS itself says it within (gunicorn knows only those).
+async fn take_in_proxy(stream: &mut impl Socket, connection: &mut Connection) -> io::Result<Result<(), Refusal>> {
+    let mode = connection.clients.proxy_protocol;
+    if mode == ProxyProtocol::Off || poll_fn(|context| stream.poll_peek(context)).await? == Some(HANDSHAKE) {
+        return Ok(Ok(()));
+    }
+    let mut bytes = Vec::new();
+    loop {
+        match ProxyHeader::read(&bytes, mode) {
+            Ok(ProxyHeader::Incomplete) => bytes.push(stream.read_u8().await?),
+            Ok(ProxyHeader::Absent) => return Ok(Err(NOT_TLS)),
+            Ok(ProxyHeader::Present(proxied, _)) => return Ok(connection.believe(proxied)),
+            Err(refusal) => return Ok(Err(refusal)),
+        }
+    }
 }
 
 /// The first byte of TLS: the type of a record with a handshake (RFC 8446 section 5.1).

@@ -222,7 +222,8 @@ fn finish(py: Python<'_>, request: &Request, start_response: &StartResponse, inp
         log_failure(py, request, &error);
     }
     // A body that did not come as announced is its client's fault, as in gunicorn.
-    let status = if input.is_broken() { StatusCode::BAD_REQUEST } else { StatusCode::INTERNAL_SERVER_ERROR };
+    let fault = input.fault().and_then(|status| StatusCode::from_u16(status).ok());
+    let status = fault.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     start_response.with(|exchange| exchange.fail(status));
 }
 

@@ -25,9 +25,9 @@ impl Input {
         }
     }
 
-    /// Whether the body did not come as announced, as far as it was read.
-    pub fn is_broken(&self) -> bool {
-        self.input.try_lock().is_ok_and(|input| input.is_broken())
+    /// The status that tells the client that its body did not come as it must, as far as it was read.
+    pub fn fault(&self) -> Option<u16> {
+        self.input.try_lock().ok()?.fault()
     }
 
     /// Reads without holding Python back while the client is slow.

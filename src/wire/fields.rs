@@ -62,6 +62,12 @@ impl Fields {
         self.places.retain(|place| keep(place.field(text)));
     }
 
+    /// Gives the fields with this name another value, which stands in the bytes too.
+    pub(super) fn replace(&mut self, name: &str, value: std::ops::Range<usize>) {
+        let (text, value) = (&self.text, (small(value.start), small(value.end)));
+        self.places.iter_mut().filter(|place| place.field(text).is(name)).for_each(|place| place.value = value);
+    }
+
     /// Every field in its order.
     pub fn iter(&self) -> impl Iterator<Item = Field<'_>> {
         self.places.iter().map(|place| place.field(&self.text))

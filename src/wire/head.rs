@@ -107,6 +107,10 @@ impl Head {
         let start = method.end + 1;
         let within = |range: Range<usize>| start + range.start..start + range.end;
         let target = start..start + uri.len();
+        if let Some(host) = split.host {
+            // Whoever reads the target first must not go to another host than the app (RFC 9112 section 3.2.2).
+            fields.replace("host", within(host));
+        }
         Ok(Self {
             method,
             target,

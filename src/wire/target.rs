@@ -11,6 +11,8 @@ pub struct Parts {
     pub path: Range<usize>,
     /// What is between the question mark and the fragment.
     pub query: Range<usize>,
+    /// The host and port of an absolute target.
+    pub host: Option<Range<usize>>,
 }
 
 /// Splits a target, which is printable ASCII and not empty.
@@ -19,6 +21,7 @@ pub struct Parts {
 /// Its form is none of the four, or not one that goes with the method.
 pub fn split(target: &[u8], method: &[u8]) -> Result<Parts, Refusal> {
     const FORM: Refusal = Refusal::bad("Invalid request line: the form of the target");
+    let mut host = None;
     let start = match target {
         b"*" if method == b"OPTIONS" => 0,
         b"*" => return Err(FORM),
@@ -29,7 +32,7 @@ pub fn split(target: &[u8], method: &[u8]) -> Result<Parts, Refusal> {
                 return Err(Refusal::bad("Invalid request line: CONNECT without a port"));
             }
             check_host(host)?;
-            return Ok(Parts { path: 0..0, query: 0..0 });
+            return Ok(Parts { path: 0..0, query: 0..0, host: None });
         }
         [b'/', ..] => 0,
         _ => {
@@ -39,8 +42,10 @@ pub fn split(target: &[u8], method: &[u8]) -> Result<Parts, Refusal> {
                 && scheme.iter().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(byte));
             let rest = target[colon..].strip_prefix(b"://").filter(|_| is_scheme).ok_or(FORM)?;
             let end = rest.iter().position(|byte| b"/?#".contains(byte)).unwrap_or(rest.len());
-            check_authority(&rest[..end])?;
-            colon + 3 + end
+            let user = check_authority(&rest[..end])?;
+            let (start, end) = (colon + 3, colon + 3 + end);
+            host = Some(start + user..end);
+            end
         }
     };
     let find = |from: usize, until: usize, wanted: u8| {
@@ -48,15 +53,15 @@ pub fn split(target: &[u8], method: &[u8]) -> Result<Parts, Refusal> {
     };
     let end = find(start, target.len(), b'#').unwrap_or(target.len());
     Ok(match find(start, end, b'?') {
-        Some(mark) => Parts { path: start..mark, query: mark + 1..end },
-        None => Parts { path: start..end, query: end..end },
+        Some(mark) => Parts { path: start..mark, query: mark + 1..end, host },
+        None => Parts { path: start..end, query: end..end, host },
     })
 }
 
 const HOST: Refusal = Refusal::bad("Invalid request line: the host of the target");
 
-/// The authority of a URI (RFC 3986 section 3.2).
-fn check_authority(authority: &[u8]) -> Result<(), Refusal> {
+/// The authority of a URI (RFC 3986 section 3.2). Gives the number of bytes before its host.
+fn check_authority(authority: &[u8]) -> Result<usize, Refusal> {
     let at = memchr::memchr(b'@', authority);
     let (user, host_and_port) = authority.split_at(at.map_or(0, |at| at + 1));
     let (host, port) = self::host_and_port(host_and_port);
@@ -68,7 +73,8 @@ fn check_authority(authority: &[u8]) -> Result<(), Refusal> {
     if port.is_some_and(|port| !port.is_empty() && port_number(port).is_none()) {
         return Err(HOST);
     }
-    check_host(host)
+    check_host(host)?;
+    Ok(user.len())
 }
 
 /// What is before the colon behind a host, and what is behind it, if there is one.

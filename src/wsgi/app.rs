@@ -52,8 +52,13 @@ pub trait BodyReader: Send {
 
 /// A request's body that did not come as it was announced.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("the request's body could not be read: {0}")]
-pub struct BodyError(pub String);
+#[error("the request's body could not be read: {why}")]
+pub struct BodyError {
+    /// That of the answer, where the app has none.
+    pub status: u16,
+    /// What happened.
+    pub why: String,
+}
 
 /// Takes the answer to a request.
 pub trait Responder: Send {

@@ -312,6 +312,8 @@ mod tests {
         check(&environ("OPTIONS * HTTP/1.1", tcp()), &[("PathInfo", "*"), ("RawUri", "*")]);
         let absolute = environ("GET http://h/p?q HTTP/1.1", tcp());
         check(&absolute, &[("PathInfo", "/p"), ("QueryString", "q"), ("RawUri", "http://h/p?q")]);
+        let other = environ("GET http://u:p@h:80/p HTTP/1.1\r\nX-A: b\r\nHOST: other\r\nX-B: c", tcp());
+        check(&other, &[("HTTP_HOST", "h:80"), ("HTTP_X_A", "b"), ("HTTP_X_B", "c")]);
         check(&environ("GET //evil.example/x HTTP/1.1", tcp()), &[("PathInfo", "//evil.example/x")]);
     }
 }

@@ -71,16 +71,16 @@ impl Input {
         self.reader.as_ref().is_none_or(|reader| reader.is_ready())
     }
 
-    /// Whether the body did not come as announced, as far as it was read.
-    pub fn is_broken(&self) -> bool {
-        self.broken.is_some()
+    /// The status that tells the client that its body did not come as it must, as far as it was read.
+    pub fn fault(&self) -> Option<u16> {
+        self.broken.as_ref().map(|error| error.status)
     }
 
     /// Gives up what was not read, so that the connection can go on. An app may hold its environ for longer.
     pub fn close(&mut self) {
         if self.reader.take().is_some() || !self.piece.is_empty() {
             self.piece = Bytes::new();
-            self.broken.get_or_insert_with(|| BodyError("the request is over".to_owned()));
+            self.broken.get_or_insert_with(|| BodyError { status: 500, why: "the request is over".to_owned() });
         }
     }
 
@@ -162,7 +162,8 @@ mod tests {
     #[test]
     fn a_body_that_breaks_off_is_an_error_and_not_an_end() {
         let broken = || {
-            let pieces = [Ok(Bytes::from_static(b"abc")), Err(BodyError("it ended early".to_owned()))];
+            let pieces =
+                [Ok(Bytes::from_static(b"abc")), Err(BodyError { status: 400, why: "it ended early".to_owned() })];
             Input::new(Box::new(Pieces(pieces.into_iter().collect())))
         };
         assert!(broken().read(None).is_err());
@@ -171,6 +172,7 @@ mod tests {
         assert_eq!(broken().read(Some(3)).expect("these bytes came"), "abc");
         let mut twice = broken();
         assert!(twice.read(None).is_err() && twice.read(None).is_err(), "the second read is told as well");
+        assert_eq!((twice.fault(), input(&[b"abc"]).fault()), (Some(400), None));
     }
 
     #[test]

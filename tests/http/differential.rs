@@ -89,6 +89,10 @@ const EXPLANATIONS: &[Explanation] = &[
         },
     },
     Explanation {
+        why: "the host of an absolute target takes the place of Host (RFC 9112 section 3.2.2), which gunicorn leaves as it is",
+        holds: |it| it.without("HTTP_HOST") && it.ours.calls.iter().any(|call| text(call, "RAW_URI").contains("://")),
+    },
+    Explanation {
         why: "a head that never ends is not answered, and by gunicorn as soon as one of its lines is wrong",
         holds: |it| {
             let before = it.theirs.statuses.strip_suffix(&[400]);

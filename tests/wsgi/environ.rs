@@ -101,6 +101,22 @@ fn a_target_is_taken_apart_as_gunicorn_does() {
 }
 
 #[test]
+fn the_host_of_an_absolute_target_counts() {
+    let server = server();
+    for (target, host, seen) in [
+        ("http://a.example/x", "Host: b.example", "a.example"),
+        ("http://u:p@a.example:80/x", "hOsT: b.example:81", "a.example:80"),
+        ("http://[::1]?x", "Host:", "[::1]"),
+        ("/http://a.example/", "Host: b.example", "b.example"),
+    ] {
+        let environ = environ_of(&server, format!("GET {target} HTTP/1.1\r\n{host}\r\n\r\n"));
+        assert_eq!(environ["HTTP_HOST"], seen, "{target} {host}");
+    }
+    let none = environ_of(&server, "GET http://a.example/ HTTP/1.1\r\n\r\n");
+    assert!(none.get("HTTP_HOST").is_none(), "{none}");
+}
+
+#[test]
 fn a_percent_encoded_null_byte_is_a_character_like_any_other() {
     assert_eq!(environ_of(&server(), "GET /a%00b HTTP/1.1\r\nHost: test\r\n\r\n")["PATH_INFO"], "/a\0b");
 }
