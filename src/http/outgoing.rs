@@ -37,6 +37,14 @@ struct State {
     connection: Option<Waker>,
 }
 
+/// What became of a piece.
+pub enum Sent {
+    /// It is on its way; who is to be woken.
+    Taken(Option<Waker>),
+    /// There is no room for it now.
+    Full(Bytes),
+}
+
 /// How a body ends.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum End {
@@ -55,43 +63,42 @@ impl Outgoing {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a piece. Waits where there is no room for it.
+    /// Adds a piece, if there is room for it.
     ///
     /// # Errors
     /// The client is gone.
-    pub fn send(&self, piece: Bytes) -> Result<(), Gone> {
+    pub fn send(&self, piece: Bytes) -> Result<Sent, Gone> {
         let mut state = self.state();
-        loop {
-            if state.gone {
-                return Err(Gone);
-            }
-            if state.has_room(piece.len()) {
-                state.queued += piece.len();
-                state.queue.push_back(piece);
-                break;
-            }
-            if state.file.is_none() {
-                state.file = self.spool.as_ref().and_then(|spool| spool.open());
-            }
-            if state.file.as_mut().is_some_and(|file| file.push(&piece).is_ok()) {
-                break;
+        if state.gone {
+            return Err(Gone);
+        }
+        Ok(match state.add(piece, self.spool.as_ref()) {
+            Ok(()) => Sent::Taken(state.connection.take()),
+            Err(piece) => Sent::Full(piece),
+        })
+    }
+
+    /// Adds a piece, as soon as there is room for it. Gives who is to be woken.
+    ///
+    /// # Errors
+    /// The client is gone.
+    pub fn send_when_there_is_room(&self, mut piece: Bytes) -> Result<Option<Waker>, Gone> {
+        let mut state = self.state();
+        while !state.gone {
+            match state.add(piece, self.spool.as_ref()) {
+                Ok(()) => return Ok(state.connection.take()),
+                Err(back) => piece = back,
             }
             state = self.room.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        state.wake();
-        Ok(())
+        Err(Gone)
     }
 
-    /// Nothing comes after this.
-    pub fn end(&self, end: End) {
+    /// Nothing comes after this. Gives who is to be woken.
+    pub fn end(&self, end: End) -> Option<Waker> {
         let mut state = self.state();
         state.end.get_or_insert(end);
-        state.wake();
-    }
-
-    /// Whether a piece of this size would have to wait for the client.
-    pub fn would_wait(&self, size: usize) -> bool {
-        self.spool.is_none() && !self.state().has_room(size)
+        state.connection.take()
     }
 
     /// The next piece, for the connection.
@@ -134,9 +141,17 @@ impl State {
         self.file.as_ref().is_none_or(Waiting::is_empty) && (self.queue.is_empty() || self.queued + size <= MEMORY)
     }
 
-    fn wake(&mut self) {
-        if let Some(waker) = self.connection.take() {
-            waker.wake();
+    /// Adds a piece, or gives it back where there is no room.
+    fn add(&mut self, piece: Bytes, spool: Option<&Arc<Spool>>) -> Result<(), Bytes> {
+        if self.has_room(piece.len()) {
+            self.queued += piece.len();
+            self.queue.push_back(piece);
+            return Ok(());
         }
+        if self.file.is_none() {
+            self.file = spool.and_then(|spool| spool.open());
+        }
+        let added = self.file.as_mut().is_some_and(|file| file.push(&piece).is_ok());
+        if added { Ok(()) } else { Err(piece) }
     }
 }

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     wire::Refusal,
-    wsgi::{BodyError, BodyReader},
+    wsgi::{App, BodyError, BodyReader},
 };
 
 /// So many bytes of a body wait in memory.
@@ -37,7 +37,17 @@ pub struct RequestBody {
     waiting: Option<Waiting>,
     /// What comes behind that: the piece that had no room.
     last: Option<Bytes>,
-    rest: Option<Rest>,
+    /// What is still to come, and for whom waiting for it is no work.
+    rest: Option<(Rest, Arc<dyn App>)>,
+}
+
+/// A body that is not there.
+pub struct NoBody;
+
+impl BodyReader for NoBody {
+    fn next(&mut self) -> Result<Option<Bytes>, BodyError> {
+        Ok(None)
+    }
 }
 
 /// What is still to come.
@@ -91,7 +101,7 @@ impl RequestBody {
     ///
     /// # Errors
     /// It ended early, was malformed, too large or too slow.
-    pub async fn receive(mut intake: Intake, spool: Option<&Spool>) -> Result<Self, Refusal> {
+    pub async fn receive(mut intake: Intake, app: &Arc<dyn App>, spool: Option<&Spool>) -> Result<Self, Refusal> {
         let mut body = Self::default();
         while !intake.incoming.is_end_stream() {
             if let Some(spool) = spool {
@@ -100,7 +110,7 @@ impl RequestBody {
                     continue;
                 }
             }
-            body.rest = Some(Rest::Stream(intake, Handle::current()));
+            body.rest = Some((Rest::Stream(intake, Handle::current()), Arc::clone(app)));
             break;
         }
         Ok(body)
@@ -124,8 +134,8 @@ impl RequestBody {
     }
 
     /// The rest comes through `feed`, as the app reads it.
-    pub fn goes_on(&mut self, feed: Arc<Feed>) {
-        self.rest = Some(Rest::Feed(feed));
+    pub fn goes_on(&mut self, feed: Arc<Feed>, app: &Arc<dyn App>) {
+        self.rest = Some((Rest::Feed(feed), Arc::clone(app)));
     }
 
     /// What is there already.
@@ -152,31 +162,22 @@ impl BodyReader for RequestBody {
         if let Some(piece) = self.taken_in()? {
             return Ok(Some(piece));
         }
-        let piece = match &mut self.rest {
-            None => return Ok(None),
-            Some(Rest::Feed(feed)) => feed.next(),
-            Some(Rest::Stream(intake, runtime)) => {
+        let Some((rest, app)) = &mut self.rest else { return Ok(None) };
+        let mut piece = Ok(None);
+        match rest {
+            Rest::Feed(feed) if feed.is_ready() => piece = feed.next(),
+            Rest::Feed(feed) => app.wait(&mut || piece = feed.next()),
+            Rest::Stream(intake, runtime) => {
                 // Its timers are the runtime's.
-                let runtime = runtime.clone();
                 let _inside = runtime.enter();
-                futures_executor::block_on(intake.next())
+                app.wait(&mut || piece = futures_executor::block_on(intake.next()));
             }
-        };
+        }
         let piece = piece.map_err(|refusal| BodyError { status: refusal.status, why: refusal.why.to_owned() });
         if !matches!(piece, Ok(Some(_))) {
             self.let_go();
         }
         piece
-    }
-
-    fn is_ready(&self) -> bool {
-        let is_waiting = self.waiting.as_ref().is_some_and(|waiting| !waiting.is_empty());
-        let comes = match &self.rest {
-            None => true,
-            Some(Rest::Feed(feed)) => feed.is_ready(),
-            Some(Rest::Stream(..)) => false,
-        };
-        !self.first.is_empty() || is_waiting || self.last.is_some() || comes
     }
 }
 
@@ -185,8 +186,8 @@ impl RequestBody {
     fn let_go(&mut self) {
         match self.rest.take() {
             None => {}
-            Some(Rest::Feed(feed)) => feed.close(),
-            Some(Rest::Stream(mut intake, runtime)) => {
+            Some((Rest::Feed(feed), _)) => feed.close(),
+            Some((Rest::Stream(mut intake, runtime), _)) => {
                 // An app thread is outside of the runtime, where a timer cannot even be made.
                 runtime.spawn(async move {
                     let drain = async { while let Ok(Some(_)) = intake.next().await {} };

@@ -1,18 +1,18 @@
 //! The app thread's end of an answer.
 
-use std::{fs::File, sync::Arc};
+use std::{fs::File, sync::Arc, task::Waker};
 
 use bytes::Bytes;
 
 use super::{
-    outgoing::{End, Outgoing},
+    outgoing::{End, Outgoing, Sent},
     parcel::Parcel,
     slot::Slot,
     spool::Spool,
 };
 use crate::{
     wire::Refusal,
-    wsgi::{Gone, Head, Responder},
+    wsgi::{App, Gone, Head, Responder},
 };
 
 /// An answer as it reaches the connection.
@@ -45,19 +45,31 @@ impl Answer {
 /// Hands an answer to the connection, which lives on another thread, or goes on when this one comes back to it.
 pub struct ChannelResponder {
     slot: Arc<Slot>,
+    app: Arc<dyn App>,
     pieces: Option<Arc<Outgoing>>,
     /// Where pieces may wait; none where nothing is to be buffered.
     spool: Option<Arc<Spool>>,
+    /// How much was sent in pieces.
+    sent: usize,
 }
 
+/// More than this in pieces goes out while the app makes the next; what is less goes when the call is over, or lasts.
+const AT_ONCE: usize = 32 << 10;
+
 impl ChannelResponder {
-    pub fn new(slot: Arc<Slot>, spool: Option<Arc<Spool>>) -> Self {
-        Self { slot, pieces: None, spool }
+    pub fn new(slot: Arc<Slot>, app: Arc<dyn App>, spool: Option<Arc<Spool>>) -> Self {
+        Self { slot, app, pieces: None, spool, sent: 0 }
+    }
+
+    fn wake(&self, connection: Option<Waker>) {
+        if let Some(connection) = connection {
+            self.app.wake(connection);
+        }
     }
 
     fn end(&mut self, end: End) {
         if let Some(pieces) = self.pieces.take() {
-            pieces.end(end);
+            self.wake(pieces.end(end));
         }
     }
 }
@@ -69,31 +81,43 @@ fn is_buffered(head: &Head) -> bool {
 
 impl Responder for ChannelResponder {
     fn complete(&mut self, head: Head, body: Bytes) {
-        self.slot.answer(Answer::complete(head, body));
+        self.wake(self.slot.answer(Answer::complete(head, body)));
     }
 
     fn complete_file(&mut self, head: Head, file: File, offset: u64, length: u64) {
         let body = AnswerBody::Whole(Parcel::File { file, offset, left: length });
-        self.slot.answer(Answer { head, body });
+        self.wake(self.slot.answer(Answer { head, body }));
     }
 
     fn begin(&mut self, head: Head) {
         let spool = self.spool.as_ref().filter(|_| is_buffered(&head)).map(Arc::clone);
         let pieces = Outgoing::new(spool);
         self.pieces = Some(Arc::clone(&pieces));
-        self.slot.answer(Answer { head, body: AnswerBody::Pieces(pieces) });
+        self.wake(self.slot.answer(Answer { head, body: AnswerBody::Pieces(pieces) }));
     }
 
     fn interim(&mut self, head: &[u8]) {
-        self.slot.interim(head);
+        self.wake(self.slot.interim(head));
+        self.app.hand_over();
     }
 
     fn send(&mut self, piece: Bytes) -> Result<(), Gone> {
-        self.pieces.as_ref().ok_or(Gone)?.send(piece)
-    }
-
-    fn is_ready(&self, size: usize) -> bool {
-        self.pieces.as_ref().is_none_or(|pieces| !pieces.would_wait(size))
+        let pieces = self.pieces.as_ref().ok_or(Gone)?;
+        self.sent = self.sent.saturating_add(piece.len());
+        if self.sent > AT_ONCE {
+            self.app.hand_over();
+        }
+        let connection = match pieces.send(piece)? {
+            Sent::Taken(connection) => connection,
+            Sent::Full(piece) => {
+                let (mut piece, mut sent) = (Some(piece), Err(Gone));
+                self.app
+                    .wait(&mut || sent = piece.take().map_or(Err(Gone), |piece| pieces.send_when_there_is_room(piece)));
+                sent?
+            }
+        };
+        self.wake(connection);
+        Ok(())
     }
 
     fn is_wanted(&self) -> bool {
@@ -112,6 +136,6 @@ impl Responder for ChannelResponder {
 impl Drop for ChannelResponder {
     fn drop(&mut self) {
         self.abort();
-        self.slot.close();
+        self.wake(self.slot.close());
     }
 }

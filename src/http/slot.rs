@@ -47,41 +47,36 @@ impl Slot {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Brings the answer, once; the first one counts.
-    pub fn answer(&self, answer: Answer) {
-        self.bring(|state| {
-            if !state.closed {
-                state.answer = Some(answer);
-                state.closed = true;
-            }
-        });
+    /// Brings the answer, once; the first one counts. Gives who is to be woken.
+    #[must_use]
+    pub fn answer(&self, answer: Answer) -> Option<Waker> {
+        let mut state = self.state();
+        if !state.closed {
+            state.answer = Some(answer);
+            state.closed = true;
+        }
+        state.connection.take()
     }
 
-    /// Brings a head that precedes the answer's.
-    pub fn interim(&self, head: &[u8]) {
-        self.bring(|state| state.interim.extend_from_slice(head));
+    /// Brings a head that precedes the answer's. Gives who is to be woken.
+    #[must_use]
+    pub fn interim(&self, head: &[u8]) -> Option<Waker> {
+        let mut state = self.state();
+        state.interim.extend_from_slice(head);
+        state.connection.take()
     }
 
-    /// There will be no answer if there is none yet.
-    pub fn close(&self) {
-        self.bring(|state| state.closed = true);
+    /// There will be no answer if there is none yet. Gives who is to be woken.
+    #[must_use]
+    pub fn close(&self) -> Option<Waker> {
+        let mut state = self.state();
+        state.closed = true;
+        state.connection.take()
     }
 
     /// Whether someone waits.
     pub fn is_wanted(&self) -> bool {
         !self.state().gone
-    }
-
-    fn bring(&self, change: impl FnOnce(&mut State)) {
-        let connection = {
-            let mut state = self.state();
-            change(&mut state);
-            state.connection.take()
-        };
-        // Not under the lock: who is woken takes it next.
-        if let Some(connection) = connection {
-            connection.wake();
-        }
     }
 }
 

@@ -34,26 +34,9 @@ impl Field<'_> {
 }
 
 impl Fields {
-    /// No fields yet of a head whose bytes these are.
-    pub(super) fn of(text: Bytes) -> Self {
-        Self { text, places: Vec::with_capacity(16) }
-    }
-
     /// The bytes of the head.
-    pub(super) fn text(&self) -> &Bytes {
+    pub(super) fn text(&self) -> &[u8] {
         &self.text
-    }
-
-    /// A field whose name and value are parts of the bytes.
-    pub(super) fn push(&mut self, name: &[u8], value: &[u8]) {
-        let start = self.text.as_ptr() as usize;
-        let place = |part: &[u8]| {
-            // An empty part may be anywhere; its place does not matter.
-            let at = if part.is_empty() { 0 } else { part.as_ptr() as usize - start };
-            (small(at), small(at + part.len()))
-        };
-        let place = Place { name: place(name), value: place(value) };
-        self.places.push(place);
     }
 
     /// Drops the fields that `keep` does not keep.
@@ -95,6 +78,35 @@ impl Fields {
     /// The value of the first field with this name.
     pub fn get(&self, name: &str) -> Option<&[u8]> {
         self.places.iter().map(|place| place.field(&self.text)).find(|field| field.is(name)).map(|field| field.value)
+    }
+}
+
+/// Notes where the fields of a head stand in its bytes, which it does not hold.
+pub(super) struct FieldsReader {
+    start: usize,
+    places: Vec<Place>,
+}
+
+impl FieldsReader {
+    /// No fields yet of a head whose bytes these are.
+    pub fn new(text: &[u8]) -> Self {
+        Self { start: text.as_ptr() as usize, places: Vec::with_capacity(16) }
+    }
+
+    /// A field whose name and value are parts of the bytes.
+    pub fn push(&mut self, name: &[u8], value: &[u8]) {
+        let place = |part: &[u8]| {
+            // An empty part may be anywhere; its place does not matter.
+            let at = if part.is_empty() { 0 } else { part.as_ptr() as usize - self.start };
+            (small(at), small(at + part.len()))
+        };
+        let place = Place { name: place(name), value: place(value) };
+        self.places.push(place);
+    }
+
+    /// The fields of the head that these bytes are.
+    pub fn finish(self, text: Bytes) -> Fields {
+        Fields { text, places: self.places }
     }
 }
 

@@ -1,11 +1,12 @@
 //! The head of a request (RFC 9112 sections 3 and 5).
 
-use std::{fmt, ops::Range};
+use std::{borrow::Cow, fmt, ops::Range};
 
 use bytes::{Bytes, BytesMut};
 
 use super::{
     Fields, Framing, Refusal,
+    fields::FieldsReader,
     framing::framing,
     policy::{self, Trust},
     syntax, target,
@@ -51,7 +52,7 @@ impl fmt::Display for Version {
 /// A request's head that every reader reads in the same way.
 #[derive(Debug)]
 pub struct Head {
-    method: Range<usize>,
+    method: Cow<'static, str>,
     target: Range<usize>,
     path: Range<usize>,
     query: Range<usize>,
@@ -76,7 +77,7 @@ impl Head {
     /// What is wrong with it.
     pub fn parse(text: Bytes, rules: &RequestRules, trust: Trust) -> Result<Self, Refusal> {
         let text = if rules.permit_obsolete_folding || rules.casefold_method { prepare(text, rules)? } else { text };
-        let mut fields = Fields::of(text.clone());
+        let mut fields = FieldsReader::new(&text);
         let mut lines = Lines(&text);
         let first = lines.next().unwrap_or_default();
         let mut parts = first.splitn(3, |byte| *byte == b' ');
@@ -100,20 +101,20 @@ impl Head {
             let (name, value) = field(line, rules)?;
             fields.push(name, value);
         }
+        let named = method_of(method);
+        let (start, end) = (method.len() + 1, method.len() + 1 + uri.len());
+        let mut fields = fields.finish(text);
         let policy = policy::apply(&mut fields, version, rules, trust)?;
         let (framing, coded) = framing(&fields, version)?;
-        let keep_alive = !coded && method != b"CONNECT" && wants_more(&fields, version);
-        let method = 0..method.len();
-        let start = method.end + 1;
+        let keep_alive = !coded && named != "CONNECT" && wants_more(&fields, version);
         let within = |range: Range<usize>| start + range.start..start + range.end;
-        let target = start..start + uri.len();
         if let Some(host) = split.host {
             // Whoever reads the target first must not go to another host than the app (RFC 9112 section 3.2.2).
             fields.replace("host", within(host));
         }
         Ok(Self {
-            method,
-            target,
+            method: named,
+            target: start..end,
             path: within(split.path),
             query: within(split.query),
             version,
@@ -127,7 +128,7 @@ impl Head {
 
     /// The method, as it was sent.
     pub fn method(&self) -> &str {
-        self.part(&self.method)
+        &self.method
     }
 
     /// The target, as it was sent.
@@ -149,7 +150,7 @@ impl Head {
     }
 
     fn part(&self, range: &Range<usize>) -> &str {
-        std::str::from_utf8(&self.fields.text()[range.clone()]).expect("methods and targets were found to be ASCII")
+        std::str::from_utf8(&self.fields.text()[range.clone()]).expect("targets were found to be ASCII")
     }
 }
 
@@ -202,6 +203,15 @@ fn prepare(text: Bytes, rules: &RequestRules) -> Result<Bytes, Refusal> {
         prepared.extend_from_slice(b"\r\n");
     }
     Ok(prepared.freeze())
+}
+
+/// A method, which is a token and so ASCII. The common ones need no memory.
+fn method_of(method: &[u8]) -> Cow<'static, str> {
+    const KNOWN: [&str; 7] = ["GET", "POST", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS"];
+    match KNOWN.iter().find(|known| known.as_bytes() == method) {
+        Some(known) => Cow::Borrowed(known),
+        None => Cow::Owned(String::from_utf8_lossy(method).into_owned()),
+    }
 }
 
 /// gunicorn's rule: what is no method by convention is one by mistake, or by design of an attacker.

@@ -5,25 +5,21 @@
 //! What drives is tokio's runtime for one thread, which several may drive in turn: whoever asks while it is driven waits.
 
 use std::{
-    fs::File,
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    task::Waker,
     time::Duration,
 };
 
-use bytes::Bytes;
 use tokio::{
     runtime::Runtime,
     sync::{Notify, mpsc::UnboundedReceiver},
     task::{JoinHandle, yield_now},
 };
 
-use crate::{
-    sys,
-    wsgi::{Call, Head, Responder},
-};
+use crate::{sys, wsgi::Call};
 
 /// How often the thread that stands by looks whether a call lasts: two looks at the same call, and it drives.
 const LOOK: Duration = Duration::from_millis(1);
@@ -47,8 +43,8 @@ pub struct Drive {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Whole answers, for whoever drives next.
-    answers: Vec<Answer>,
+    /// Connections that have something to do, for whoever drives next.
+    woken: Vec<Waker>,
     /// Whether the thread that stands by drives, or is about to.
     away: bool,
     wish: Wish,
@@ -66,48 +62,19 @@ enum Wish {
     Finish,
 }
 
-/// A whole answer.
-pub struct Answer {
-    pub responder: Box<dyn Responder>,
-    pub head: Head,
-    pub body: Body,
-}
-
-/// What belongs to an answer's head.
-pub enum Body {
-    Memory(Bytes),
-    File { file: File, offset: u64, length: u64 },
-}
-
-impl std::fmt::Debug for Answer {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Answer").finish_non_exhaustive()
-    }
-}
-
-impl Answer {
-    /// Hands it to the connection.
-    pub fn send(mut self) {
-        match self.body {
-            Body::Memory(body) => self.responder.complete(self.head, body),
-            Body::File { file, offset, length } => self.responder.complete_file(self.head, file, offset, length),
-        }
-    }
-}
-
 impl Drive {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Brings an answer to its connection: at once where another thread drives, otherwise when this one does next.
-    pub fn answer(&self, answer: Answer) {
+    /// Wakes a connection: at once where another thread drives, otherwise when this one does next.
+    pub fn wake(&self, connection: Waker) {
         let mut state = self.state();
         if state.away {
             drop(state);
-            answer.send();
+            connection.wake();
         } else {
-            state.answers.push(answer);
+            state.woken.push(connection);
         }
     }
 
@@ -137,10 +104,15 @@ impl Drive {
         }
     }
 
-    /// Sends the answers that wait. On the runtime, so that their connections are woken without a system call.
-    fn send_answers(&self) {
-        let answers = std::mem::take(&mut self.state().answers);
-        answers.into_iter().for_each(Answer::send);
+    /// Wakes the connections that have something to do. On the runtime, so that it takes no system call.
+    fn wake_connections(&self) {
+        let mut woken = std::mem::take(&mut self.state().woken);
+        woken.drain(..).for_each(Waker::wake);
+        let mut state = self.state();
+        if state.woken.is_empty() {
+            // Its memory serves again.
+            state.woken = woken;
+        }
     }
 
     fn begin_call(&self) {
@@ -162,7 +134,7 @@ impl Drive {
         self.state().away = true;
         loop {
             let over = runtime.block_on(async {
-                self.send_answers();
+                self.wake_connections();
                 tokio::select! {
                     biased;
                     _ = &mut life => true,
@@ -251,7 +223,7 @@ impl Seat {
         }
         self.drive.take_back();
         let call = self.runtime.block_on(async {
-            self.drive.send_answers();
+            self.drive.wake_connections();
             if !calls.receiver.is_empty() {
                 yield_now().await;
             }

@@ -1,9 +1,12 @@
 //! How a request gets from the connections to an app thread: a queue that every app thread waits at. An only one drives
 //! the connections while it waits.
 
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::Waker,
 };
 
 use crossbeam_channel::{Receiver, Sender};
@@ -24,6 +27,7 @@ use crate::{
 /// The connections' end.
 pub struct Calls {
     way: Way,
+    drive: Option<Arc<Drive>>,
     left: AtomicU64,
     retire: Box<dyn Fn() + Send + Sync>,
 }
@@ -57,6 +61,7 @@ pub fn channel(
     drive: Option<(Arc<Runtime>, Arc<Drive>)>,
     retire: impl Fn() + Send + Sync + 'static,
 ) -> (Calls, Queue) {
+    let driver = drive.as_ref().map(|(_, drive)| Arc::clone(drive));
     let (way, source) = if let Some((runtime, drive)) = drive {
         let (sender, receiver) = unbounded_channel();
         (Way::Thread(sender), Source::Thread(Arc::new(Mutex::new(Some(receiver))), runtime, drive))
@@ -64,7 +69,7 @@ pub fn channel(
         let (sender, receiver) = crossbeam_channel::unbounded();
         (Way::Threads(sender), Source::Threads(receiver))
     };
-    (Calls { way, left: AtomicU64::new(limit), retire: Box::new(retire) }, Queue { source, watch })
+    (Calls { way, drive: driver, left: AtomicU64::new(limit), retire: Box::new(retire) }, Queue { source, watch })
 }
 
 impl App for Calls {
@@ -83,6 +88,24 @@ impl App for Calls {
             Way::Thread(sender) => drop(sender.send(call)),
         }
     }
+
+    fn wake(&self, connection: Waker) {
+        match &self.drive {
+            Some(drive) => drive.wake(connection),
+            None => connection.wake(),
+        }
+    }
+
+    fn hand_over(&self) {
+        if let Some(drive) = &self.drive {
+            drive.hand_over();
+        }
+    }
+
+    fn wait(&self, wait: &mut dyn FnMut()) {
+        self.hand_over();
+        Activity::wait_here(wait);
+    }
 }
 
 impl Queue {
@@ -91,13 +114,12 @@ impl Queue {
         let interrupt = Some(Arc::clone(interrupt));
         match &self.source {
             Source::Threads(receiver) => {
-                let activity = self.watch.join(interrupt, None);
-                Some(Place { seat: Err(receiver.clone()), activity })
+                Some(Place { seat: Err(receiver.clone()), activity: self.watch.join(interrupt) })
             }
             Source::Thread(receiver, runtime, drive) => {
                 let receiver = receiver.lock().unwrap_or_else(PoisonError::into_inner).take()?;
                 let seat = Seat::new(Arc::clone(runtime), Arc::clone(drive), receiver);
-                Some(Place { seat: Ok(seat), activity: self.watch.join(interrupt, Some(Arc::clone(drive))) })
+                Some(Place { seat: Ok(seat), activity: self.watch.join(interrupt) })
             }
         }
     }
@@ -141,7 +163,7 @@ impl Place {
     fn begin(&self, call: Call) -> Option<Call> {
         call.responder.is_wanted().then(|| {
             self.activity.begin();
-            self.activity.follow(call)
+            call
         })
     }
 }

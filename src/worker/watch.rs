@@ -4,7 +4,7 @@
 //! the app's: a slow download or a stream of events is no reason to end a worker.
 
 use std::{
-    fs::File,
+    cell::RefCell,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -12,13 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
-
-use super::drive::{Answer, Body, Drive};
-use crate::{
-    python::Interrupt,
-    wsgi::{BodyError, BodyReader, Call, Gone, Head, Responder},
-};
+use crate::python::Interrupt;
 
 /// What every app thread of a worker is at.
 #[derive(Debug)]
@@ -39,8 +33,11 @@ struct Thread {
     begun: AtomicU64,
     /// The way to end one; none in a test.
     interrupt: Option<Arc<Interrupt>>,
-    /// Where the thread drives the connections between its calls.
-    drive: Option<Arc<Drive>>,
+}
+
+thread_local! {
+    /// What this thread is at, where it is one of the app's.
+    static HERE: RefCell<Option<Activity>> = const { RefCell::new(None) };
 }
 
 /// A request that takes too long.
@@ -64,10 +61,11 @@ impl Watch {
         Self { start: Instant::now(), threads: Mutex::default() }
     }
 
-    /// A further app thread.
-    pub fn join(&self, interrupt: Option<Arc<Interrupt>>, drive: Option<Arc<Drive>>) -> Activity {
+    /// A further app thread, which is this one.
+    pub fn join(&self, interrupt: Option<Arc<Interrupt>>) -> Activity {
         let (since, begun) = (AtomicU64::new(0), AtomicU64::new(0));
-        let activity = Activity(Arc::new(Thread { start: self.start, since, begun, interrupt, drive }));
+        let activity = Activity(Arc::new(Thread { start: self.start, since, begun, interrupt }));
+        HERE.set(Some(activity.clone()));
         self.threads.lock().unwrap_or_else(PoisonError::into_inner).push(activity.clone());
         activity
     }
@@ -107,28 +105,15 @@ impl Activity {
         self.0.since.store(0, Ordering::Relaxed);
     }
 
-    /// The same call, whose waiting for the client is not counted.
-    pub fn follow(&self, call: Call) -> Call {
-        Call {
-            request: call.request,
-            body: Box::new(Watched { inner: call.body, activity: self.clone() }),
-            responder: Box::new(Answering { inner: Some(call.responder), activity: self.clone(), sent: 0 }),
+    /// Runs what waits for a client on this thread: that is not the app's time.
+    pub fn wait_here(wait: &mut dyn FnMut()) {
+        let here = HERE.with_borrow(Option::clone);
+        if let Some(activity) = &here {
+            activity.rest();
         }
-    }
-
-    /// Waits for the client.
-    fn wait<T>(&self, wait: impl FnOnce() -> T) -> T {
-        self.rest();
-        self.hand_over();
-        let result = wait();
-        self.work();
-        result
-    }
-
-    /// Has the connections driven elsewhere from now on.
-    fn hand_over(&self) {
-        if let Some(drive) = &self.0.drive {
-            drive.hand_over();
+        wait();
+        if let Some(activity) = &here {
+            activity.work();
         }
     }
 
@@ -145,105 +130,16 @@ impl Activity {
     }
 }
 
-struct Watched<T> {
-    inner: T,
-    activity: Activity,
-}
-
-impl BodyReader for Watched<Box<dyn BodyReader>> {
-    fn next(&mut self) -> Result<Option<Bytes>, BodyError> {
-        if self.inner.is_ready() { self.inner.next() } else { self.activity.wait(|| self.inner.next()) }
-    }
-
-    fn is_ready(&self) -> bool {
-        self.inner.is_ready()
-    }
-}
-
-/// A responder, until the answer is whole.
-struct Answering {
-    inner: Option<Box<dyn Responder>>,
-    activity: Activity,
-    /// How much was sent in pieces.
-    sent: usize,
-}
-
-/// More than this in pieces goes out while the app makes the next; what is less goes when the call is over, or lasts.
-const AT_ONCE: usize = 32 << 10;
-
-impl Answering {
-    fn complete(&mut self, head: Head, body: Body) {
-        let Some(responder) = self.inner.take() else { return };
-        let answer = Answer { responder, head, body };
-        match &self.activity.0.drive {
-            Some(drive) => drive.answer(answer),
-            None => answer.send(),
-        }
-    }
-}
-
-impl Responder for Answering {
-    fn complete(&mut self, head: Head, body: Bytes) {
-        self.complete(head, Body::Memory(body));
-    }
-
-    fn complete_file(&mut self, head: Head, file: File, offset: u64, length: u64) {
-        self.complete(head, Body::File { file, offset, length });
-    }
-
-    fn begin(&mut self, head: Head) {
-        if let Some(inner) = &mut self.inner {
-            inner.begin(head);
-        }
-    }
-
-    fn interim(&mut self, head: &[u8]) {
-        if let Some(inner) = &mut self.inner {
-            inner.interim(head);
-            self.activity.hand_over();
-        }
-    }
-
-    fn send(&mut self, piece: Bytes) -> Result<(), Gone> {
-        let inner = self.inner.as_mut().ok_or(Gone)?;
-        self.sent = self.sent.saturating_add(piece.len());
-        if self.sent > AT_ONCE {
-            self.activity.hand_over();
-        }
-        if inner.is_ready(piece.len()) { inner.send(piece) } else { self.activity.wait(|| inner.send(piece)) }
-    }
-
-    fn is_ready(&self, size: usize) -> bool {
-        self.inner.as_ref().is_none_or(|inner| inner.is_ready(size))
-    }
-
-    fn is_wanted(&self) -> bool {
-        self.inner.as_ref().is_none_or(|inner| inner.is_wanted())
-    }
-
-    fn finish(&mut self) {
-        if let Some(inner) = &mut self.inner {
-            inner.finish();
-        }
-    }
-
-    fn abort(&mut self) {
-        if let Some(inner) = &mut self.inner {
-            inner.abort();
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
-    use super::Watch;
+    use super::{Activity, Watch};
 
     #[test]
     fn only_the_apps_own_time_counts() {
         let watch = Watch::new();
-        let (one, two) = (watch.join(None, None), watch.join(None, None));
+        let (one, two) = (watch.join(None), watch.join(None));
         assert_eq!(watch.longest(), Duration::ZERO);
         one.work();
         while watch.longest() < Duration::from_millis(2) {
@@ -252,6 +148,9 @@ mod tests {
         two.work();
         one.rest();
         assert!(one.elapsed().is_zero());
-        assert!(two.wait(|| watch.longest().is_zero()), "waiting for the client is not the app's time");
+        // The last to join is this thread's.
+        let mut longest = None;
+        Activity::wait_here(&mut || longest = Some(watch.longest()));
+        assert_eq!(longest, Some(Duration::ZERO), "waiting for the client is not the app's time");
     }
 }

@@ -1,6 +1,6 @@
 //! Where HTTP and the app meet: a request, the way to read its body, and the way to answer.
 
-use std::{fs::File, net::IpAddr, sync::Arc};
+use std::{fs::File, net::IpAddr, sync::Arc, task::Waker};
 
 use bytes::Bytes;
 
@@ -11,6 +11,19 @@ use crate::wire;
 pub trait App: Send + Sync + 'static {
     /// Takes a request on. Must not block: it is called where connections live.
     fn call(&self, call: Call);
+
+    /// Wakes a connection, which has something to do now. Called by whoever answers, on whatever thread.
+    fn wake(&self, connection: Waker) {
+        connection.wake();
+    }
+
+    /// Has the connections looked after while this call lasts, since it has something for them to do until then.
+    fn hand_over(&self) {}
+
+    /// Runs what may wait for a client, in the midst of a call.
+    fn wait(&self, wait: &mut dyn FnMut()) {
+        wait();
+    }
 }
 
 /// One request with everything that is needed to answer it.
@@ -45,9 +58,6 @@ pub trait BodyReader: Send {
     /// # Errors
     /// The body ended early or was malformed: what was read so far is not the whole.
     fn next(&mut self) -> Result<Option<Bytes>, BodyError>;
-
-    /// Whether `next` answers without waiting.
-    fn is_ready(&self) -> bool;
 }
 
 /// A request's body that did not come as it was announced.
@@ -80,9 +90,6 @@ pub trait Responder: Send {
     /// # Errors
     /// The client is gone.
     fn send(&mut self, piece: Bytes) -> Result<(), Gone>;
-
-    /// Whether a piece of this size would be taken without waiting for the client.
-    fn is_ready(&self, size: usize) -> bool;
 
     /// Whether there is still someone to answer.
     fn is_wanted(&self) -> bool;

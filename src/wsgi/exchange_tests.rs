@@ -30,10 +30,6 @@ impl Responder for Recorder {
         self.say(format!("interim {}", head.len()));
     }
 
-    fn is_ready(&self, _: usize) -> bool {
-        true
-    }
-
     fn is_wanted(&self) -> bool {
         true
     }

@@ -66,11 +66,6 @@ impl Input {
         Ok(line.freeze())
     }
 
-    /// Whether the next read is served without waiting for the client.
-    pub fn is_ready(&self) -> bool {
-        self.reader.as_ref().is_none_or(|reader| reader.is_ready())
-    }
-
     /// The status that tells the client that its body did not come as it must, as far as it was read.
     pub fn fault(&self) -> Option<u16> {
         self.broken.as_ref().map(|error| error.status)
@@ -117,10 +112,6 @@ mod tests {
     impl BodyReader for Pieces {
         fn next(&mut self) -> Result<Option<Bytes>, BodyError> {
             self.0.pop_front().transpose()
-        }
-
-        fn is_ready(&self) -> bool {
-            true
         }
     }
 

@@ -23,12 +23,12 @@ use crate::{
         outgoing::{End, Outgoing},
         parcel::Socket,
         patience::Patience,
-        request_body::RequestBody,
+        request_body::{NoBody, RequestBody},
         responder::{Answer, AnswerBody, ChannelResponder},
         slot::{Found, Slot, Waiting},
     },
     wire::{self, Refusal, Version},
-    wsgi::{self, Call},
+    wsgi::{self, BodyReader, Call},
 };
 
 /// What the app leaves unread of a body is read and dropped for this long, so that the connection can go on.
@@ -94,8 +94,8 @@ impl<S: Socket> Exchange<'_, S> {
         }
         let running = Running::new(&connection.running);
         let (slot, waiting) = Slot::new();
-        let responder = Box::new(ChannelResponder::new(slot, connection.spool.clone()));
-        connection.app.call(Call { request, body: Box::new(body), responder });
+        let responder = Box::new(ChannelResponder::new(slot, Arc::clone(&connection.app), connection.spool.clone()));
+        connection.app.call(Call { request, body, responder });
         let deadline = connection.clients.request_timeout.map(|limit| Instant::now() + limit);
         let next = match self.wait(&waiting, deadline).await {
             Ok(Ok(answer)) => self.respond(answer, wire::Connection::KeepAlive, deadline).await,
@@ -110,11 +110,11 @@ impl<S: Socket> Exchange<'_, S> {
     }
 
     /// Takes the body in, as much of it as there is room for. Where nothing is buffered the app gets it as it comes.
-    async fn receive(&mut self) -> Result<RequestBody, Refusal> {
-        let mut taken = RequestBody::default();
+    async fn receive(&mut self) -> Result<Box<dyn BodyReader>, Refusal> {
         if self.body.is_done() {
-            return Ok(taken);
+            return Ok(Box::new(NoBody));
         }
+        let mut taken = Box::<RequestBody>::default();
         if let Some(spool) = &self.connection.spool {
             loop {
                 let Some(piece) = poll_fn(|context| self.poll_piece(context)).await? else { return Ok(taken) };
@@ -128,7 +128,7 @@ impl<S: Socket> Exchange<'_, S> {
         }
         let feed = Arc::<Feed>::default();
         self.feed = Some(Feeding(Arc::clone(&feed)));
-        taken.goes_on(feed);
+        taken.goes_on(feed, &self.connection.app);
         Ok(taken)
     }
 
@@ -266,7 +266,7 @@ impl<S: Socket> Exchange<'_, S> {
                         }
                         Poll::Ready(Err(how)) => end = Some(how),
                         Poll::Pending if patience.is_over(context, deadline) => {
-                            pieces.end(End::Broken);
+                            let _ = pieces.end(End::Broken);
                             end = Some(End::Broken);
                         }
                         Poll::Pending => break,

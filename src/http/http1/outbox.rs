@@ -1,6 +1,7 @@
 //! What goes to the client: bytes that wait to be written, files behind them, and how long a client may take nothing.
 
 use std::{
+    cell::Cell,
     convert::Infallible,
     io::{self, Write as _},
     pin::Pin,
@@ -43,6 +44,20 @@ pub struct Outbox {
     patience: Patience,
 }
 
+thread_local! {
+    /// The memory of an outbox that is gone, for the next: most are written at once.
+    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+impl Drop for Outbox {
+    fn drop(&mut self) {
+        if (1..=2 * COPIED).contains(&self.text.capacity()) {
+            self.text.clear();
+            SPARE.set(std::mem::take(&mut self.text));
+        }
+    }
+}
+
 /// What may become of bytes for a client that is slow.
 pub struct Slowness<'a> {
     /// Where they may wait.
@@ -54,13 +69,16 @@ pub struct Slowness<'a> {
 impl Outbox {
     /// What goes out next. More may be added behind it, as long as there is no parcel.
     pub fn text(&mut self) -> &mut Vec<u8> {
+        if self.text.capacity() == 0 {
+            self.text = SPARE.take();
+        }
         &mut self.text
     }
 
     /// A body, or a piece of one, goes out behind the text.
     pub fn add(&mut self, parcel: Parcel) {
         match parcel {
-            Parcel::Memory(bytes) if bytes.len() <= COPIED => self.text.extend_from_slice(&bytes),
+            Parcel::Memory(bytes) if bytes.len() <= COPIED => self.text().extend_from_slice(&bytes),
             parcel => self.parcel = Some(parcel).filter(|parcel| parcel.left() > 0),
         }
     }

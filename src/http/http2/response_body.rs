@@ -64,7 +64,7 @@ impl ResponseBody {
                 Poll::Ready(Ok(piece)) => Some(piece),
                 Poll::Ready(Err(End::Well)) => None,
                 Poll::Pending if self.patience.is_over(context, *deadline) => {
-                    pieces.end(End::Broken);
+                    let _ = pieces.end(End::Broken);
                     context.waker().wake_by_ref();
                     return Poll::Pending;
                 }

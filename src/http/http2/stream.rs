@@ -77,7 +77,7 @@ async fn call(
         return Err(TOO_LARGE);
     }
     let intake = Intake::within(incoming, limit, clients.body_min_rate);
-    let body = RequestBody::receive(intake, connection.spool.as_deref()).await?;
+    let body = RequestBody::receive(intake, &connection.app, connection.spool.as_deref()).await?;
     let request = wsgi::Request {
         head,
         peer: connection.peer,
@@ -90,7 +90,7 @@ async fn call(
     }
     stream.running = Some(Running::new(&connection.running));
     let (slot, waiting) = Slot::new();
-    let responder = Box::new(ChannelResponder::new(slot, connection.spool.clone()));
+    let responder = Box::new(ChannelResponder::new(slot, Arc::clone(&connection.app), connection.spool.clone()));
     connection.app.call(Call { request, body: Box::new(body), responder });
     let deadline = clients.request_timeout.map(|limit| Instant::now() + limit);
     let answer = match deadline {

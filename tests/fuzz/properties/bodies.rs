@@ -79,10 +79,6 @@ impl BodyReader for Pieces {
     fn next(&mut self) -> Result<Option<Bytes>, BodyError> {
         Ok(self.0.pop_front())
     }
-
-    fn is_ready(&self) -> bool {
-        true
-    }
 }
 
 /// An app gets every byte once, in its order, however it reads; and lines end where they should.
