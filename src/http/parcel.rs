@@ -36,6 +36,10 @@ pub trait Socket: AsyncRead + AsyncWrite + Unpin {
         count: usize,
     ) -> Poll<io::Result<usize>>;
 
+    /// When this is dropped the client is to see that the connection broke (RFC 9112 section 8), as far as a socket can say
+    /// so: one of the kind that has no network has no way.
+    fn reset(&self);
+
     /// The next byte, which stays where it is; none at the end.
     fn poll_peek(&self, context: &mut Context<'_>) -> Poll<io::Result<Option<u8>>>;
 }

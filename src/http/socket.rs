@@ -4,8 +4,10 @@ use std::{
     fs::File,
     io,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
+use socket2::SockRef;
 use tokio::{
     io::Interest,
     net::{TcpStream, UnixStream},
@@ -33,6 +35,11 @@ macro_rules! is_socket {
                         result => return Poll::Ready(result),
                     }
                 }
+            }
+
+            fn reset(&self) {
+                // There is nothing else to do where it cannot be set.
+                let _ = SockRef::from(self).set_linger(Some(Duration::ZERO));
             }
 
             fn poll_peek(&self, context: &mut Context<'_>) -> Poll<io::Result<Option<u8>>> {

@@ -80,6 +80,11 @@ impl<S: Socket> Socket for TlsStream<S> {
         Poll::Ready(Err(io::ErrorKind::Unsupported.into()))
     }
 
+    fn reset(&self) {
+        // Without the farewell that belongs to TLS it is broken already; without TLS it is made to look so.
+        self.get_ref().0.reset();
+    }
+
     fn poll_peek(&self, _: &mut Context<'_>) -> Poll<io::Result<Option<u8>>> {
         Poll::Ready(Err(io::ErrorKind::Unsupported.into()))
     }

@@ -1,7 +1,42 @@
 //! What breaks off: answers whose app fails, and clients that leave.
 
+use std::{
+    io::{ErrorKind, Read as _, Write as _},
+    net::TcpStream,
+};
+
 use super::{Place, chunked, content, everywhere, get, post};
 use crate::support::{process, server::LIMIT};
+
+/// What has neither a length nor chunks ends with its connection: that one must not end as if all were well.
+#[test]
+fn an_answer_whose_end_is_the_connections_resets_it_where_it_breaks_off() {
+    for threads in ["1", "4"] {
+        let server = super::builder().args(["--threads", threads]).start();
+        for size in [1, 1000, 3_000_000] {
+            let mut stream = TcpStream::connect(server.address()).expect("the server answers");
+            write!(stream, "GET /fails?{size} HTTP/1.0\r\n\r\n").expect("the server reads");
+            let end = stream.read_to_end(&mut Vec::new()).map_err(|error| error.kind());
+            assert_eq!(end, Err(ErrorKind::ConnectionReset), "{size}");
+        }
+        let mut well = server.connect();
+        assert!(well.send("GET /pieces?3,1000 HTTP/1.0\r\n\r\n").response("GET").body == content(3000, 0));
+    }
+}
+
+/// What a client has sent already must not reset the connection, and the answer with it.
+#[test]
+fn what_came_before_a_failure_arrives_although_more_was_asked_for() {
+    everywhere(&[], &[], |place| {
+        for number in 0..50 {
+            let mut client = place.connect();
+            client.send(get("/fails?100000").repeat(3));
+            let response = client.response("GET");
+            assert!(!response.whole && response.body == content(100_000, 0), "{}: {number}", place.name);
+            assert!(client.is_closed(), "{}: {number}", place.name);
+        }
+    });
+}
 
 #[test]
 fn an_answer_that_breaks_off_is_not_taken_for_the_whole() {

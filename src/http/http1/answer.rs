@@ -236,23 +236,31 @@ impl<S: Socket> Exchange<'_, S> {
                 self.outbox.add(parcel);
                 let written = poll_fn(|context| self.poll_write(context)).await;
                 self.sent = size - self.outbox.left();
-                written
+                written.map(|()| End::Well)
             }
-            AnswerBody::Pieces(pieces) => {
-                pieces.close();
-                poll_fn(|context| self.poll_write(context)).await
+            body => {
+                if let AnswerBody::Pieces(pieces) = body {
+                    pieces.close();
+                }
+                poll_fn(|context| self.poll_write(context)).await.map(|()| End::Well)
             }
-            AnswerBody::Whole(_) => poll_fn(|context| self.poll_write(context)).await,
         };
         match written {
-            Ok(()) if keep_alive && self.body.refusal.is_none() => Next::Request,
-            Ok(()) => Next::End,
+            Ok(End::Well) if keep_alive && self.body.refusal.is_none() => Next::Request,
+            Ok(End::Well) => Next::End,
+            // Its framing says that it is not whole. What there is of it is to arrive.
+            Ok(End::Broken) if chunked || length.is_some() => Next::End,
+            // Only the connection can say it; what is on its way may be lost by that.
+            Ok(End::Broken) => {
+                self.transport.socket.reset();
+                Next::Cut
+            }
             Err(error) => self.broken(&error),
         }
     }
 
     /// Sends pieces as they come, until this time at the latest while the app has not ended.
-    async fn stream(&mut self, pieces: &Outgoing, chunked: bool, deadline: Option<Instant>) -> io::Result<()> {
+    async fn stream(&mut self, pieces: &Outgoing, chunked: bool, deadline: Option<Instant>) -> io::Result<End> {
         let mut patience = Patience::default();
         let mut end = None;
         poll_fn(|context| {
@@ -278,8 +286,7 @@ impl<S: Socket> Exchange<'_, S> {
                 let room = self.outbox.has_room();
                 ready!(self.poll_write(context))?;
                 match end {
-                    Some(End::Well) => return Poll::Ready(Ok(())),
-                    Some(End::Broken) => return Poll::Ready(Err(io::Error::other("the app broke off its answer"))),
+                    Some(end) => return Poll::Ready(Ok(end)),
                     // It was full, so there may be more to add.
                     None if !room => {}
                     None => return Poll::Pending,
