@@ -52,7 +52,7 @@ const EXPLANATIONS: &[Explanation] = &[
     Explanation {
         why: "an authority has no path (RFC 9112 section 3.2.3), which gunicorn takes a part of it for",
         holds: |it| {
-            it.without("PATH_INFO") && it.ours.calls.iter().all(|call| text(call, "REQUEST_METHOD") == "CONNECT")
+            it.without(&["PATH_INFO"]) && it.ours.calls.iter().all(|call| text(call, "REQUEST_METHOD") == "CONNECT")
         },
     },
     Explanation {
@@ -67,7 +67,7 @@ const EXPLANATIONS: &[Explanation] = &[
         why: "an absolute target without a path means / (RFC 9110 section 4.2.3), which gunicorn leaves to the app",
         holds: |it| {
             let path = |wanted: &'static str| move |call: &&Value| text(call, "PATH_INFO") == wanted;
-            it.without("PATH_INFO")
+            it.without(&["PATH_INFO"])
                 && it.ours.calls.iter().filter(path("/")).count() > it.theirs.calls.iter().filter(path("/")).count()
                 && it.theirs.calls.iter().any(|call| path("")(&call))
         },
@@ -90,7 +90,9 @@ const EXPLANATIONS: &[Explanation] = &[
     },
     Explanation {
         why: "the host of an absolute target takes the place of Host (RFC 9112 section 3.2.2), which gunicorn leaves as it is",
-        holds: |it| it.without("HTTP_HOST") && it.ours.calls.iter().any(|call| text(call, "RAW_URI").contains("://")),
+        holds: |it| {
+            it.without(&["HTTP_HOST"]) && it.ours.calls.iter().any(|call| text(call, "RAW_URI").contains("://"))
+        },
     },
     Explanation {
         why: "a head that never ends is not answered, and by gunicorn as soon as one of its lines is wrong",
@@ -108,7 +110,7 @@ const EXPLANATIONS: &[Explanation] = &[
     },
     Explanation {
         why: "cookies of several fields are joined by a semicolon (RFC 9113 section 8.2.3), and by gunicorn with a comma",
-        holds: |it| it.without("HTTP_COOKIE"),
+        holds: |it| it.without(&["HTTP_COOKIE"]),
     },
     Explanation {
         why: "what a proxy says by the PROXY protocol holds for all of the connection, and for gunicorn for its first request",
@@ -140,16 +142,28 @@ impl Difference {
         self.ours.statuses.split_last().is_some_and(|(_, before)| before == self.theirs.statuses)
     }
 
-    /// Whether there is no difference but in this key.
-    fn without(&self, key: &str) -> bool {
+    /// Whether there is no difference but in these keys.
+    fn without(&self, keys: &[&str]) -> bool {
         let cut = |outcome: &Outcome| {
             let mut outcome = outcome.clone();
             for call in &mut outcome.calls {
-                call.as_object_mut().expect("an environ").remove(key);
+                call.as_object_mut().expect("an environ").retain(|key, _| !keys.contains(&key.as_str()));
             }
             outcome
         };
         cut(&self.ours) == cut(&self.theirs)
+    }
+
+    /// What is left of it where the host of an absolute target is not looked at.
+    fn without_hosts_of_targets(&self) -> Self {
+        let cut = |outcome: &Outcome| {
+            let mut outcome = outcome.clone();
+            for call in outcome.calls.iter_mut().filter(|call| text(call, "RAW_URI").contains("://")) {
+                call.as_object_mut().expect("an environ").remove("HTTP_HOST");
+            }
+            outcome
+        };
+        Self { bytes: self.bytes.clone(), ours: cut(&self.ours), theirs: cut(&self.theirs) }
     }
 
     /// Whether a request was refused here whose line begins with this and whose target has that, and which the other has
@@ -184,7 +198,9 @@ fn compare(bytes: Vec<u8>, ours: &Witness, theirs: &Witness) -> Option<Result<&'
     if difference.ours == difference.theirs {
         return None;
     }
-    let explanation = EXPLANATIONS.iter().find(|explanation| (explanation.holds)(&difference));
+    let explain = |it: &Difference| EXPLANATIONS.iter().find(|explanation| (explanation.holds)(it));
+    // One of the reasons may stand beside any other.
+    let explanation = explain(&difference).or_else(|| explain(&difference.without_hosts_of_targets()));
     Some(explanation.map(|explanation| explanation.why).ok_or_else(|| {
         let text = |outcome: &Outcome| {
             format!("{:?} {:?}", outcome.statuses, outcome.calls.iter().map(shown).collect::<Vec<_>>())
