@@ -18,4 +18,5 @@ mod socket;
 mod spool;
 mod tls;
 
+pub use http2::read_head;
 pub use server::Server;

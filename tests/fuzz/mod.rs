@@ -33,6 +33,30 @@ const SEEDS: &[(&str, &[&[u8]])] = &[
         ],
     ),
     (
+        "environ",
+        &[
+            b"\0\x01GET /a%20b/c?b HTTP/1.1\r\nHost: a:80\r\nX-A: b\r\nx-a: c\r\nCookie: d\r\nCOOKIE: e\r\nScript_Name: /a%20b\r\n\r\n",
+            b"\x02\x06POST http://u@b/a/ HTTP/1.0\r\nContent-Type: c\r\nContent_Type: d\r\nContent-Length: 5\r\nHost: e\r\n\r\n",
+        ],
+    ),
+    (
+        "stream",
+        &[
+            b"\0\x05GET\nhttps://a:80/b?c\nhost:d\ncookie:e=f\ncookie:g=h\nx_a:b\ncontent-length:5",
+            b"\x02\0CONNECT\na:80\nexpect:100-continue\ntransfer-encoding:chunked\nte:trailers",
+        ],
+    ),
+    (
+        "line",
+        &[b"%(h)s %(u)s %(t)s \"%(r)s\" %({x-a}i)-10s %({b}o)s %({c}e)s\nGET\n/a?b\"c\x1b[31m\nb\nHTTP/1.1\nBasic YTpi\nd\xff\0e"],
+    ),
+    ("settings", &[b"\0unix:/run/a.sock", b"\x05auto", b"\x09192.0.2.0/24,::1,*", b"\x10[::1]:80", b"\x200o644"]),
+    ("reference", &[b"registry.example:5000/a/b_c__d-e.f:v1.0-x", b"my-app", b"[::1]:80/a:b"]),
+    (
+        "procfile",
+        &[b"release: x\nweb: FOO=bar gunicorn -w 4 --chdir 'src dir' --bind=:$PORT \"app:create(1)\" && x\n", b"web: uwsgi --module a:b"],
+    ),
+    (
         "proxy",
         &[
             b"\x03PROXY TCP4 192.0.2.1 192.0.2.2 4711 80\r\nGET",

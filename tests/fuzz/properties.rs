@@ -4,6 +4,7 @@ mod answers;
 mod bodies;
 mod heads;
 mod patterns;
+mod settings;
 
 /// Panics where it does not hold.
 pub type Property = fn(&[u8]);
@@ -11,10 +12,16 @@ pub type Property = fn(&[u8]);
 /// Each by the name of its target.
 pub const ALL: &[(&str, Property)] = &[
     ("head", heads::head),
+    ("environ", heads::environ),
+    ("stream", heads::stream),
     ("proxy", heads::proxy),
     ("chunks", bodies::chunks),
     ("input", bodies::input),
     ("answer", answers::answer),
+    ("line", answers::line),
+    ("settings", settings::settings),
+    ("reference", patterns::reference),
+    ("procfile", patterns::procfile),
     ("format", patterns::format),
     ("ignore", patterns::ignore),
 ];

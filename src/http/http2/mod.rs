@@ -16,6 +16,8 @@ use hyper::{server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::time::sleep;
 
+pub use self::head::read as read_head;
+
 use self::pulse::{Beating, Pulse};
 use super::{
     connection::{Connection, Running, Stop},

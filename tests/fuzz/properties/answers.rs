@@ -1,6 +1,9 @@
-//! What an app says in `start_response`, as it goes out.
+//! What an app says in `start_response`, as it goes out; and what is logged of it.
+
+use std::time::Duration;
 
 use rwsgi::{
+    telemetry::access::{Format, Layout, Record},
     wire::{Connection, Version, write_head},
     wsgi::Head,
 };
@@ -26,4 +29,41 @@ pub fn answer(bytes: &[u8]) {
         assert_eq!(lines, own + head.fields.len() + 2);
     }
     assert!(!text.contains(&0) && head.fields.len() <= fields.len());
+}
+
+/// Whatever was sent, a request is one line in the access log: printable, and as JSON an object.
+pub fn line(bytes: &[u8]) {
+    let texts: Vec<_> = bytes.split(|byte| *byte == b'\n').map(String::from_utf8_lossy).collect();
+    let text = |at: usize| texts.get(at).map_or("", |text| text.as_ref());
+    let Ok(format) = Format::parse(text(0)) else { return };
+    for layout in [Layout::json(&format), Layout::Text(format)] {
+        let needs = layout.needs();
+        let some =
+            |count: usize, from: usize| (from..from + count).map(|at| Some(text(at).as_bytes())).collect::<Vec<_>>();
+        let variables: Vec<_> = needs.variables.iter().map(|_| Some(bytes.to_vec())).collect();
+        let (mut line, mut clock) = (Vec::new(), layout.clock());
+        let record = Record {
+            remote_addr: None,
+            method: text(1),
+            target: text(2),
+            query: text(3),
+            protocol: "HTTP/1.1",
+            status: 200,
+            sent: bytes.len() as u64,
+            duration: Duration::from_micros(bytes.len() as u64),
+            request_fields: &some(needs.request_fields.len(), 5),
+            response_fields: &some(needs.response_fields.len(), 6),
+            variables: &variables,
+        };
+        layout.write(&mut line, &record, &mut clock);
+        if matches!(layout, Layout::Json(..)) {
+            let object: serde_json::Value = serde_json::from_slice(&line).expect("JSON");
+            assert!(object.is_object());
+        }
+        // What a format has between its parts is the operator's, and may be anything.
+        if !text(0).bytes().any(|byte| byte < b' ' || byte == 0x7f) {
+            let text = line.strip_suffix(b"\n").unwrap_or(&line);
+            assert!(text.iter().all(|byte| *byte >= b' ' && *byte != 0x7f), "{:?}", String::from_utf8_lossy(&line));
+        }
+    }
 }

@@ -1,9 +1,13 @@
 //! Heads of requests, and what a proxy says before them.
 
+use std::{collections::BTreeMap, sync::Arc};
+
 use bytes::Bytes;
 use rwsgi::{
+    http::read_head,
     settings::{HeaderMap, ProxyProtocol, RequestRules},
     wire::{Framing, Head, ProxyHeader, Refusal, Scanner, Trust, Version, is_token, is_value},
+    wsgi::{self, Environ, Key, Origin},
 };
 
 use super::{choice, cut};
@@ -78,6 +82,71 @@ fn meaning(head: &Head) -> impl PartialEq + std::fmt::Debug {
     let fields: Vec<_> = head.fields.iter().map(|field| (field.name.to_vec(), field.value.to_vec())).collect();
     let line = [head.method(), head.target(), head.path(), head.query()].map(str::to_owned);
     (line, head.version, fields, head.framing, head.keep_alive, head.expects_continue, head.https)
+}
+
+/// An environ that notes what it is given.
+#[derive(Default)]
+struct Noted(BTreeMap<String, Vec<u8>>);
+
+impl Environ for Noted {
+    type Error = std::convert::Infallible;
+
+    fn set(&mut self, key: Key<'_>, value: &[u8]) -> Result<(), Self::Error> {
+        let name = match key {
+            Key::Header(name) => format!("HTTP_{}", String::from_utf8_lossy(name).to_uppercase().replace('-', "_")),
+            key => format!("{key:?}"),
+        };
+        assert!(matches!(key, Key::PathInfo) || is_value(value), "{name} has a control character");
+        assert!(self.0.insert(name.clone(), value.to_vec()).is_none(), "{name} is set twice");
+        Ok(())
+    }
+}
+
+/// No key of an environ is set twice, and its two parts of the path are the path.
+pub fn environ(mut bytes: &[u8]) {
+    let (rules, seed) = (rules(choice(&mut bytes)), choice(&mut bytes));
+    let Ok(Some((start, end))) = scan([bytes], &rules) else { return };
+    let trust = if seed & 1 == 0 { Trust::Stranger } else { Trust::Proxy };
+    let Ok(head) = Head::parse(Bytes::copy_from_slice(&bytes[start..end]), &rules, trust) else { return };
+    let scripts = ["", "/a", "/a/", "a"];
+    let (name, port) = if seed & 2 == 0 { ("127.0.0.1", "80") } else { ("/run/socket", "") };
+    let script_name = scripts[usize::from(seed >> 2 & 3)].to_owned();
+    let request = wsgi::Request {
+        head: Arc::new(head),
+        peer: None,
+        proxied: None,
+        origin: Arc::new(Origin { name: name.to_owned(), port: port.to_owned(), script_name }),
+        notes: None,
+    };
+    let mut noted = Noted::default();
+    let Ok(()) = wsgi::fill(&request, &mut noted);
+    if let Some((script, below)) = wsgi::mount(&request) {
+        let whole = [script, below].concat();
+        assert_eq!(whole, request.head.path().as_bytes());
+        assert!(script.is_empty() || below.is_empty() || below[0] == b'/');
+    }
+}
+
+/// What HTTP/2 brings is held to the rules of HTTP/1, and cannot be more lines than it has fields.
+pub fn stream(mut bytes: &[u8]) {
+    let (rules, seed) = (rules(choice(&mut bytes)), choice(&mut bytes));
+    let mut lines = bytes.split(|byte| *byte == b'\n');
+    let [method, target] = [lines.next().unwrap_or_default(), lines.next().unwrap_or_default()];
+    let mut request = http::Request::builder().method(method).uri(target);
+    for line in lines {
+        let colon = line.iter().position(|byte| *byte == b':').unwrap_or(line.len());
+        request = request.header(&line[..colon], line.get(colon + 1..).unwrap_or_default());
+    }
+    let Ok(request) = request.body(()) else { return };
+    let (parts, ()) = request.into_parts();
+    let trust = if seed & 1 == 0 { Trust::Stranger } else { Trust::Proxy };
+    let Ok(head) = read_head(&parts, &rules, trust, seed & 2 == 0, seed & 4 == 0) else { return };
+    assert_eq!(head.version, Version::HTTP_2);
+    assert!(head.fields.len() <= parts.headers.len() + 1);
+    for field in head.fields.iter() {
+        assert!(is_token(field.name) && is_value(field.value));
+    }
+    assert!(head.target().bytes().all(|byte| byte.is_ascii_graphic()));
 }
 
 /// Once it is said what a connection begins with, more bytes do not change it.

@@ -1,6 +1,9 @@
 //! Small languages that people write: the access log's format, and what an image leaves out.
 
-use rwsgi::{image::ignore::Rules, telemetry::access::Format};
+use rwsgi::{
+    image::{ignore::Rules, project::procfile, reference::Reference},
+    telemetry::access::Format,
+};
 
 /// A format is read, or it is said where it is wrong.
 pub fn format(bytes: &[u8]) {
@@ -21,4 +24,21 @@ pub fn ignore(bytes: &[u8]) {
         let all = Rules::parse("patterns", &format!("{patterns}\n**")).expect("each line is a pattern");
         assert!(all.excludes("a"));
     }
+}
+
+/// A name of an image is one that a registry takes, and is read again from what it is written as.
+pub fn reference(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let Ok(reference) = text.parse::<Reference>() else { return };
+    let written = reference.to_string();
+    assert_eq!(written.parse().as_ref(), Ok(&reference), "{written}");
+    assert!(written.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"'\\?#@%".contains(&byte)), "{written}");
+}
+
+/// A Procfile names an app, or it does not; and says the same the second time.
+pub fn procfile(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let served = procfile::web(&text);
+    assert_eq!(served, procfile::web(&text));
+    assert!(served.is_none_or(|served| !served.spec.is_empty()));
 }
