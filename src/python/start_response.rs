@@ -78,8 +78,9 @@ impl StartResponse {
 
     /// `wsgi.early_hints`, as gunicorn has it: sends hints of what the answer will have (103, RFC 8297).
     fn early_hints(&self, headers: &Bound<'_, PyAny>) -> PyResult<()> {
-        let fields = Head::interim(pairs(headers)?.iter().map(|(name, value)| (name.as_slice(), value.as_slice())))
-            .map_err(|error| PyValueError::new_err(error.to_string()))?;
+        let fields =
+            Head::interim(loose_pairs(headers)?.iter().map(|(name, value)| (name.as_slice(), value.as_slice())))
+                .map_err(|error| PyValueError::new_err(error.to_string()))?;
         if self.takes_hints {
             self.with(|exchange| exchange.hint(&fields));
         }
@@ -116,6 +117,20 @@ fn pairs(headers: &Bound<'_, PyAny>) -> PyResult<Vec<(Vec<u8>, Vec<u8>)>> {
         fields.push((latin1(&pair.get_item(0)?, "a header's name")?, latin1(&pair.get_item(1)?, "a header's value")?));
     }
     Ok(fields)
+}
+
+/// Names and values as gunicorn takes them for hints: anything with pairs of texts or bytes.
+fn loose_pairs(headers: &Bound<'_, PyAny>) -> PyResult<Vec<(Vec<u8>, Vec<u8>)>> {
+    let part = |part: &Bound<'_, PyAny>, what: &str| match part.cast::<PyBytes>() {
+        Ok(bytes) => Ok(bytes.as_bytes().to_vec()),
+        Err(_) => latin1(part, what),
+    };
+    let pair = |field: PyResult<Bound<'_, PyAny>>| {
+        let parts: Vec<_> = field?.try_iter()?.collect::<PyResult<_>>()?;
+        let [name, value] = &parts[..] else { return Err(PyValueError::new_err("a header is not a name and a value")) };
+        Ok((part(name, "a header's name")?, part(value, "a header's value")?))
+    };
+    headers.try_iter()?.map(pair).collect()
 }
 
 /// A native string as the bytes of its characters (PEP 3333, "Unicode Issues").

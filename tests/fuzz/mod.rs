@@ -129,6 +129,7 @@ fn cargo_fuzz_has_a_target_for_each_property() {
     for (name, _) in properties::ALL {
         let target = std::fs::read_to_string(folder.join(format!("targets/{name}.rs"))).expect("it is there");
         assert!(target.contains(&format!("\"{name}\"")), "{name}");
+        assert!(target.contains("#[path = \"../properties/mod.rs\"]"), "{name}: where its modules are found");
         assert!(manifest.contains(&format!("name = \"{name}\"")), "{name}");
     }
 }

@@ -1,7 +1,11 @@
 //! One request behind the other on a connection: each is answered, in its order, whatever the one before it was.
 
-use super::{ERROR_PAGE, Place, answer, chunked, content, everywhere, get, post};
-use crate::support::client::{Pieces, WAYS};
+use super::{ERROR_PAGE, Place, answer, builder, chunked, content, everywhere, get, post};
+use crate::support::{
+    client::{Pieces, WAYS},
+    process,
+    server::LIMIT,
+};
 
 /// A request, and its answer.
 struct Case {
@@ -273,4 +277,43 @@ fn a_client_that_ends_its_side_gets_every_answer() {
             assert!(client.is_closed(), "{}", place.name);
         }
     });
+}
+
+/// By how much memory may grow between the second of many rounds and the last, in KiB.
+const ALLOWED: u64 = 4 << 10;
+
+/// The small version of `benches/clients many`.
+#[test]
+fn thousands_of_requests_leave_nothing_behind() {
+    let cases = cases();
+    for builder in [builder().args(["--threads", "4"]), builder().tls().args(["--no-buffering", "--threads", "2"])] {
+        std::fs::write(builder.directory().join("file"), content(FILE, 0)).expect("the file can be written");
+        let server = builder.start();
+        let worker = server.worker();
+        let round = || {
+            let mut kept = server.connect();
+            for number in 0..700 {
+                let case = &cases[number % cases.len()];
+                let response = if number % 3 == 0 {
+                    answer(server.connect().send(&case.request), case.method())
+                } else {
+                    answer(kept.send(&case.request), case.method())
+                };
+                assert!(response.status == case.status && response.body == case.body, "{:?}", case.name());
+                if number % 10 == 0 {
+                    // One that leaves without an answer.
+                    server.connect().send(&case.request);
+                }
+            }
+        };
+        round();
+        round();
+        let (memory, open) = (process::resident_kib(worker), process::descriptors(worker));
+        (0..5).for_each(|_| round());
+        let now = || process::descriptors(worker);
+        let closed = process::until(LIMIT, || (now() <= open).then_some(()));
+        assert!(closed.is_some(), "{open} descriptors were open, and are {}", now());
+        let grown = process::resident_kib(worker).saturating_sub(memory);
+        assert!(grown < ALLOWED, "{grown} KiB more than {memory}");
+    }
 }
