@@ -260,6 +260,36 @@ fn a_large_answer_to_a_slow_client_needs_little_memory() {
     assert!(grown < ALLOWED_KIB, "{grown} KiB");
 }
 
+/// Of all of them together only so much waits in memory, from the first moment on.
+#[test]
+fn many_whole_answers_to_clients_that_do_not_read_need_little_memory() {
+    let app = "
+def app(environ, start_response):
+    start_response('200 OK', [])
+    return [b'x' * int(environ['QUERY_STRING'])]
+";
+    for threads in ["1", "4"] {
+        let server = Server::of(app).args(["app:app", "--threads", threads]).start();
+        assert_eq!(server.connect().get("/?5").text(), "xxxxx");
+        let mut clients: Vec<_> = (0..40).map(|_| server.connect()).collect();
+        let grown = growth(&server, || {
+            for client in &mut clients {
+                ask(client, "/?10000000");
+            }
+            for client in &mut clients {
+                let there = process::until(crate::support::server::LIMIT, || client.has_come().then_some(()));
+                assert!(there.is_some(), "its answer begins");
+            }
+        });
+        // 64 MiB, and what the app makes meanwhile.
+        assert!(grown < 160 << 10, "{grown} KiB");
+        for client in &mut clients {
+            let response = client.response("GET");
+            assert!(response.whole && response.body.len() == 10_000_000);
+        }
+    }
+}
+
 #[test]
 fn an_app_is_not_ahead_of_a_client_that_does_not_read_where_nothing_is_buffered() {
     let server = large_server_with(&["--no-buffering"]);

@@ -81,7 +81,9 @@ fn is_buffered(head: &Head) -> bool {
 
 impl Responder for ChannelResponder {
     fn complete(&mut self, head: Head, body: Bytes) {
-        self.wake(self.slot.answer(Answer::complete(head, body)));
+        // On the app's thread: it is its answers that are too many.
+        let body = AnswerBody::Whole(Parcel::new(body, self.spool.as_deref()));
+        self.wake(self.slot.answer(Answer { head, body }));
     }
 
     fn complete_file(&mut self, head: Head, file: File, offset: u64, length: u64) {

@@ -6,13 +6,19 @@ use std::{
     io,
     os::unix::fs::FileExt as _,
     path::PathBuf,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
 };
 
 use bytes::Bytes;
 
 /// So many bytes may wait in one file.
 const MOST: u64 = 1 << 30;
+
+/// So many bytes of answers that are whole may wait in memory, of all clients together; but for one, which may be larger.
+const TOGETHER: u64 = 64 << 20;
 
 /// So many bytes are read from a file at a time.
 const PIECE: usize = 64 << 10;
@@ -23,6 +29,20 @@ pub struct Spool {
     directory: PathBuf,
     /// Whether it was said already that there can be none.
     warned: AtomicBool,
+    /// How much of whole answers waits in memory.
+    held: Arc<AtomicU64>,
+}
+
+/// Bytes that wait in memory, for as long as this lives.
+pub struct Held {
+    total: Arc<AtomicU64>,
+    size: u64,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.total.fetch_sub(self.size, Ordering::Relaxed);
+    }
 }
 
 /// Bytes that wait in a file, first in, first out.
@@ -36,7 +56,14 @@ pub struct Waiting {
 impl Spool {
     /// Makes files in this directory.
     pub fn new(directory: PathBuf) -> Self {
-        Self { directory, warned: AtomicBool::new(false) }
+        Self { directory, warned: AtomicBool::new(false), held: Arc::default() }
+    }
+
+    /// Room in memory for so many bytes of a whole answer. None where too much waits there already.
+    pub fn hold(&self, size: u64) -> Option<Held> {
+        let before = self.held.fetch_add(size, Ordering::Relaxed);
+        let held = Held { total: Arc::clone(&self.held), size };
+        (before == 0 || before + size <= TOGETHER).then_some(held)
     }
 
     /// A new file. None where there can be none: then memory must do, and whoever brings too much must wait.
@@ -123,6 +150,18 @@ mod tests {
         }
         let left = std::fs::read_dir(directory.path()).expect("readable").count();
         assert_eq!(left, 0, "the file has no name");
+    }
+
+    #[test]
+    fn memory_has_room_for_one_answer_at_least_and_for_so_many_at_most() {
+        let spool = Spool::new("/".into());
+        let large = spool.hold(1 << 30);
+        assert!(large.is_some() && spool.hold(1).is_none());
+        drop(large);
+        let all: Vec<_> = std::iter::repeat_with(|| spool.hold(1 << 20)).map_while(|held| held).take(100).collect();
+        assert_eq!(all.len(), 64);
+        drop(all);
+        assert!(spool.hold(1 << 30).is_some(), "what is gone makes room");
     }
 
     #[test]
