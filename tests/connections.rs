@@ -104,12 +104,14 @@ def app(environ, start_response):
     let server = Server::of(app).args(["app:app", "--threads", "1"]).start();
     let mut fast = server.connect();
     assert_eq!(fast.get("/").text(), "hello");
-    let threads = process::threads(server.worker());
+    let (threads, memory) = (process::threads(server.worker()), process::resident_kib(server.worker()));
 
     let mut idle: Vec<Client> = (0..1000).map(|_| server.connect()).collect();
     for client in &mut idle {
         assert_eq!(client.get("/").text(), "hello");
     }
+    let grown = process::resident_kib(server.worker()) - memory;
+    assert!(grown < 1000 * 8, "{grown} KiB for a thousand connections");
     let head = b"GET / HTTP/1.1\r\nHost: test\r\n\r\n";
     let mut slow_heads: Vec<Client> = (0..200).map(|_| server.connect()).collect();
     let body = b"POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 30\r\n\r\n";

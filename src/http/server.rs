@@ -287,11 +287,15 @@ impl Acceptor {
                 }
             }
             match tls {
+                // In a place of its own: a connection without TLS does not need the room.
                 Some(tls) => {
-                    if let Some(stream) = shake_hands(stream, tls, &mut connection).await {
-                        connection.http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-                        serve(connection, stream, refusal).await;
-                    }
+                    Box::pin(async move {
+                        if let Some(stream) = shake_hands(stream, tls, &mut connection).await {
+                            connection.http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+                            serve(connection, stream, refusal).await;
+                        }
+                    })
+                    .await;
                 }
                 None => serve(connection, stream, refusal).await,
             }

@@ -172,7 +172,8 @@ impl<S: Socket> Transport<S> {
                 self.socket.write_all(&refusal.answer(true)).await?;
             }
             self.socket.shutdown().await?;
-            let mut dropped = [0; 4 << 10];
+            // Not within the connection's own memory, which it has from its begin.
+            let mut dropped = vec![0; 4 << 10];
             while self.socket.read(&mut dropped).await? > 0 {}
             io::Result::Ok(())
         };
