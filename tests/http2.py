@@ -158,6 +158,90 @@ def limits(port, ca):
         assert client.answers[stream][0] is None, name
 
 
+def faults(port, ca):
+    """What an app does, and what clients may not: it costs a stream, and no more."""
+    client = Client(port)
+    for path in ["/exit", "/interrupt"]:
+        assert client.get(path)[0] == "500", path
+    status, fields, body = client.get("/hints")
+    assert (status, body) == ("200", b"hinted"), (status, body)
+    contradiction = [("x-forwarded-proto", "https"), ("x-forwarded-ssl", "off")]
+    assert client.get("/environ", fields=contradiction)[0] == "400"
+    # Shorter and longer than its content-length (RFC 9113 section 8.1.1).
+    for length in ["10", "2"]:
+        client = Client(port)
+        stream = client.begin("/echo", "POST", [("content-length", length)], end=False)
+        client.h2.send_data(stream, b"abcde", end_stream=True)
+        client.flush()
+        try:
+            client.wait(stream)
+        except (AssertionError, OSError):
+            pass
+        answered = dict(client.answers[stream][0] or [])
+        assert stream in client.reset or client.goaway or answered.get(":status") == "400", (length, answered)
+    assert Client(port).get("/204")[0] == "204"
+
+
+def deadline(port, ca):
+    client = Client(port)
+    other = client.begin("/echo", "POST", end=False)
+    assert client.get("/stuck")[0] == "503"
+    stream = client.begin("/stuck-in-the-middle")
+    fields, body = client.wait(stream)
+    assert (fields[":status"], body) == ("200", b"begun") and stream in client.reset, (fields, body)
+    # The others of the connection go on.
+    client.send(other, b"late")
+    fields, body = client.wait(other)
+    assert body == hashlib.sha256(b"late").hexdigest().encode()
+
+
+def frame(kind, flags, stream, payload=b""):
+    return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + payload
+
+
+def floods(port, ca):
+    """Frames that cost their sender next to nothing: the connection ends, or goes on for nothing; others are served."""
+    # GET http://a/ as HPACK has it.
+    head = b"\x82\x86\x84\x41\x01a"
+
+    def resets(number):
+        stream = 2 * number + 1
+        return frame(1, 5, stream, head) + frame(3, 0, stream, (8).to_bytes(4, "big"))
+
+    def continuations(number):
+        return frame(1, 0, 1, head) if number == 0 else frame(9, 0, 1, b"\x00\x01x\x01y" * 100)
+
+    def empty_data(number):
+        return frame(1, 4, 1, b"\x83" + head[1:]) if number == 0 else frame(0, 0, 1)
+
+    def pings(number):
+        return frame(6, 0, 0, bytes(8))
+
+    def all_settings(number):
+        return frame(4, 0, 0)
+
+    def windows(number):
+        return frame(8, 0, 0, (1).to_bytes(4, "big"))
+
+    def priorities(number):
+        return frame(2, 0, 2 * number + 1, bytes(5))
+
+    for flood in [resets, continuations, empty_data, pings, all_settings, windows, priorities]:
+        with socket.create_connection(("127.0.0.1", port), 30) as raw:
+            raw.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0))
+            raw.settimeout(5)
+            ended = False
+            try:
+                for number in range(0, 30_000, 100):
+                    raw.sendall(b"".join(flood(number + more) for more in range(100)))
+            except OSError:
+                # Closed, or not read any more while its answers are not taken.
+                ended = True
+            print(flood.__name__, ended)
+            status, _, body = Client(port).get("/environ")
+            assert status == "200", flood.__name__
+
+
 def settings(port, ca):
     client = Client(port)
     client.get("/204")

@@ -5,7 +5,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use crate::support::{Builder, Client, Server, environment::venv, server::CERTIFICATE};
+use crate::support::{Builder, Client, Server, environment::venv, process, server::CERTIFICATE};
 
 const APP: &str = "
 import hashlib, time
@@ -19,9 +19,20 @@ def app(environ, start_response):
         return []
     if path == '/raise':
         raise ValueError
+    if path in ('/exit', '/interrupt'):
+        raise SystemExit(3) if path == '/exit' else KeyboardInterrupt
+    if path == '/hints':
+        environ['wsgi.early_hints']([('Link', '</a.css>; rel=preload')])
+    if path == '/stuck':
+        while True:
+            time.sleep(0.01)
     start_response('200 OK', [('Content-Length', str(len(CONTENT)))] if path == '/big' else [])
     if path == '/big':
         return [CONTENT]
+    if path == '/hints':
+        return [b'hinted']
+    if path == '/stuck-in-the-middle':
+        return stuck()
     if path == '/echo':
         return [hashlib.sha256(body).hexdigest().encode()]
     if path == '/pieces':
@@ -37,6 +48,10 @@ def app(environ, start_response):
              'SERVER_PROTOCOL', 'CONTENT_TYPE', 'CONTENT_LENGTH', 'REMOTE_ADDR', 'SERVER_NAME']
     names += [name for name in environ if name.startswith('HTTP_')]
     return [repr((sorted((name, environ.get(name)) for name in names), body)).encode()]
+def stuck():
+    yield b'begun'
+    while True:
+        time.sleep(0.01)
 def broken():
     yield b'x' * 100
     raise ValueError
@@ -105,6 +120,31 @@ fn a_connection_has_many_requests_at_once() {
 fn the_limits_of_http1_hold() {
     let server = cleartext().args(["--limit-request-body", "1000", "--header-map", "refuse"]).start();
     check(&server, "limits");
+}
+
+#[test]
+fn what_goes_wrong_costs_its_stream() {
+    let server = cleartext().start();
+    let worker = server.worker();
+    check(&server, "faults");
+    check(&cleartext().args(["--request-timeout", "1"]).start(), "deadline");
+    assert_eq!(server.worker(), worker);
+}
+
+#[test]
+fn floods_of_frames_harm_nobody_else() {
+    let server = cleartext().start();
+    check(&server, "settings");
+    let (worker, memory) = (server.worker(), process::resident_kib(server.worker()));
+    let seen = check(&server, "floods");
+    assert_eq!(seen.lines().count(), 7, "{seen}");
+    for ends in ["resets True", "continuations True"] {
+        assert!(seen.contains(ends), "{seen}");
+    }
+    let grown = process::resident_kib(worker).saturating_sub(memory);
+    assert!(grown < 16 << 10, "{grown} KiB more than {memory}: {seen}");
+    assert_eq!(server.worker(), worker);
+    assert!(!server.stderr().contains("panicked"), "{}", server.stderr());
 }
 
 #[test]
