@@ -66,14 +66,12 @@ impl Parcel {
     /// A body that waits for its client: in memory, unless too much does already.
     pub fn new(bytes: Bytes, spool: Option<&Spool>) -> Self {
         let Some(spool) = spool.filter(|_| bytes.len() > SMALL) else { return Self::Memory(bytes) };
-        match spool.hold(bytes.len() as u64) {
-            Some(held) => Self::Memory(Bytes::from_owner(Counted(bytes, held))),
-            None => {
-                let mut parcel = Self::Memory(bytes);
-                parcel.spill(spool);
-                parcel
-            }
+        if let Some(held) = spool.hold(bytes.len() as u64) {
+            return Self::Memory(Bytes::from_owner(Counted(bytes, held)));
         }
+        let mut parcel = Self::Memory(bytes);
+        parcel.spill(spool);
+        parcel
     }
 
     /// How many bytes are left of it.

@@ -120,7 +120,8 @@ impl Settings {
         };
         let class = merged.text("worker_class").unwrap_or_default();
         worker_class::check(&class).map_err(|why| {
-            Fatal::new(format!("The worker class {class} of {} is not supported. {why}", merged.shown("worker_class")))
+            let (class, shown) = (class.escape_debug(), merged.shown("worker_class"));
+            Fatal::new(format!("The worker class {class} of {shown} is not supported. {why}"))
         })?;
         let given = merged.text("chdir").unwrap_or_default();
         let chdir_shown = match merged.origin("chdir") {

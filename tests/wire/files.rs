@@ -69,7 +69,7 @@ fn a_file_that_shrinks_on_its_way_is_not_taken_for_the_whole() {
 fn a_file_that_grows_and_goes_on_its_way_is_sent_as_it_was() {
     everywhere(&[], &[("file", b"")], |place| {
         let path = place.server.directory().join("file");
-        let file = File::options().write(true).create(true).open(&path).expect("the file can be written");
+        let file = File::create(&path).expect("the file can be written");
         file.set_len(50 * MIB).expect("the file can be written");
         let mut client = begin(place);
         file.write_all_at(b"more", 50 * MIB).expect("the file can be written");

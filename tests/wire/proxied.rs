@@ -21,8 +21,11 @@ fn binary(command: u8, family: u8, rest: &[u8]) -> Vec<u8> {
     [SIGNATURE, &[command, family], &length, rest].concat()
 }
 
+/// Address and port of the client, and of the proxy.
+type Named = [&'static str; 4];
+
 /// Headers, and what the app sees of the client and of the proxy by them. None where the peer itself is the client.
-fn headers() -> Vec<(Vec<u8>, &'static str, Option<[&'static str; 4]>)> {
+fn headers() -> Vec<(Vec<u8>, &'static str, Option<Named>)> {
     let v4 = [192, 0, 2, 1, 192, 0, 2, 2, 0x12, 0x67, 1, 0xbb];
     let mut v6 = [0_u8; 36];
     (v6[0], v6[15], v6[16], v6[31]) = (0xfd, 1, 0xfd, 2);
@@ -46,7 +49,7 @@ fn headers() -> Vec<(Vec<u8>, &'static str, Option<[&'static str; 4]>)> {
 }
 
 #[track_caller]
-fn check(client: &mut Client, protocol: &str, named: Option<[&str; 4]>, scheme: &str) {
+fn check(client: &mut Client, protocol: &str, named: Option<Named>, scheme: &str) {
     let response = client.response("GET");
     assert_eq!(response.status, 200, "{protocol} {}", response.text());
     let seen: Value = serde_json::from_slice(&response.body).expect("the app answers with JSON");
@@ -150,7 +153,7 @@ fn only_peers_that_may_are_believed() {
     assert_eq!(status(&allowed("*", "v2"), text), 400, "only version 2");
 }
 
-/// Proxies that pass TLS through (HAProxy's `send-proxy`, load balancers of clouds) say it before the handshake.
+/// Proxies that pass TLS through (`send-proxy` of haproxy, load balancers of clouds) say it before the handshake.
 #[test]
 fn a_proxy_says_it_before_tls_begins() {
     let server = Server::of(APP).tls().args(["app:app", "--proxy-protocol"]).start();
