@@ -131,7 +131,7 @@ impl Waiting {
 
 #[cfg(test)]
 mod tests {
-    use super::Spool;
+    use super::{MOST, Spool};
 
     #[test]
     fn what_waits_comes_out_as_it_went_in() {
@@ -150,6 +150,20 @@ mod tests {
         }
         let left = std::fs::read_dir(directory.path()).expect("readable").count();
         assert_eq!(left, 0, "the file has no name");
+    }
+
+    #[test]
+    fn a_file_takes_so_many_bytes_and_no_more() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut waiting = Spool::new(directory.path().to_owned()).open().expect("a file");
+        // A file with a hole, which takes no room.
+        waiting.written = MOST - 5;
+        assert!(waiting.push(b"123456").is_err(), "it has no room for all of it");
+        waiting.push(b"12345").expect("room");
+        assert!(waiting.push(b"1").is_err());
+        waiting.read = MOST - 5;
+        assert_eq!(waiting.pop().expect("readable").as_deref(), Some(&b"12345"[..]));
+        waiting.push(b"1").expect("what was read makes room");
     }
 
     #[test]
