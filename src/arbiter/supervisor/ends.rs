@@ -11,6 +11,9 @@ const FIRST_PAUSE: Duration = Duration::from_millis(500);
 /// The longest pause between two attempts to boot a worker.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
+/// ILL, ABRT, BUS, FPE and SEGV.
+const CRASHES: [i32; 5] = [4, 6, 7, 8, 11];
+
 impl Supervisor {
     /// A process ended.
     pub(super) fn exited(&mut self, pid: Pid, outcome: Outcome, now: Duration, actions: &mut Vec<Action>) {
@@ -25,7 +28,8 @@ impl Supervisor {
                 Level::Error,
                 format!("Worker (pid:{pid}) was sent SIGKILL! Perhaps out of memory?"),
             )),
-            Outcome::Signal(signal) if !expected => {
+            // Nobody ends a worker by these: it has crashed, on its way out perhaps.
+            Outcome::Signal(signal) if !expected || CRASHES.contains(&signal) => {
                 actions.push(Action::Log(Level::Error, format!("Worker (pid:{pid}) was ended by signal {signal}.")));
             }
             Outcome::Code(_) | Outcome::Signal(_) => {}
