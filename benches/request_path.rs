@@ -2,7 +2,7 @@
 //!
 //! `cargo bench --bench request_path` prints them. What the app's side costs is measured without a socket, from a call
 //! that is ready to an answer that is whole, app included. The apps are in `request_path.py`; Flask's rows are there where
-//! Flask is (VIRTUAL_ENV is respected).
+//! Flask is (`VIRTUAL_ENV` is respected).
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark says what it has found")]
 
 use std::{

@@ -132,10 +132,7 @@ impl Head {
 
     /// The path, not decoded. `*` stays as it is, and an absolute target without a path means `/`.
     pub fn path(&self) -> &str {
-        match self.part(&self.path) {
-            "" if self.method() != "CONNECT" => "/",
-            path => path,
-        }
+        std::str::from_utf8(self.line().path).expect("targets were found to be ASCII")
     }
 
     /// The query, not decoded.
@@ -143,9 +140,27 @@ impl Head {
         self.part(&self.query)
     }
 
+    /// The parts of the first line as bytes.
+    pub fn line(&self) -> Line<'_> {
+        let part = |range: &Range<usize>| &self.text[range.start..range.end];
+        let (method, path) = (part(&self.method), part(&self.path));
+        let path = if path.is_empty() && method != b"CONNECT" { b"/" } else { path };
+        Line { method, target: part(&self.target), path, query: part(&self.query) }
+    }
+
     fn part(&self, range: &Range<usize>) -> &str {
         std::str::from_utf8(&self.text[range.clone()]).expect("methods and targets were found to be ASCII")
     }
+}
+
+/// The first line of a head, which is ASCII.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[expect(missing_docs, reason = "each is what the method of the same name gives")]
+pub struct Line<'a> {
+    pub method: &'a [u8],
+    pub target: &'a [u8],
+    pub path: &'a [u8],
+    pub query: &'a [u8],
 }
 
 /// The lines of a head, without their ends.
