@@ -7,13 +7,12 @@ use pyo3::{
 };
 
 use super::{
-    environ::{DictEnviron, template},
+    environ::{Environs, template},
     file_wrapper::FileWrapper,
     hooks::Between,
     input::Input,
     interrupt::Interrupt,
-    names::Names,
-    start_response::{StartResponse, bytes, to_python},
+    start_response::{Answer, bytes, to_python},
     watched::{Watch, Watched},
 };
 use crate::{
@@ -29,11 +28,16 @@ const AT_ONCE: usize = 32 << 10;
 pub struct PyApp {
     callable: Py<PyAny>,
     template: Py<PyDict>,
-    names: Names,
     watched: Watched,
     /// Whether files go from the disk to the socket without passing through here.
     sendfile: bool,
     hooks: Option<Between>,
+}
+
+/// What a thread that calls the app uses for one request after the other.
+struct Thread {
+    environs: Environs,
+    answer: Answer,
 }
 
 impl PyApp {
@@ -44,7 +48,6 @@ impl PyApp {
         Ok(Self {
             callable: callable.clone().unbind(),
             template: template.unbind(),
-            names: Names::new(py),
             watched: Watched::default(),
             sendfile: settings.clients.sendfile,
             hooks: None,
@@ -74,32 +77,44 @@ impl PyApp {
         ready: impl Fn() -> Option<Call>,
         next: impl Fn() -> Option<Call> + Sync,
     ) {
-        Python::attach(|py| {
+        let served = Python::attach(|py| {
+            let mut thread = Thread { environs: Environs::new(self.template.bind(py))?, answer: Answer::new(py)? };
             while let Some(call) = ready().or_else(|| py.detach(&next)) {
                 interrupt.clear(py);
-                self.answer(py, call);
+                self.answer(py, &mut thread, call);
             }
+            Ok(())
         });
+        if let Err(error) = served {
+            let error: PyErr = error;
+            tracing::error!(target: telemetry::CRITICAL, "The app cannot be called: {error}.");
+        }
     }
 
-    fn answer(&self, py: Python<'_>, call: Call) {
+    fn answer(&self, py: Python<'_>, thread: &mut Thread, call: Call) {
         let Call { request, body, responder } = call;
-        let exchange = Exchange::new(request.head.method() == "HEAD", responder);
+        let exchange = Exchange::new(request.head.line().method == b"HEAD", responder);
         // A client of HTTP/1.0 would take an interim answer for the answer (RFC 9110 section 15.2).
         let takes_hints = request.head.version >= wire::Version::HTTP_11;
         let keep = self.hooks.as_ref().is_some_and(Between::is_called);
-        let outcome = Bound::new(py, StartResponse::new(exchange, takes_hints, keep)).and_then(|start_response| {
-            let input = Bound::new(py, Input::new(body))?;
-            let environ = self.template.bind(py).copy()?;
+        let Thread { environs, answer } = thread;
+        let outcome = answer.begin(py, exchange, takes_hints, keep).and_then(|()| {
+            // One without a body has the input that is in every environ.
+            let input = (!request.head.framing.is_empty()).then(|| Bound::new(py, Input::new(body))).transpose()?;
+            let environ = environs.make(py, &request)?;
             let outcome = match &self.hooks {
-                None => self.call(&request, &environ, &input, &start_response),
-                Some(hooks) => self.call_between(hooks, &request, &environ, &input, &start_response),
+                None => self.call(&request, &environ, input.as_ref(), answer),
+                Some(hooks) => self.call_between(hooks, &request, &environ, input.as_ref(), answer),
             };
-            finish(py, &request, start_response.get(), input.get(), outcome);
+            let input = input.as_ref().map(Bound::get);
+            finish(py, &request, answer, input, outcome);
             // An environ is often part of a cycle (`environ["werkzeug.request"]` is), so it may live on for long.
-            input.get().close();
+            if let Some(input) = input {
+                input.close();
+            }
             Ok(())
         });
+        answer.end(py);
         if let Err(error) = outcome {
             log_failure(py, &request, &error);
         }
@@ -110,14 +125,13 @@ impl PyApp {
         hooks: &Between,
         request: &Request,
         environ: &Bound<'py, PyDict>,
-        input: &Bound<'py, Input>,
-        start_response: &Bound<'py, StartResponse>,
+        input: Option<&Bound<'py, Input>>,
+        answer: &Answer,
     ) -> PyResult<()> {
         let py = environ.py();
         let seen = hooks.before(py, request)?;
-        let outcome = self.call(request, environ, input, start_response);
+        let outcome = self.call(request, environ, input, answer);
         if let Some(seen) = seen {
-            let answer = start_response.get();
             let (status, headers) = answer.said(py).unzip();
             let (sent, begun) = answer.with(|exchange| (exchange.sent(), exchange.is_head_sent()));
             hooks.after(py, &seen, environ, (status, headers, sent, begun))?;
@@ -129,20 +143,23 @@ impl PyApp {
         &self,
         request: &Request,
         environ: &Bound<'py, PyDict>,
-        input: &Bound<'py, Input>,
-        start_response: &Bound<'py, StartResponse>,
+        input: Option<&Bound<'py, Input>>,
+        answer: &Answer,
     ) -> PyResult<()> {
         let py = environ.py();
-        wsgi::fill(request, &mut DictEnviron { dict: environ, names: &self.names })?;
-        environ.set_item(pyo3::intern!(py, "wsgi.input"), input)?;
-        let early_hints = start_response.getattr(pyo3::intern!(py, "early_hints"))?;
-        environ.set_item(pyo3::intern!(py, "wsgi.early_hints"), early_hints)?;
+        if let Some(input) = input {
+            environ.set_item(pyo3::intern!(py, "wsgi.input"), input)?;
+        }
+        environ.set_item(pyo3::intern!(py, "wsgi.early_hints"), answer.early_hints(py))?;
         let watch = self.watched.begin(request.notes.as_deref(), environ);
-        let result = self.callable.bind(py).call1((environ, start_response));
+        let result = self.callable.bind(py).call1((environ, answer.start_response(py)));
         watch.leave();
         let result = result?;
-        let sent = self.send(py, &result, start_response.get(), &watch);
-        // PEP 3333: close() is called in any case, once.
+        let sent = self.send(py, &result, answer, &watch);
+        // PEP 3333: close() is called in any case, once. These have none, and finding that out would cost an exception.
+        if result.is_exact_instance_of::<PyList>() || result.is_exact_instance_of::<PyTuple>() {
+            return sent;
+        }
         let closed = match result.getattr_opt(pyo3::intern!(py, "close")) {
             Ok(Some(close)) => close.call0().map(drop),
             Ok(None) => Ok(()),
@@ -160,13 +177,7 @@ impl PyApp {
     }
 
     /// Sends what the app returned.
-    fn send(
-        &self,
-        py: Python<'_>,
-        result: &Bound<'_, PyAny>,
-        start_response: &StartResponse,
-        watch: &Watch<'_, '_>,
-    ) -> PyResult<()> {
+    fn send(&self, py: Python<'_>, result: &Bound<'_, PyAny>, answer: &Answer, watch: &Watch<'_, '_>) -> PyResult<()> {
         // The most common answer is a list of one piece: it goes out whole, and its length is known (PEP 3333, "Handling
         // the Content-Length Header").
         let only = match (result.cast_exact::<PyList>(), result.cast_exact::<PyTuple>()) {
@@ -179,17 +190,17 @@ impl PyApp {
             let size = piece.len();
             let complete = |exchange: &mut Exchange| exchange.complete(piece);
             // What is the first and fits into memory never waits for the client.
-            let sent = if size <= AT_ONCE && !start_response.with(|exchange| exchange.is_head_sent()) {
-                start_response.with(complete)
+            let sent = if size <= AT_ONCE && !answer.with(|exchange| exchange.is_head_sent()) {
+                answer.with(complete)
             } else {
-                start_response.detached(py, complete)
+                answer.detached(py, complete)
             };
             return sent.map_err(|error| to_python(&error));
         }
         if self.sendfile
             && let Ok(wrapper) = result.cast_exact::<FileWrapper>()
             && let Some((file, offset, length)) = wrapper.get().file(py)
-            && start_response
+            && answer
                 .with(|exchange| exchange.complete_file(file, offset, length))
                 .map_err(|error| to_python(&error))?
         {
@@ -200,18 +211,18 @@ impl PyApp {
             if piece.cast_exact::<PyBytes>().is_ok_and(|piece| piece.as_bytes().is_empty()) {
                 continue;
             }
-            if start_response.send(py, &piece)? == Flow::Enough {
+            if answer.send(py, &piece)? == Flow::Enough {
                 break;
             }
         }
         // An app that answers piece by piece may change its environ until the last.
         watch.leave();
-        start_response.detached(py, Exchange::finish).map_err(|error| to_python(&error))
+        answer.detached(py, Exchange::finish).map_err(|error| to_python(&error))
     }
 }
 
 /// Ends an answer whose app is done, well or not.
-fn finish(py: Python<'_>, request: &Request, start_response: &StartResponse, input: &Input, outcome: PyResult<()>) {
+fn finish(py: Python<'_>, request: &Request, answer: &Answer, input: Option<&Input>, outcome: PyResult<()>) {
     let Err(error) = outcome else { return };
     if error.is_instance_of::<pyo3::exceptions::PyConnectionError>(py)
         && error.value(py).to_string() == wsgi::Gone.to_string()
@@ -222,9 +233,9 @@ fn finish(py: Python<'_>, request: &Request, start_response: &StartResponse, inp
         log_failure(py, request, &error);
     }
     // A body that did not come as announced is its client's fault, as in gunicorn.
-    let fault = input.fault().and_then(|status| StatusCode::from_u16(status).ok());
+    let fault = input.and_then(Input::fault).and_then(|status| StatusCode::from_u16(status).ok());
     let status = fault.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    start_response.with(|exchange| exchange.fail(status));
+    answer.with(|exchange| exchange.fail(status));
 }
 
 fn log_failure(py: Python<'_>, request: &Request, error: &PyErr) {

@@ -121,3 +121,21 @@ pub fn raise_in(_: Python<'_>, thread: u64, class: Option<&Bound<'_, PyType>>) {
     // SAFETY: attached, and `class` is null or a live class, to which the thread takes a reference of its own.
     unsafe { ffi::PyThreadState_SetAsyncExc(thread.cast_signed(), class) };
 }
+
+/// How many references there are to an object.
+pub fn references(object: &Bound<'_, PyAny>) -> isize {
+    // SAFETY: reads the count of a live object, which changes on no other thread while this one is attached.
+    unsafe { ffi::Py_REFCNT(object.as_ptr()) }
+}
+
+/// Whether there are weak references to a function or a method that is not written in Python.
+pub fn has_weak_references(function: &Bound<'_, PyAny>) -> bool {
+    let object = function.as_ptr();
+    // SAFETY: reads the type of a live object.
+    if unsafe { ffi::PyCFunction_CheckExact(object) } == 0 {
+        return true;
+    }
+    let function = object.cast::<ffi::PyCFunctionObject>();
+    // SAFETY: this is the layout of the objects of exactly that type, and this thread is attached.
+    !unsafe { (*function).m_weakreflist }.is_null()
+}

@@ -18,6 +18,11 @@ impl Input {
         Self { input: Mutex::new(wsgi::Input::new(body)) }
     }
 
+    /// That of a request without a body. However it is read, it does not change.
+    pub fn empty() -> Self {
+        Self { input: Mutex::new(wsgi::Input::empty()) }
+    }
+
     /// Gives up what was not read. A thread of the app's that reads at this moment keeps it until it is done.
     pub fn close(&self) {
         if let Ok(mut input) = self.input.try_lock() {

@@ -46,7 +46,8 @@ impl Interrupt {
 
     /// What was raised for the request before is not for the next one.
     pub(super) fn clear(&self, py: Python<'_>) {
-        if self.raised.swap(false, Ordering::Relaxed) {
+        if self.raised.load(Ordering::Relaxed) {
+            self.raised.store(false, Ordering::Relaxed);
             capi::raise_in(py, self.thread, None);
         }
     }

@@ -1,6 +1,9 @@
 //! `start_response` and the `write` that it returns (PEP 3333, "The `start_response()` Callable").
 
-use std::sync::{Mutex, PoisonError};
+use std::{
+    borrow::Cow,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use bytes::Bytes;
 use pyo3::{
@@ -9,35 +12,94 @@ use pyo3::{
     types::{PyBytes, PyList, PyString, PyTuple},
 };
 
-use crate::wsgi::{Exchange, ExchangeError, Flow, Head};
+use super::capi;
+use crate::wsgi::{Exchange, ExchangeError, Flow, Head, HeadError, HeadWriter};
 
-/// The callable that an app is given for its answer; it holds the answer in the making.
-#[pyclass(frozen, name = "StartResponse", module = "rwsgi")]
-pub struct StartResponse {
-    exchange: Mutex<Exchange>,
+/// What an app is given to answer a request with. When an app has kept none of it, it serves for the next request too.
+pub struct Answer {
+    shared: Arc<Shared>,
+    /// The method of the object below.
+    start_response: Py<PyAny>,
+    object: Py<StartResponse>,
+    write: Py<Write>,
+    early_hints: Py<EarlyHints>,
+}
+
+/// The answer in the making, which is reached from each of them.
+struct Shared(Mutex<Making>);
+
+struct Making {
+    exchange: Exchange,
     takes_hints: bool,
-    /// What the app called it with, where a hook may ask for it.
-    said: Option<Mutex<Said>>,
+    /// What the app called `start_response` with, where a hook may ask for it.
+    said: Option<Said>,
+    keeps_said: bool,
 }
 
 /// A status and header fields as the app wrote them.
-type Said = Option<(Py<PyAny>, Py<PyAny>)>;
+type Said = (Py<PyAny>, Py<PyAny>);
 
-impl StartResponse {
-    /// An answer in the making; `keep` is whether [`Self::said`] will be asked for.
-    pub fn new(exchange: Exchange, takes_hints: bool, keep: bool) -> Self {
-        Self { exchange: Mutex::new(exchange), takes_hints, said: keep.then(Mutex::default) }
+impl Answer {
+    /// For a first request.
+    pub fn new(py: Python<'_>) -> PyResult<Self> {
+        let making = Making { exchange: Exchange::ended(), takes_hints: false, said: None, keeps_said: false };
+        let shared = Arc::new(Shared(Mutex::new(making)));
+        let write = Bound::new(py, Write(Arc::clone(&shared)))?.unbind();
+        let object = Bound::new(py, StartResponse { shared: Arc::clone(&shared), write: write.clone_ref(py) })?;
+        let start_response = object.getattr("start_response")?.unbind();
+        let early_hints = Bound::new(py, EarlyHints(Arc::clone(&shared)))?.unbind();
+        Ok(Self { shared, start_response, object: object.unbind(), write, early_hints })
+    }
+
+    /// Begins with a request; `keep` is whether [`Self::said`] will be asked for.
+    pub fn begin(&mut self, py: Python<'_>, exchange: Exchange, takes_hints: bool, keep: bool) -> PyResult<()> {
+        if self.is_kept(py) {
+            *self = Self::new(py)?;
+        }
+        let mut making = self.shared.lock();
+        (making.exchange, making.takes_hints, making.keeps_said) = (exchange, takes_hints, keep);
+        Ok(())
+    }
+
+    /// Lets go of what belongs to the request. An app that has kept something can still call it.
+    pub fn end(&mut self, py: Python<'_>) {
+        let mut making = self.shared.lock();
+        if making.keeps_said {
+            let said = making.said.take();
+            drop(making);
+            drop(said.map(|(status, headers)| (status.into_bound(py), headers.into_bound(py))));
+        }
+    }
+
+    /// Whether the app has still something of it. Only the thread that is attached can take a reference.
+    fn is_kept(&self, py: Python<'_>) -> bool {
+        let start_response = self.start_response.bind(py);
+        capi::references(start_response) > 1
+            || capi::has_weak_references(start_response)
+            || capi::references(self.early_hints.bind(py)) > 1
+            // These two have one more: the method's, and the object's.
+            || capi::references(self.object.bind(py)) > 2
+            || capi::references(self.write.bind(py)) > 2
+    }
+
+    /// The app's second argument.
+    pub fn start_response<'py>(&self, py: Python<'py>) -> &Bound<'py, PyAny> {
+        self.start_response.bind(py)
+    }
+
+    /// `wsgi.early_hints`.
+    pub fn early_hints<'py>(&self, py: Python<'py>) -> &Bound<'py, EarlyHints> {
+        self.early_hints.bind(py)
     }
 
     /// The status and the header fields that the app answers with.
-    pub fn said(&self, py: Python<'_>) -> Said {
-        let said = self.said.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
-        said.as_ref().map(|(status, headers)| (status.clone_ref(py), headers.clone_ref(py)))
+    pub fn said(&self, py: Python<'_>) -> Option<Said> {
+        self.shared.lock().said.as_ref().map(|(status, headers)| (status.clone_ref(py), headers.clone_ref(py)))
     }
 
     /// Does something with the answer that never waits for a client.
     pub fn with<T>(&self, change: impl FnOnce(&mut Exchange) -> T) -> T {
-        change(&mut self.exchange.lock().unwrap_or_else(PoisonError::into_inner))
+        self.shared.with(change)
     }
 
     /// Does something that may wait for a client, while other threads run Python.
@@ -47,49 +109,88 @@ impl StartResponse {
 
     /// Sends a piece of the body.
     pub fn send(&self, py: Python<'_>, piece: &Bound<'_, PyAny>) -> PyResult<Flow> {
-        let piece = bytes(piece)?;
-        self.detached(py, |exchange| exchange.write(piece)).map_err(|error| to_python(&error))
+        self.shared.send(py, piece)
     }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Making> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn with<T>(&self, change: impl FnOnce(&mut Exchange) -> T) -> T {
+        change(&mut self.lock().exchange)
+    }
+
+    fn send(&self, py: Python<'_>, piece: &Bound<'_, PyAny>) -> PyResult<Flow> {
+        let piece = bytes(piece)?;
+        py.detach(|| self.with(|exchange| exchange.write(piece))).map_err(|error| to_python(&error))
+    }
+}
+
+/// What `start_response` is a method of: a method is called without a tuple for its arguments, an object is not.
+#[pyclass(frozen, name = "StartResponse", module = "rwsgi")]
+struct StartResponse {
+    shared: Arc<Shared>,
+    write: Py<Write>,
 }
 
 #[pymethods]
 impl StartResponse {
     #[pyo3(signature = (status, headers, exc_info=None, /))]
-    fn __call__<'py>(
-        slf: &Bound<'py, Self>,
-        status: &Bound<'py, PyAny>,
-        headers: &Bound<'py, PyAny>,
-        exc_info: Option<&Bound<'py, PyAny>>,
-    ) -> PyResult<Bound<'py, PyAny>> {
+    fn start_response(
+        &self,
+        status: &Bound<'_, PyAny>,
+        headers: &Bound<'_, PyAny>,
+        exc_info: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Py<Write>> {
+        let py = status.py();
         let exc_info = exc_info.filter(|exc_info| exc_info.is_truthy().unwrap_or(true));
         if let Some(exc_info) = exc_info
-            && slf.get().with(|exchange| exchange.is_head_sent())
+            && self.shared.with(|exchange| exchange.is_head_sent())
         {
             return Err(reraise(exc_info)?);
         }
-        let head = head(status, headers)?;
-        slf.get().with(|exchange| exchange.start(head, exc_info.is_some())).map_err(|error| to_python(&error))?;
-        if let Some(said) = &slf.get().said {
-            let new = (status.clone().unbind(), headers.clone().unbind());
-            *said.lock().unwrap_or_else(PoisonError::into_inner) = Some(new);
+        let list = list(headers)?;
+        let writer = HeadWriter::new(&latin1(status, "the status")?, list.len()).map_err(|error| invalid(&error))?;
+        let head = head(writer, list)?;
+        let mut making = self.shared.lock();
+        making.exchange.start(head, exc_info.is_some()).map_err(|error| to_python(&error))?;
+        if making.keeps_said {
+            let said = making.said.replace((status.clone().unbind(), headers.clone().unbind()));
+            drop(making);
+            drop(said);
         }
-        slf.getattr("write")
+        Ok(self.write.clone_ref(py))
     }
+}
 
-    /// `wsgi.early_hints`, as gunicorn has it: sends hints of what the answer will have (103, RFC 8297).
-    fn early_hints(&self, headers: &Bound<'_, PyAny>) -> PyResult<()> {
-        let fields =
-            Head::interim(loose_pairs(headers)?.iter().map(|(name, value)| (name.as_slice(), value.as_slice())))
-                .map_err(|error| PyValueError::new_err(error.to_string()))?;
-        if self.takes_hints {
-            self.with(|exchange| exchange.hint(&fields));
+/// The `write()` of PEP 3333: sends a piece of the body at once.
+#[pyclass(frozen, name = "Write", module = "rwsgi")]
+struct Write(Arc<Shared>);
+
+#[pymethods]
+impl Write {
+    #[pyo3(signature = (data, /))]
+    fn __call__(&self, py: Python<'_>, data: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.0.send(py, data).map(drop)
+    }
+}
+
+/// `wsgi.early_hints`, as gunicorn has it: sends hints of what the answer will have (103, RFC 8297).
+#[pyclass(frozen, name = "EarlyHints", module = "rwsgi")]
+pub struct EarlyHints(Arc<Shared>);
+
+#[pymethods]
+impl EarlyHints {
+    #[pyo3(signature = (headers, /))]
+    fn __call__(&self, headers: &Bound<'_, PyAny>) -> PyResult<()> {
+        let head = hints(headers)?;
+        let mut making = self.0.lock();
+        if making.takes_hints {
+            making.exchange.hint(&head.fields);
         }
         Ok(())
-    }
-
-    /// The `write()` of PEP 3333: sends a piece of the body at once.
-    fn write(&self, py: Python<'_>, data: &Bound<'_, PyAny>) -> PyResult<()> {
-        self.send(py, data).map(drop)
     }
 }
 
@@ -100,50 +201,57 @@ fn reraise(exc_info: &Bound<'_, PyAny>) -> PyResult<PyErr> {
     Ok(PyErr::from_value(value))
 }
 
-fn head(status: &Bound<'_, PyAny>, headers: &Bound<'_, PyAny>) -> PyResult<Head> {
-    let status = latin1(status, "the status")?;
-    let fields = pairs(headers)?;
-    let fields = fields.iter().map(|(name, value)| (name.as_slice(), value.as_slice()));
-    Head::new(&status, fields).map_err(|error| PyValueError::new_err(error.to_string()))
+fn list<'a, 'py>(headers: &'a Bound<'py, PyAny>) -> PyResult<&'a Bound<'py, PyList>> {
+    headers.cast::<PyList>().map_err(|_| PyTypeError::new_err("the headers are not a list"))
 }
 
-/// Names and values in a list of tuples.
-fn pairs(headers: &Bound<'_, PyAny>) -> PyResult<Vec<(Vec<u8>, Vec<u8>)>> {
-    let headers = headers.cast::<PyList>().map_err(|_| PyTypeError::new_err("the headers are not a list"))?;
-    let mut fields = Vec::with_capacity(headers.len());
+/// A head with the names and values in a list of tuples.
+fn head(mut writer: HeadWriter, headers: &Bound<'_, PyList>) -> PyResult<Head> {
     for field in headers {
         let pair = field.cast::<PyTuple>().ok().filter(|pair| pair.len() == 2);
         let pair = pair.ok_or_else(|| PyTypeError::new_err("a header is not a tuple of a name and a value"))?;
-        fields.push((latin1(&pair.get_item(0)?, "a header's name")?, latin1(&pair.get_item(1)?, "a header's value")?));
+        let (name, value) = (pair.get_borrowed_item(0)?, pair.get_borrowed_item(1)?);
+        let (name, value) = (latin1(&name, "a header's name")?, latin1(&value, "a header's value")?);
+        writer.push(&name, &value).map_err(|error| invalid(&error))?;
     }
-    Ok(fields)
+    Ok(writer.finish())
+}
+
+fn invalid(error: &HeadError) -> PyErr {
+    PyValueError::new_err(error.to_string())
 }
 
 /// Names and values as gunicorn takes them for hints: anything with pairs of texts or bytes.
-fn loose_pairs(headers: &Bound<'_, PyAny>) -> PyResult<Vec<(Vec<u8>, Vec<u8>)>> {
-    let part = |part: &Bound<'_, PyAny>, what: &str| match part.cast::<PyBytes>() {
-        Ok(bytes) => Ok(bytes.as_bytes().to_vec()),
-        Err(_) => latin1(part, what),
-    };
-    let pair = |field: PyResult<Bound<'_, PyAny>>| {
+fn hints(headers: &Bound<'_, PyAny>) -> PyResult<Head> {
+    let mut writer = HeadWriter::hints(8);
+    for field in headers.try_iter()? {
         let parts: Vec<_> = field?.try_iter()?.collect::<PyResult<_>>()?;
         let [name, value] = &parts[..] else { return Err(PyValueError::new_err("a header is not a name and a value")) };
-        Ok((part(name, "a header's name")?, part(value, "a header's value")?))
-    };
-    headers.try_iter()?.map(pair).collect()
+        let (name, value) = (loose(name, "a header's name")?, loose(value, "a header's value")?);
+        writer.push(&name, &value).map_err(|error| invalid(&error))?;
+    }
+    Ok(writer.finish())
+}
+
+/// A text as native strings have it, or bytes as they are.
+fn loose<'a>(part: &'a Bound<'_, PyAny>, what: &str) -> PyResult<Cow<'a, [u8]>> {
+    match part.cast::<PyBytes>() {
+        Ok(bytes) => Ok(Cow::Borrowed(bytes.as_bytes())),
+        Err(_) => latin1(part, what),
+    }
 }
 
 /// A native string as the bytes of its characters (PEP 3333, "Unicode Issues").
-fn latin1(text: &Bound<'_, PyAny>, what: &str) -> PyResult<Vec<u8>> {
+fn latin1<'a>(text: &'a Bound<'_, PyAny>, what: &str) -> PyResult<Cow<'a, [u8]>> {
     let text = text.cast::<PyString>().map_err(|_| PyTypeError::new_err(format!("{what} is not a str")))?;
     if let Ok(ascii) = text.to_str()
         && ascii.is_ascii()
     {
-        return Ok(ascii.as_bytes().to_vec());
+        return Ok(Cow::Borrowed(ascii.as_bytes()));
     }
     let encoded = text.call_method1("encode", ("latin-1",));
     let encoded = encoded.map_err(|_| PyValueError::new_err(format!("{what} has a character beyond latin-1")))?;
-    Ok(encoded.cast::<PyBytes>()?.as_bytes().to_vec())
+    Ok(Cow::Owned(encoded.cast::<PyBytes>()?.as_bytes().to_vec()))
 }
 
 /// So many bytes are copied; more are lent to the connection, with a reference that keeps them alive.

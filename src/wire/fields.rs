@@ -125,6 +125,11 @@ pub struct FieldsWriter {
 }
 
 impl FieldsWriter {
+    /// One that has room for so many usual fields.
+    pub fn for_fields(count: usize) -> Self {
+        Self { text: Vec::with_capacity(count * 40), places: Vec::with_capacity(count) }
+    }
+
     /// Adds a field. That the name is a token and the value has no control character is for the caller to see to.
     pub fn push(&mut self, name: &[u8], value: &[u8]) {
         let start = self.text.len();

@@ -138,15 +138,20 @@ impl Head {
 
     /// The path, not decoded. `*` stays as it is, and an absolute target without a path means `/`.
     pub fn path(&self) -> &str {
-        match self.part(&self.path) {
-            "" if self.method() != "CONNECT" => "/",
-            path => path,
-        }
+        std::str::from_utf8(self.line().path).expect("targets were found to be ASCII")
     }
 
     /// The query, not decoded.
     pub fn query(&self) -> &str {
         self.part(&self.query)
+    }
+
+    /// The parts of the first line as bytes.
+    pub fn line(&self) -> Line<'_> {
+        let part = |range: &Range<usize>| &self.fields.text()[range.start..range.end];
+        let (method, path) = (self.method.as_bytes(), part(&self.path));
+        let path = if path.is_empty() && method != b"CONNECT" { b"/" } else { path };
+        Line { method, target: part(&self.target), path, query: part(&self.query) }
     }
 
     fn part(&self, range: &Range<usize>) -> &str {
@@ -155,6 +160,16 @@ impl Head {
 }
 
 const FOLDED: Refusal = Refusal::bad("A header field goes over several lines, which is obsolete");
+
+/// The first line of a head, which is ASCII.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[expect(missing_docs, reason = "each is what the method of the same name gives")]
+pub struct Line<'a> {
+    pub method: &'a [u8],
+    pub target: &'a [u8],
+    pub path: &'a [u8],
+    pub query: &'a [u8],
+}
 
 /// The lines of a head, without their ends.
 struct Lines<'a>(&'a [u8]);

@@ -17,7 +17,7 @@ mod target;
 pub use chunks::Chunks;
 pub use fields::{Field, Fields, FieldsWriter};
 pub use framing::Framing;
-pub use head::{Head, Version};
+pub use head::{Head, Line, Version};
 pub use policy::Trust;
 pub use proxy::{Proxied, ProxyHeader};
 pub use refusal::{Refusal, page};

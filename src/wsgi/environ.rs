@@ -3,12 +3,12 @@
 //! What is the same for every request (`wsgi.version`, say) is not set here: it is in the template that the
 //! interpreter's side copies.
 
-use std::{borrow::Cow, collections::HashMap};
+use std::{borrow::Cow, collections::HashMap, net::IpAddr};
 
 use percent_encoding::percent_decode;
 
 use super::Request;
-use crate::wire::{Fields, Version};
+use crate::wire::{Field, Fields, Version};
 
 /// `SERVER_SOFTWARE`. Apps on PyPI test whether it begins with `gunicorn/` before they read a chunked body (httpbin
 /// does), so the version whose behaviour rwsgi has comes first, as browsers put Mozilla first.
@@ -59,6 +59,15 @@ pub trait Environ {
     /// # Errors
     /// As the implementation says.
     fn set(&mut self, key: Key<'_>, value: &[u8]) -> Result<(), Self::Error>;
+
+    /// Sets the client's address and port.
+    ///
+    /// # Errors
+    /// As the implementation says.
+    fn set_peer(&mut self, address: IpAddr, port: u16) -> Result<(), Self::Error> {
+        self.set(Key::RemoteAddr, address.to_string().as_bytes())?;
+        self.set(Key::RemotePort, port.to_string().as_bytes())
+    }
 }
 
 /// Sets everything that `request` decides.
@@ -67,11 +76,13 @@ pub trait Environ {
 /// The first that `environ` reports.
 pub fn fill<E: Environ>(request: &Request, environ: &mut E) -> Result<(), E::Error> {
     let head = &*request.head;
-    environ.set(Key::RequestMethod, head.method().as_bytes())?;
-    environ.set(Key::QueryString, head.query().as_bytes())?;
-    environ.set(Key::RawUri, head.target().as_bytes())?;
+    let line = head.line();
+    environ.set(Key::RequestMethod, line.method)?;
+    environ.set(Key::QueryString, line.query)?;
+    environ.set(Key::RawUri, line.target)?;
     match head.version {
         Version::HTTP_11 => environ.set(Key::ServerProtocol, b"HTTP/1.1")?,
+        Version::HTTP_10 => environ.set(Key::ServerProtocol, b"HTTP/1.0")?,
         version => environ.set(Key::ServerProtocol, version.to_string().as_bytes())?,
     }
     set_fields(&head.fields, environ)?;
@@ -81,10 +92,7 @@ pub fn fill<E: Environ>(request: &Request, environ: &mut E) -> Result<(), E::Err
     }
     environ.set(Key::UrlScheme, if head.https { b"https" } else { b"http" })?;
     match request.peer {
-        Some((address, port)) => {
-            environ.set(Key::RemoteAddr, address.to_canonical().to_string().as_bytes())?;
-            environ.set(Key::RemotePort, port.to_string().as_bytes())?;
-        }
+        Some((address, port)) => environ.set_peer(address.to_canonical(), port)?,
         None => environ.set(Key::RemoteAddr, b"")?,
     }
     if let Some(proxied) = &request.proxied {
@@ -98,8 +106,11 @@ pub fn fill<E: Environ>(request: &Request, environ: &mut E) -> Result<(), E::Err
     environ.set(Key::ServerName, name)?;
     environ.set(Key::ServerPort, port)?;
     // A request outside of the mount point is refused before it comes here.
-    let (script_name, path) = mount(request).unwrap_or((b"", head.path().as_bytes()));
+    let (script_name, path) = mount(request).unwrap_or((b"", line.path));
     environ.set(Key::ScriptName, script_name)?;
+    if memchr::memchr(b'%', path).is_none() {
+        return environ.set(Key::PathInfo, path);
+    }
     let path: Cow<'_, [u8]> = percent_decode(path).into();
     environ.set(Key::PathInfo, &path)
 }
@@ -107,7 +118,7 @@ pub fn fill<E: Environ>(request: &Request, environ: &mut E) -> Result<(), E::Err
 /// The path that the app is mounted at, and what is behind it of the request's path, not decoded. `None` where the
 /// request is for another path. A proxy may name the mount point in a field (gunicorn's `forwarder_headers`).
 pub fn mount(request: &Request) -> Option<(&[u8], &[u8])> {
-    let path = request.head.path().as_bytes();
+    let path = request.head.line().path;
     let named = request.head.fields.all("script_name").next_back();
     let script_name = named.unwrap_or(request.origin.script_name.as_bytes());
     let script_name = script_name.strip_suffix(b"/").unwrap_or(script_name);
@@ -115,59 +126,72 @@ pub fn mount(request: &Request) -> Option<(&[u8], &[u8])> {
     (script_name.is_empty() || below.is_empty() || below.starts_with(b"/")).then_some((script_name, below))
 }
 
-/// So many fields are compared with each other one by one; more are sorted first.
-const FEW: usize = 32;
-
 fn set_fields<E: Environ>(fields: &Fields, environ: &mut E) -> Result<(), E::Error> {
-    let mut all = Vec::with_capacity(fields.len());
-    for field in fields.iter() {
-        // These two were not repeated. What has an underscore in their place is another field: let through, it must not
-        // change the length that the app sees.
-        match field.name.len() {
-            12 if field.is("content-type") => environ.set(Key::ContentType, field.value)?,
-            14 if field.is("content-length") => environ.set(Key::ContentLength, field.value)?,
-            _ => all.push(field),
-        }
+    if may_repeat(fields) {
+        return set_repeated(fields, environ);
     }
-    let mut done = vec![false; all.len()];
-    let by_name = (all.len() > FEW).then(|| {
-        let mut by_name: HashMap<Vec<u8>, Vec<usize>> = HashMap::new();
-        for (index, field) in all.iter().enumerate() {
-            by_name.entry(field.name.iter().map(|byte| folded(*byte)).collect()).or_default().push(index);
+    for field in fields.iter() {
+        environ.set(key(field), field.value)?;
+    }
+    Ok(())
+}
+
+/// Whether names may be the same in a key: they look alike, or there are too many to look at.
+fn may_repeat(fields: &Fields) -> bool {
+    const MANY: usize = 32;
+    let mut marks = [0_u64; MANY];
+    if fields.len() > MANY {
+        return true;
+    }
+    for (index, field) in fields.iter().enumerate() {
+        let name = field.name;
+        // Most names are told apart by their length and what they end in.
+        let mut end = [0; 8];
+        let tail = &name[name.len().saturating_sub(end.len())..];
+        end[..tail.len()].copy_from_slice(tail);
+        let mark = u64::from_ne_bytes(end.map(folded)) ^ name.len() as u64;
+        if marks[..index].contains(&mark) {
+            return true;
         }
-        by_name
-    });
-    for (index, field) in all.iter().enumerate() {
-        if done[index] {
+        marks[index] = mark;
+    }
+    false
+}
+
+/// The key of a field that is not repeated. What has an underscore in the place of a hyphen is another field: let through,
+/// it must not change the length that the app sees.
+fn key(field: Field<'_>) -> Key<'_> {
+    match field.name.len() {
+        12 if field.is("content-type") => Key::ContentType,
+        14 if field.is("content-length") => Key::ContentLength,
+        _ => Key::Header(field.name),
+    }
+}
+
+/// Sets each key once, to the values of all fields that have it.
+fn set_repeated<E: Environ>(fields: &Fields, environ: &mut E) -> Result<(), E::Error> {
+    let mut joined: Vec<(Field<'_>, Cow<'_, [u8]>)> = Vec::with_capacity(fields.len());
+    let mut places: HashMap<Vec<u8>, usize> = HashMap::new();
+    for field in fields.iter() {
+        let key = key(field);
+        if !matches!(key, Key::Header(_)) {
+            // These were not repeated, and others that look like them in a key have keys of their own.
+            environ.set(key, field.value)?;
             continue;
         }
-        let same = |other: &[u8]| {
-            other.len() == field.name.len() && other.iter().zip(field.name).all(|(a, b)| folded(*a) == folded(*b))
-        };
-        let repeated: Vec<usize> = match &by_name {
-            Some(by_name) => {
-                let name: Vec<u8> = field.name.iter().map(|byte| folded(*byte)).collect();
-                by_name.get(&name).map_or_else(Vec::new, |places| places[1..].to_vec())
-            }
-            None => (index + 1..all.len()).filter(|other| same(all[*other].name)).collect(),
-        };
-        let key = Key::Header(field.name);
-        if repeated.is_empty() {
-            environ.set(key, field.value)?;
+        let name = field.name.iter().map(|byte| folded(*byte)).collect();
+        let place = *places.entry(name).or_insert(joined.len());
+        if place == joined.len() {
+            joined.push((field, Cow::Borrowed(field.value)));
             continue;
         }
         // A list in one field is separated by commas (RFC 9110 section 5.3), except for cookies (RFC 9113 section
         // 8.2.3). gunicorn writes no space.
-        let separator: &[u8] = if field.is("cookie") { b"; " } else { b"," };
-        let mut joined = field.value.to_vec();
-        for other in repeated {
-            done[other] = true;
-            joined.extend_from_slice(separator);
-            joined.extend_from_slice(all[other].value);
-        }
-        environ.set(key, &joined)?;
+        let (first, value) = &mut joined[place];
+        value.to_mut().extend_from_slice(if first.is("cookie") { b"; " } else { b"," });
+        value.to_mut().extend_from_slice(field.value);
     }
-    Ok(())
+    joined.iter().try_for_each(|(field, value)| environ.set(Key::Header(field.name), value))
 }
 
 /// A byte of a name as it is in a key.

@@ -15,22 +15,23 @@ const STEP: usize = 64 << 10;
 
 /// An answer in the making.
 pub struct Exchange {
-    responder: Box<dyn Responder>,
     /// Whether this answers a `HEAD`, and so has no body.
     to_head: bool,
-    head: Option<Head>,
     state: State,
     sent: u64,
 }
 
 enum State {
     /// Nothing was sent: the head may still be replaced.
-    Open,
+    Open { responder: Box<dyn Responder>, head: Option<Head> },
     /// The head is out and pieces of the body follow; so many bytes are left of a declared length.
-    Streaming { left: Option<u64>, cut: bool },
+    Streaming { responder: Box<dyn Responder>, left: Option<u64>, cut: bool },
     /// There is nothing more to send.
     Ended,
 }
+
+/// A head, and whom it goes to.
+type Addressed = (Box<dyn Responder>, Head);
 
 /// What an app did wrong, or that there is no one left to answer.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -62,37 +63,50 @@ pub enum Flow {
 impl Exchange {
     /// Answers a request, a `HEAD` or another, through `responder`.
     pub fn new(to_head: bool, responder: Box<dyn Responder>) -> Self {
-        Self { responder, to_head, head: None, state: State::Open, sent: 0 }
+        Self { to_head, state: State::Open { responder, head: None }, sent: 0 }
+    }
+
+    /// One that has nothing more to send.
+    pub fn ended() -> Self {
+        Self { to_head: false, state: State::Ended, sent: 0 }
     }
 
     /// `start_response`: sets the head; `replace` is whether it came with `exc_info`.
     ///
     /// # Errors
     /// It was called before, and may not be called again.
-    pub fn start(&mut self, head: Head, replace: bool) -> Result<(), ExchangeError> {
-        if !matches!(self.state, State::Open) {
-            return Err(if replace { ExchangeError::HeadSent } else { ExchangeError::AlreadyStarted });
+    pub fn start(&mut self, new: Head, replace: bool) -> Result<(), ExchangeError> {
+        match &mut self.state {
+            State::Open { head, .. } if head.is_none() || replace => {
+                *head = Some(new);
+                Ok(())
+            }
+            State::Streaming { .. } | State::Ended if replace => Err(ExchangeError::HeadSent),
+            _ => Err(ExchangeError::AlreadyStarted),
         }
-        if self.head.is_some() && !replace {
-            return Err(ExchangeError::AlreadyStarted);
-        }
-        self.head = Some(head);
-        Ok(())
-    }
-
-    /// Whether `start_response` was called.
-    pub fn is_started(&self) -> bool {
-        self.head.is_some()
     }
 
     /// Whether the head is out.
     pub fn is_head_sent(&self) -> bool {
-        !matches!(self.state, State::Open)
+        !matches!(self.state, State::Open { .. })
     }
 
     /// How many bytes of the body are out.
     pub fn sent(&self) -> u64 {
         self.sent
+    }
+
+    /// The head and whom to send it to, if it is not out. The answer ends with that, unless the caller goes on.
+    fn take_head(&mut self) -> Result<Option<Addressed>, ExchangeError> {
+        match &self.state {
+            State::Open { head: None, .. } => return Err(ExchangeError::NotStarted),
+            State::Open { .. } => {}
+            State::Streaming { .. } | State::Ended => return Ok(None),
+        }
+        match std::mem::replace(&mut self.state, State::Ended) {
+            State::Open { responder, head: Some(head) } => Ok(Some((responder, head))),
+            _ => Ok(None),
+        }
     }
 
     /// Sends a piece of the body, and before the first that is not empty the head. Blocks while the client is slow.
@@ -103,24 +117,23 @@ impl Exchange {
         if piece.is_empty() {
             return Ok(Flow::More);
         }
-        if matches!(self.state, State::Open) {
-            let head = self.head.clone().ok_or(ExchangeError::NotStarted)?;
+        if let Some((mut responder, head)) = self.take_head()? {
             if self.to_head || !head.has_body() {
-                self.state = State::Ended;
-                self.responder.complete(head, Bytes::new());
+                responder.complete(head, Bytes::new());
                 return Ok(Flow::Enough);
             }
-            if head.content_length == Some(piece.len() as u64) {
+            let left = head.content_length;
+            if left == Some(piece.len() as u64) {
                 // Frameworks wrap one piece of a known length in an iterator: that is the whole answer already.
-                self.state = State::Streaming { left: Some(0), cut: false };
                 self.sent = piece.len() as u64;
-                self.responder.complete(head, piece);
+                responder.complete(head, piece);
+                self.state = State::Streaming { responder, left: Some(0), cut: false };
                 return Ok(Flow::More);
             }
-            self.state = State::Streaming { left: head.content_length, cut: false };
-            self.responder.begin(head);
+            responder.begin(head);
+            self.state = State::Streaming { responder, left, cut: false };
         }
-        let State::Streaming { left, cut } = &mut self.state else { return Ok(Flow::Enough) };
+        let State::Streaming { responder, left, cut } = &mut self.state else { return Ok(Flow::Enough) };
         if let Some(left) = left {
             *cut |= piece.len() as u64 > *left;
             piece.truncate(usize::try_from(*left).unwrap_or(usize::MAX));
@@ -130,7 +143,7 @@ impl Exchange {
         while !piece.is_empty() {
             let step = piece.split_to(piece.len().min(STEP));
             self.sent += step.len() as u64;
-            self.responder.send(step)?;
+            responder.send(step)?;
         }
         Ok(if enough { Flow::Enough } else { Flow::More })
     }
@@ -139,45 +152,33 @@ impl Exchange {
     ///
     /// # Errors
     /// There is no head to send, or its Content-Length is not that of the body.
-    pub fn complete(&mut self, body: Bytes) -> Result<(), ExchangeError> {
-        if !matches!(self.state, State::Open) {
+    pub fn complete(&mut self, mut body: Bytes) -> Result<(), ExchangeError> {
+        let Some((mut responder, mut head)) = self.take_head()? else {
+            self.write(body)?;
+            return self.finish();
+        };
+        let length = body.len() as u64;
+        if self.to_head || !head.has_body() {
+            if head.has_body() && length > 0 {
+                // What a GET would be told (RFC 9110 section 9.3.2); an app that saw a HEAD may have sent nothing.
+                head.content_length = head.content_length.or(Some(length));
+            }
+            responder.complete(head, Bytes::new());
+            return Ok(());
+        }
+        let declared = head.content_length.unwrap_or(length);
+        if declared > length {
+            // The client must not take it for the whole: it gets what there is, and then the connection breaks.
+            // The head goes first also where there is no body at all, which `write` would leave to `finish`.
+            responder.begin(head);
+            self.state = State::Streaming { responder, left: Some(declared), cut: false };
             self.write(body)?;
             return self.finish();
         }
-        let mut head = self.head.clone().ok_or(ExchangeError::NotStarted)?;
-        if self.to_head || !head.has_body() {
-            if head.has_body() && !body.is_empty() {
-                // What a GET would be told (RFC 9110 section 9.3.2); an app that saw a HEAD may have sent nothing.
-                head.content_length = head.content_length.or(Some(body.len() as u64));
-            }
-            self.state = State::Ended;
-            self.responder.complete(head, Bytes::new());
-            return Ok(());
-        }
-        let length = body.len() as u64;
-        match head.content_length {
-            Some(declared) if declared > length => {
-                // The client must not take it for the whole: it gets what there is, and then the connection breaks.
-                // The head goes first also where there is no body at all, which `write` would leave to `finish`.
-                self.state = State::Streaming { left: Some(declared), cut: false };
-                self.responder.begin(head);
-                self.write(body)?;
-                self.finish()
-            }
-            Some(declared) => {
-                let cut = declared < length;
-                self.state = State::Ended;
-                self.sent = declared;
-                self.responder.complete(head, body.slice(..usize::try_from(declared).unwrap_or(body.len())));
-                if cut { Err(ExchangeError::Cut) } else { Ok(()) }
-            }
-            None => {
-                self.state = State::Ended;
-                self.sent = length;
-                self.responder.complete(head, body);
-                Ok(())
-            }
-        }
+        self.sent = declared;
+        body.truncate(usize::try_from(declared).unwrap_or(usize::MAX));
+        responder.complete(head, body);
+        if declared < length { Err(ExchangeError::Cut) } else { Ok(()) }
     }
 
     /// Answers with what is in a file from `offset` on, `length` bytes or as many as the app's Content-Length says, where
@@ -186,34 +187,30 @@ impl Exchange {
     /// # Errors
     /// There is no head to send.
     pub fn complete_file(&mut self, file: File, offset: u64, length: u64) -> Result<bool, ExchangeError> {
-        if !matches!(self.state, State::Open) {
-            return Ok(false);
-        }
-        let mut head = self.head.clone().ok_or(ExchangeError::NotStarted)?;
-        let declared = *head.content_length.get_or_insert(length);
         // A file that is too short is found out by whoever reads it.
-        if declared > length {
+        if let State::Open { head: Some(head), .. } = &self.state
+            && head.content_length.is_some_and(|declared| declared > length)
+        {
             return Ok(false);
         }
-        self.state = State::Ended;
+        let Some((mut responder, mut head)) = self.take_head()? else { return Ok(false) };
+        let declared = *head.content_length.get_or_insert(length);
         if self.to_head || !head.has_body() {
-            self.responder.complete(head, Bytes::new());
+            responder.complete(head, Bytes::new());
         } else {
-            self.sent += declared;
-            self.responder.complete_file(head, file, offset, declared);
+            self.sent = declared;
+            responder.complete_file(head, file, offset, declared);
         }
         Ok(true)
     }
 
     /// Sends hints of what the answer will have (103, RFC 8297), unless the head is out.
     pub fn hint(&mut self, fields: &Fields) {
-        if !matches!(self.state, State::Open) {
-            return;
-        }
+        let State::Open { responder, .. } = &mut self.state else { return };
         let mut head = b"HTTP/1.1 103 Early Hints\r\n".to_vec();
         head.extend_from_slice(fields.lines());
         head.extend_from_slice(b"\r\n");
-        self.responder.interim(&head);
+        responder.interim(&head);
     }
 
     /// Ends the answer after the last piece.
@@ -222,32 +219,34 @@ impl Exchange {
     /// There is no head to send, or its Content-Length is not that of the body. Such a body does not end well: the
     /// connection breaks, so that the client does not take it for the whole.
     pub fn finish(&mut self) -> Result<(), ExchangeError> {
-        match std::mem::replace(&mut self.state, State::Ended) {
-            State::Open => {
-                self.state = State::Open;
-                if self.head.is_none() {
-                    return Err(ExchangeError::NotStarted);
-                }
-                self.complete(Bytes::new())
+        if !self.is_head_sent() {
+            return self.complete(Bytes::new());
+        }
+        let State::Streaming { mut responder, left, cut } = std::mem::replace(&mut self.state, State::Ended) else {
+            return Ok(());
+        };
+        match left {
+            Some(left) if left > 0 => {
+                responder.abort();
+                Err(ExchangeError::Short(left))
             }
-            State::Streaming { left: Some(left), .. } if left > 0 => Err(ExchangeError::Short(left)),
-            State::Streaming { cut, .. } => {
-                self.responder.finish();
+            _ => {
+                responder.finish();
                 if cut { Err(ExchangeError::Cut) } else { Ok(()) }
             }
-            State::Ended => Ok(()),
         }
     }
 
     /// The app failed: it is answered with this status if nothing was sent, otherwise the answer breaks off.
     pub fn fail(&mut self, status: StatusCode) {
-        if matches!(self.state, State::Open) {
-            let (head, body) = Head::error_page(status, "");
-            let body = if self.to_head { Bytes::new() } else { body };
-            self.responder.complete(head, body);
+        match std::mem::replace(&mut self.state, State::Ended) {
+            State::Open { mut responder, .. } => {
+                let (head, body) = Head::error_page(status, "");
+                responder.complete(head, if self.to_head { Bytes::new() } else { body });
+            }
+            State::Streaming { mut responder, .. } => responder.abort(),
+            State::Ended => {}
         }
-        self.responder.abort();
-        self.state = State::Ended;
     }
 }
 

@@ -19,6 +19,11 @@ impl Input {
         Self { reader: Some(reader), piece: Bytes::new(), broken: None }
     }
 
+    /// There is no body.
+    pub fn empty() -> Self {
+        Self { reader: None, piece: Bytes::new(), broken: None }
+    }
+
     /// Reads `size` bytes, or to the end where `size` is `None`. Fewer only at the end.
     ///
     /// # Errors

@@ -14,4 +14,4 @@ pub use environ::{Environ, Key, Origin, SERVER_SOFTWARE, fill, mount};
 pub use exchange::{Exchange, ExchangeError, Flow};
 pub use input::Input;
 pub use notes::Notes;
-pub use response::{Head, HeadError};
+pub use response::{Head, HeadError, HeadWriter};

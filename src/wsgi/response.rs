@@ -1,5 +1,7 @@
 //! The head of an answer: what an app may say in `start_response`, and how its body is delimited.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use http::StatusCode;
 
@@ -11,7 +13,7 @@ pub struct Head {
     /// The status.
     pub status: StatusCode,
     /// The text behind the number, as the app wrote it.
-    pub reason: Vec<u8>,
+    pub reason: Cow<'static, [u8]>,
     /// The app's fields as it wrote them, without those that the server answers for.
     pub fields: Fields,
     /// The length of the body, where the app said it.
@@ -32,47 +34,73 @@ pub enum HeadError {
     ContentLength,
 }
 
+/// A head in the making.
+pub struct HeadWriter {
+    status: StatusCode,
+    reason: Cow<'static, [u8]>,
+    fields: FieldsWriter,
+    content_length: Option<u64>,
+}
+
+impl HeadWriter {
+    /// Begins with the status that an app passed to `start_response`, to be followed by so many fields. All texts are
+    /// latin-1 (PEP 3333).
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn new(status: &[u8], fields: usize) -> Result<Self, HeadError> {
+        let (status, reason) = parse_status(status)?;
+        let usual = status.canonical_reason().map(str::as_bytes).filter(|usual| *usual == reason);
+        let reason = usual.map_or_else(|| Cow::Owned(reason.to_vec()), Cow::Borrowed);
+        Ok(Self { status, reason, fields: FieldsWriter::for_fields(fields), content_length: None })
+    }
+
+    /// Begins with hints of what the answer will have (103, RFC 8297), in so many fields.
+    pub fn hints(fields: usize) -> Self {
+        let (status, reason) = (StatusCode::EARLY_HINTS, Cow::Borrowed(&b"Early Hints"[..]));
+        Self { status, reason, fields: FieldsWriter::for_fields(fields), content_length: None }
+    }
+
+    /// Adds a field of the app's.
+    ///
+    /// # Errors
+    /// It does not belong into a head.
+    pub fn push(&mut self, name: &[u8], value: &[u8]) -> Result<(), HeadError> {
+        check(name, value)?;
+        match kind(name) {
+            Kind::App => self.fields.push(name, value.trim_ascii()),
+            Kind::Server => {}
+            Kind::ContentLength => {
+                let length = length(value)?;
+                if self.content_length.replace(length).is_some_and(|before| before != length) {
+                    return Err(HeadError::ContentLength);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The head.
+    pub fn finish(self) -> Head {
+        let Self { status, reason, fields, content_length } = self;
+        // A 204 has no length (RFC 9110 section 8.6); a 304 keeps that of the answer it stands for.
+        let content_length = content_length.filter(|_| status != StatusCode::NO_CONTENT);
+        Head { status, reason, fields: fields.finish(), content_length }
+    }
+}
+
 impl Head {
     /// Checks what an app passed to `start_response`; texts are latin-1 (PEP 3333).
     ///
     /// # Errors
     /// What does not belong into a head.
     pub fn new<'a>(status: &[u8], fields: impl IntoIterator<Item = (&'a [u8], &'a [u8])>) -> Result<Self, HeadError> {
-        let (code, reason) = parse_status(status)?;
-        let mut kept = FieldsWriter::default();
-        let mut content_length = None;
+        let fields = fields.into_iter();
+        let mut writer = HeadWriter::new(status, fields.size_hint().0)?;
         for (name, value) in fields {
-            check(name, value)?;
-            if name.eq_ignore_ascii_case(b"content-length") {
-                let length = length(value)?;
-                if content_length.replace(length).is_some_and(|before| before != length) {
-                    return Err(HeadError::ContentLength);
-                }
-            } else if !is_the_servers(name) {
-                kept.push(name, value.trim_ascii());
-            }
+            writer.push(name, value)?;
         }
-        // A 204 has no length (RFC 9110 section 8.6); a 304 keeps that of the answer it stands for.
-        if code == StatusCode::NO_CONTENT {
-            content_length = None;
-        }
-        Ok(Self { status: code, reason: reason.to_vec(), fields: kept.finish(), content_length })
-    }
-
-    /// Checks the fields of an interim answer, which are the app's and not the connection's.
-    ///
-    /// # Errors
-    /// What does not belong into a head.
-    pub fn interim<'a>(fields: impl IntoIterator<Item = (&'a [u8], &'a [u8])>) -> Result<Fields, HeadError> {
-        let mut kept = FieldsWriter::default();
-        for (name, value) in fields {
-            check(name, value)?;
-            // An interim answer has no body (RFC 9110 section 15.2).
-            if !is_the_servers(name) && !name.eq_ignore_ascii_case(b"content-length") {
-                kept.push(name, value.trim_ascii());
-            }
-        }
-        Ok(kept.finish())
+        Ok(writer.finish())
     }
 
     /// The page that says that the server failed, or refused: gunicorn's.
@@ -82,7 +110,8 @@ impl Head {
         let mut fields = FieldsWriter::default();
         fields.push(b"Content-Type", b"text/html");
         let content_length = Some(body.len() as u64);
-        let head = Self { status, reason: reason.as_bytes().to_vec(), fields: fields.finish(), content_length };
+        let reason = Cow::Borrowed(reason.as_bytes());
+        let head = Self { status, reason, fields: fields.finish(), content_length };
         (head, Bytes::from(body))
     }
 
@@ -109,22 +138,30 @@ fn length(value: &[u8]) -> Result<u64, HeadError> {
     text.parse().ok().filter(|_| digits).ok_or(HeadError::ContentLength)
 }
 
+/// Whose a field is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Kind {
+    App,
+    ContentLength,
+    Server,
+}
+
 /// Hop-by-hop fields are not an app's to set (PEP 3333); Date and Server are the server's, as in gunicorn.
-fn is_the_servers(name: &[u8]) -> bool {
-    const NAMES: [&str; 11] = [
-        "connection",
-        "keep-alive",
-        "proxy-authenticate",
-        "proxy-authorization",
-        "te",
-        "trailer",
-        "trailers",
-        "transfer-encoding",
-        "upgrade",
-        "date",
-        "server",
-    ];
-    NAMES.iter().any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
+fn kind(name: &[u8]) -> Kind {
+    let names: &[&str] = match name.len() {
+        2 => &["te"],
+        4 => &["date"],
+        6 => &["server"],
+        7 => &["trailer", "upgrade"],
+        8 => &["trailers"],
+        10 => &["connection", "keep-alive"],
+        14 if name.eq_ignore_ascii_case(b"content-length") => return Kind::ContentLength,
+        17 => &["transfer-encoding"],
+        18 => &["proxy-authenticate"],
+        19 => &["proxy-authorization"],
+        _ => &[],
+    };
+    if names.iter().any(|known| name.eq_ignore_ascii_case(known.as_bytes())) { Kind::Server } else { Kind::App }
 }
 
 fn parse_status(status: &[u8]) -> Result<(StatusCode, &[u8]), HeadError> {
