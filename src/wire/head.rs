@@ -138,7 +138,10 @@ impl Head {
 
     /// The path, not decoded. `*` stays as it is, and an absolute target without a path means `/`.
     pub fn path(&self) -> &str {
-        std::str::from_utf8(self.line().path).expect("targets were found to be ASCII")
+        match self.part(&self.path) {
+            "" if self.method != "CONNECT" => "/",
+            path => path,
+        }
     }
 
     /// The query, not decoded.
@@ -149,9 +152,12 @@ impl Head {
     /// The parts of the first line as bytes.
     pub fn line(&self) -> Line<'_> {
         let part = |range: &Range<usize>| &self.fields.text()[range.start..range.end];
-        let (method, path) = (self.method.as_bytes(), part(&self.path));
-        let path = if path.is_empty() && method != b"CONNECT" { b"/" } else { path };
-        Line { method, target: part(&self.target), path, query: part(&self.query) }
+        Line {
+            method: self.method.as_bytes(),
+            target: part(&self.target),
+            path: self.path().as_bytes(),
+            query: part(&self.query),
+        }
     }
 
     fn part(&self, range: &Range<usize>) -> &str {
