@@ -2,6 +2,7 @@
 
 use std::{
     ffi::OsString,
+    num::NonZeroI32,
     path::{Path, PathBuf},
 };
 
@@ -23,6 +24,8 @@ use crate::{
 /// The interpreter of this process. There is one, started once, on the main thread.
 pub struct Interpreter {
     loader: Py<PyModule>,
+    /// How often Python collects garbage by itself (`gc.get_threshold`).
+    thresholds: Py<PyAny>,
 }
 
 /// An app that could not be loaded.
@@ -49,7 +52,8 @@ impl Interpreter {
             let code = c_str!(include_str!("../../python/load_app.py"));
             let loader = PyModule::from_code(py, code, c"<rwsgi>", c"_rwsgi_load_app")?;
             loader.call_method1("start", (directory.into_os_string(), sys::dump_signal(), error_log::descriptor()))?;
-            Ok(Self { loader: loader.unbind() })
+            let thresholds = py.import("gc")?.call_method0("get_threshold")?;
+            Ok(Self { loader: loader.unbind(), thresholds: thresholds.unbind() })
         })
         .map_err(|error: PyErr| Fatal::new(format!("Python at {} is not usable: {error}.", executable.display())))
     }
@@ -117,6 +121,22 @@ impl Interpreter {
         });
         if let Err(error) = frozen {
             tracing::warn!("The memory of the preloaded app cannot be shared: {error}.");
+        }
+    }
+
+    /// Has the garbage collector pass over what is loaded, which stays, and look for cycles after `threshold` new objects,
+    /// unless the app has set that: requests leave few cycles behind, and Python's own threshold is one for scripts.
+    pub fn quiet_collector(&self, threshold: NonZeroI32) {
+        let set = Python::attach(|py| {
+            let gc = py.import("gc")?;
+            gc.call_method0("freeze")?;
+            if gc.call_method0("get_threshold")?.eq(&self.thresholds)? {
+                gc.call_method1("set_threshold", (threshold.get(),))?;
+            }
+            PyResult::Ok(())
+        });
+        if let Err(error) = set {
+            tracing::warn!("Python's garbage collector stays as it is: {error}.");
         }
     }
 

@@ -1,6 +1,6 @@
 //! From what was given to typed values.
 
-use std::{collections::BTreeMap, fmt::Write as _, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, fmt::Write as _, num::NonZeroI32, path::PathBuf, time::Duration};
 
 use super::{
     Address, Clients, Kind, Setting, Sources, Standing, Syslog, SyslogAddress, Tls, Value, address, check, find,
@@ -42,6 +42,8 @@ pub struct Settings {
     pub threads: usize,
     pub max_requests: u64,
     pub max_requests_jitter: u64,
+    /// After how many new objects Python's garbage collector runs; `None` is Python's own business.
+    pub gc_threshold: Option<NonZeroI32>,
     /// `None` is for ever.
     pub timeout: Option<Duration>,
     pub graceful_timeout: Duration,
@@ -151,6 +153,7 @@ impl Settings {
             threads,
             max_requests: merged.number("max_requests"),
             max_requests_jitter: merged.number("max_requests_jitter"),
+            gc_threshold: NonZeroI32::new(i32::try_from(merged.number("gc_threshold")).unwrap_or(i32::MAX)),
             timeout: Some(merged.number("timeout")).filter(|seconds| *seconds > 0).map(Duration::from_secs),
             graceful_timeout: Duration::from_secs(merged.number("graceful_timeout")),
             clients: merged.clients()?,

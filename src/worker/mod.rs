@@ -141,6 +141,9 @@ fn boot(
         let joined = hooks.join(&mut app).and_then(|()| hooks.post_worker_init());
         joined.map_err(|raised| raised.fatal(Code::WorkerBoot))?;
     }
+    if let Some(threshold) = settings.gc_threshold {
+        interpreter.quiet_collector(threshold);
+    }
     let app = Arc::new(app);
     let extra: Vec<_> =
         (1..settings.threads).map(|number| spawn(&interpreter, number, &app, &queue)).collect::<Result<_, Fatal>>()?;

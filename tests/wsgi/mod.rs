@@ -2,6 +2,7 @@
 
 mod answer;
 mod body;
+mod collector;
 mod connection;
 mod environ;
 mod input;

@@ -147,6 +147,16 @@ pub const WORKERS: &[Setting] = &[
         .flags(&["--keep-alive"], "SECONDS")
         .default("2"),
     Setting::new(
+        "gc_threshold",
+        Kind::Number,
+        "How many objects the app makes until Python's garbage collector looks for cycles among them, unless the app \
+         says so itself (gc.set_threshold). What is loaded before the first request is not looked at (gc.freeze). 0 \
+         leaves the collector as Python has it.",
+    )
+    .flags(&["--gc-threshold"], "N")
+    .default("10000")
+    .own(),
+    Setting::new(
         "http_parser",
         Kind::Choice(&["auto", "fast", "python"]),
         "Which of gunicorn's parsers reads requests.",
