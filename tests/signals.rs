@@ -98,8 +98,8 @@ fn the_answer_that_finishes_says_that_the_connection_ends() {
 }
 
 #[test]
-fn a_second_signal_cuts_short() {
-    for signal in ["TERM", "INT", "QUIT"] {
+fn a_second_int_or_quit_cuts_short() {
+    for signal in ["INT", "QUIT"] {
         let mut server = server();
         let mut client = waiting(&server, "/wait");
         server.signal("TERM");
@@ -108,6 +108,20 @@ fn a_second_signal_cuts_short() {
         assert!(client.is_closed(), "there is no answer");
         assert!(server.stderr().contains("cut short"), "{}", server.stderr());
     }
+}
+
+#[test]
+fn a_second_term_cuts_nothing_short() {
+    let mut server = server();
+    let mut client = waiting(&server, "/wait");
+    for times in 1..=3 {
+        server.signal("TERM");
+        server.wait_for_logs("Handling signal: term", times);
+    }
+    let_go(&server);
+    assert_eq!(client.response("GET").text(), "done");
+    let ended = server.wait();
+    assert!(ended.status.success() && !ended.stderr.contains("cut short"), "{}", ended.stderr);
 }
 
 #[test]
@@ -163,6 +177,7 @@ fn a_signal_while_the_app_is_loaded_ends_it() {
         let mut server = Server::of(app).args(["app:app"]).start();
         server.wait_for_output("loading\n");
         ends_promptly(&mut server, signal);
+        assert!(server.stderr().contains("Worker exiting (pid: "), "{}", server.stderr());
     }
 }
 
