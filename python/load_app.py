@@ -20,7 +20,7 @@ def load(spec):
     except ImportError:
         if module_name.endswith(".py") and os.path.exists(module_name):
             hint = f"{module_name[:-3]}:{expression or name_in(module_name[:-3])}"
-            raise SpecError(f"Failed to find application, did you mean {hint!r}?") from None
+            raise ImportError(f"Failed to find application, did you mean {hint!r}?") from None
         raise
     application = resolve(module, module_name, expression)
     if application is None:

@@ -75,8 +75,8 @@ pub fn run<P: Program>(service: Service<P>) -> Result<Ended, Fatal> {
                         }
                         Err(error) => actions.extend(arbiter.handle(Event::SpawnFailed(error.to_string()))),
                     },
-                    Action::End(code) => {
-                        tracing::info!("Shutting down: {}", arbiter.called());
+                    Action::End(code, reason) => {
+                        arbiter.say_end(code, reason);
                         arbiter.call_on_exit();
                         return Ok(Ended::Arbiter(code));
                     }
@@ -184,7 +184,16 @@ impl<P: Program> Arbiter<P> {
                 );
             }
             Action::Resized => self.resized(),
-            Action::Spawn(_) | Action::End(_) => {}
+            Action::Spawn(_) | Action::End(..) => {}
+        }
+    }
+
+    fn say_end(&self, code: u8, reason: &str) {
+        if code == 0 {
+            tracing::info!("Shutting down: {}", self.called());
+        } else {
+            tracing::error!("Shutting down: {}", self.called());
+            tracing::error!("Reason: {reason}");
         }
     }
 

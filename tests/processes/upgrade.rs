@@ -29,26 +29,26 @@ fn unix() -> (Server, String) {
 #[test]
 fn the_file_of_a_socket_goes_with_the_last_arbiter_only() {
     let (mut server, path) = unix();
-    let serves = || Client::connect(&format!("unix:{path}")).get("/").text() == "alive";
+    let is_answered = || Client::connect(&format!("unix:{path}")).get("/").text() == "alive";
     // The new one is ended, in order or not, and the old one goes on.
     for (number, signal) in [(1, "TERM"), (2, "KILL"), (3, "QUIT")] {
         let new = upgrade(&server, number);
         process::signal(new.0, signal);
         server.wait_for_logs("has ended. This one goes on serving.", number);
-        assert!(Path::new(&path).exists() && serves(), "{signal}\n{}", server.stderr());
+        assert!(Path::new(&path).exists() && is_answered(), "{signal}\n{}", server.stderr());
     }
     // One that does not come up takes nothing with it either.
     write(&server, "gunicorn.conf.py", "errorlog = 'no/such/folder/error.log'\n");
     server.signal("USR2");
     server.wait_for_logs("has ended. This one goes on serving.", 4);
-    assert!(Path::new(&path).exists() && serves(), "{}", server.stderr());
+    assert!(Path::new(&path).exists() && is_answered(), "{}", server.stderr());
     write(&server, "gunicorn.conf.py", "");
     // The old one is ended.
     let new = upgrade(&server, 4);
     server.signal("TERM");
     assert!(server.wait_status().success());
     server.wait_for_log("Master has been promoted.");
-    assert!(Path::new(&path).exists() && serves(), "{}", server.stderr());
+    assert!(Path::new(&path).exists() && is_answered(), "{}", server.stderr());
     process::signal(new.0, "TERM");
     ends(new.0);
     assert!(!Path::new(&path).exists(), "the last one takes it along");
@@ -89,7 +89,7 @@ fn an_arbiter_that_is_killed_at_once_is_taken_over_from_all_the_same() {
     let mut server = Server::of(&saying("alive")).args(["app:app", "--pid", "app.pid"]).start();
     answers(&server, "alive");
     server.signal("USR2");
-    server.wait_for_log("Handling signal: usr2");
+    children(&server, 2);
     server.signal("KILL");
     server.wait_status();
     let pid = process::until(LIMIT, || {
