@@ -5,6 +5,7 @@ import faulthandler
 import glob
 import importlib
 import os
+import signal
 import sys
 import traceback
 
@@ -20,7 +21,7 @@ def load(spec):
     except ImportError:
         if module_name.endswith(".py") and os.path.exists(module_name):
             hint = f"{module_name[:-3]}:{expression or name_in(module_name[:-3])}"
-            raise SpecError(f"Failed to find application, did you mean {hint!r}?") from None
+            raise ImportError(f"Failed to find application, did you mean {hint!r}?") from None
         raise
     application = resolve(module, module_name, expression)
     if application is None:
@@ -98,6 +99,19 @@ def flush():
             stream.flush()
         except Exception:  # None, closed, or a class of the app's own; nobody is left to be told
             pass
+
+
+def call_term_handler():
+    """As when the signal comes, but once the last request is answered. The process ends in any case."""
+    handler = signal.getsignal(signal.SIGTERM)
+    if not callable(handler):
+        return
+    try:
+        handler(signal.SIGTERM, None)
+    except SystemExit:
+        pass
+    except BaseException:
+        traceback.print_exc()
 
 
 def is_ours(filename):

@@ -370,8 +370,9 @@ fn a_file_name_is_answered_with_the_module_that_was_meant() {
         (HELLO, "app.py:other", "app:other"),
     ] {
         let ended = Server::of(text).args([spec]).fail();
-        let said = one_sentence(&ended, 4);
-        assert_eq!(said, format!("Error: Could not load {spec}: Failed to find application, did you mean '{meant}'?"));
+        let said = one_sentence(&ended, 3);
+        let reason = format!("ImportError: Failed to find application, did you mean '{meant}'?");
+        assert_eq!(said, format!("Error: Could not load {spec}: {reason}"));
     }
 }
 
@@ -398,7 +399,6 @@ fn a_value_that_cannot_be_is_named_with_its_option() {
         ("--backlog", "0"),
         ("--graceful-timeout", "-1"),
         ("--graceful-timeout", "1.5"),
-        ("--log-level", "loud"),
         ("--bind", "127.0.0.1:http"),
         ("--bind", "127.0.0.1:65536"),
         ("--bind", "no.such.host.invalid:0"),
@@ -486,4 +486,30 @@ fn the_program_is_a_python_as_well() {
     std::os::unix::fs::symlink(Path::new(environment::rwsgi()), &link).expect("a link can be made");
     let output = Command::new(link).args(["-c", "print(6 * 7)"]).output().expect("it starts");
     assert_eq!(String::from_utf8_lossy(&output.stdout), "42\n", "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn an_app_that_cannot_be_loaded_leaves_the_log_lines_and_the_exit_code_of_gunicorn() {
+    let app = "import os\nif 'BAD' in os.environ: raise ValueError('on purpose')\n";
+    for (args, code, begin) in [
+        (&["app:app", "--env", "BAD=1"][..], 3, &["Exception in worker process", "Worker exiting (pid: "][..]),
+        (&["app:app"], 4, &["Worker exiting (pid: "]),
+        (&["app:app", "--env", "BAD=1", "--preload"], 1, &[]),
+    ] {
+        let lines = |stderr: &str| {
+            let said = stderr.lines().filter_map(|line| line.split_once("] [ERROR] ").or(line.split_once("] [INFO] ")));
+            let said = said.map(|(_, said)| said.to_owned());
+            said.filter(|said| begin.iter().any(|begin| said.starts_with(begin))).count()
+        };
+        let gunicorn = Server::of(app).args(args.iter().copied()).gunicorn().fail();
+        let ours = Server::of(app).args(args.iter().copied()).fail();
+        for ended in [&gunicorn, &ours] {
+            assert_eq!(ended.status.code(), Some(code), "{args:?}\n{}", ended.stderr);
+            assert_eq!(lines(&ended.stderr), begin.len(), "{args:?}\n{}", ended.stderr);
+        }
+        let reason = if code == 4 { "App failed to load." } else { "Worker failed to boot." };
+        let last =
+            ours.stderr.lines().rev().take(2).map(|line| line.split_once("] [ERROR] ").map_or("", |said| said.1));
+        assert_eq!(last.collect::<Vec<_>>(), [&format!("Reason: {reason}"), "Shutting down: Master"]);
+    }
 }

@@ -98,8 +98,8 @@ fn the_answer_that_finishes_says_that_the_connection_ends() {
 }
 
 #[test]
-fn a_second_signal_cuts_short() {
-    for signal in ["TERM", "INT", "QUIT"] {
+fn a_second_int_or_quit_cuts_short() {
+    for signal in ["INT", "QUIT"] {
         let mut server = server();
         let mut client = waiting(&server, "/wait");
         server.signal("TERM");
@@ -108,6 +108,20 @@ fn a_second_signal_cuts_short() {
         assert!(client.is_closed(), "there is no answer");
         assert!(server.stderr().contains("cut short"), "{}", server.stderr());
     }
+}
+
+#[test]
+fn a_second_term_cuts_nothing_short() {
+    let mut server = server();
+    let mut client = waiting(&server, "/wait");
+    for times in 1..=3 {
+        server.signal("TERM");
+        server.wait_for_logs("Handling signal: term", times);
+    }
+    let_go(&server);
+    assert_eq!(client.response("GET").text(), "done");
+    let ended = server.wait();
+    assert!(ended.status.success() && !ended.stderr.contains("cut short"), "{}", ended.stderr);
 }
 
 #[test]
@@ -163,6 +177,7 @@ fn a_signal_while_the_app_is_loaded_ends_it() {
         let mut server = Server::of(app).args(["app:app"]).start();
         server.wait_for_output("loading\n");
         ends_promptly(&mut server, signal);
+        assert!(server.stderr().contains("Worker exiting (pid: "), "{}", server.stderr());
     }
 }
 
@@ -305,4 +320,39 @@ fn as_process_1_it_ends_on_a_signal_as_well() {
         assert_eq!(ended.status.code(), Some(0), "{signal}\n{}", ended.stderr);
         assert!(begin.elapsed() < PROMPT, "{:?}", begin.elapsed());
     }
+}
+
+#[test]
+fn an_app_that_takes_signals_for_itself_is_stopped_all_the_same_and_its_handler_is_called() {
+    let app = "
+import os, signal, sys, time
+def ended(number, frame):
+    print('ended', number, flush=True)
+    sys.exit(1)
+signal.signal(signal.SIGTERM, ended)
+for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1, signal.SIGCHLD):
+    signal.signal(number, signal.SIG_IGN)
+def app(environ, start_response):
+    start_response('200 OK', [])
+    print('waiting', flush=True)
+    while not os.path.exists('go'):
+        time.sleep(0.005)
+    return [b'done']
+";
+    for (args, signal) in [(&["app:app"][..], "TERM"), (&["app:app"], "INT"), (&["app:app", "--threads", "2"], "TERM")]
+    {
+        let mut server = Server::of(app).args(args.iter().copied()).start();
+        let mut client = waiting(&server, "/");
+        server.signal(signal);
+        server.wait_for_log("Handling signal: ");
+        let_go(&server);
+        assert_eq!(client.response("GET").text(), "done", "what runs is finished");
+        let ended = server.wait();
+        assert_eq!(ended.status.code(), Some(0), "{}", ended.stderr);
+        assert_eq!(ended.stdout, "waiting\nended 15\n");
+    }
+    let mut server = Server::of(app).args(["app:app", "--preload"]).start();
+    waiting(&server, "/");
+    let_go(&server);
+    assert!(server.stop().status.success());
 }

@@ -57,7 +57,7 @@ pub fn run<P: Program>(service: Service<P>) -> Result<Ended, Fatal> {
         templates: Templates::default(),
         service,
     };
-    status::title(arbiter.service.program.name(), "");
+    arbiter.title("");
     let mut events = vec![Event::Tick];
     loop {
         let mut actions: VecDeque<Action> = VecDeque::new();
@@ -75,8 +75,8 @@ pub fn run<P: Program>(service: Service<P>) -> Result<Ended, Fatal> {
                         }
                         Err(error) => actions.extend(arbiter.handle(Event::SpawnFailed(error.to_string()))),
                     },
-                    Action::End(code) => {
-                        tracing::info!("Shutting down: Master");
+                    Action::End(code, reason) => {
+                        arbiter.say_end(code, reason);
                         arbiter.call_on_exit();
                         return Ok(Ended::Arbiter(code));
                     }
@@ -171,7 +171,7 @@ impl<P: Program> Arbiter<P> {
             Action::Adopted(generation) => {
                 self.adopted(generation);
                 self.settle(true);
-                status::serving(self.service.program.name());
+                self.serving();
                 tracing::info!("The reload is done: the new workers serve, and the old ones end.");
             }
             Action::Abandoned(generation) => self.templates.remove(generation),
@@ -184,7 +184,16 @@ impl<P: Program> Arbiter<P> {
                 );
             }
             Action::Resized => self.resized(),
-            Action::Spawn(_) | Action::End(_) => {}
+            Action::Spawn(_) | Action::End(..) => {}
+        }
+    }
+
+    fn say_end(&self, code: u8, reason: &str) {
+        if code == 0 {
+            tracing::info!("Shutting down: {}", self.called());
+        } else {
+            tracing::error!("Shutting down: {}", self.called());
+            tracing::error!("Reason: {reason}");
         }
     }
 
@@ -225,8 +234,7 @@ impl<P: Program> Arbiter<P> {
         self.look_for_predecessor();
         while let Some((pid, outcome)) = sys::reap() {
             if self.successor == Some(pid) {
-                self.successor = None;
-                tracing::warn!("The new binary's arbiter (pid: {pid}) has ended. This one goes on serving.");
+                self.successor_ended(pid);
             }
             let outcome = outcome.map_or_else(Outcome::Signal, Outcome::Code);
             match self.templates.exited(pid) {

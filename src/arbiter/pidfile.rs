@@ -37,15 +37,23 @@ impl PidFile {
         Ok(Self { path, pid })
     }
 
-    /// Writes another one where the settings name it now, and removes the one before. What cannot be written is told.
+    /// Writes another one where the settings name it now, and removes the one before; and the same again where it is
+    /// gone. What cannot be written is told.
     pub fn follow(present: &mut Option<(Self, PathBuf)>, wanted: Option<&Path>) {
         if present.as_ref().map(|(_, path)| path.as_path()) == wanted {
-            return;
+            if present.as_ref().is_none_or(|(file, _)| file.is_there()) {
+                return;
+            }
+            *present = None;
         }
         match wanted.map(Self::write).transpose() {
             Ok(written) => *present = written.zip(wanted.map(Path::to_owned)),
             Err(fatal) => tracing::error!("{fatal}"),
         }
+    }
+
+    fn is_there(&self) -> bool {
+        read(&self.path) == Some(self.pid)
     }
 
     /// Moves it to another place, which a new arbiter does when the old one has gone.
@@ -60,7 +68,7 @@ impl PidFile {
 
 impl Drop for PidFile {
     fn drop(&mut self) {
-        if self.pid == std::process::id() && read(&self.path) == Some(self.pid) {
+        if self.pid == std::process::id() && self.is_there() {
             // Nothing depends on it, and the process ends.
             let _ = fs_err::remove_file(&self.path);
         }

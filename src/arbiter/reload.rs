@@ -1,15 +1,15 @@
 //! What `HUP` does to the arbiter itself. What it does to workers is the supervisor's to say.
 
-use super::{Arbiter, Event, PidFile, Program, Wanted, status};
+use super::{Arbiter, Event, PidFile, Program, Wanted};
 
 impl<P: Program> Arbiter<P> {
     /// Reads the configuration again, for workers that take the place of the present ones.
     pub(super) fn reload(&mut self) -> Option<Event> {
-        tracing::info!("Hang up: Master");
+        tracing::info!("Hang up: {}", self.called());
         if self.stopping {
             return None;
         }
-        status::reloading(self.service.program.name());
+        self.reloading();
         match self.service.program.reload(&mut self.service.listeners) {
             Ok(Wanted { workers, limits, pidfile }) => {
                 self.supervisor.set_limits(limits);
@@ -28,7 +28,9 @@ impl<P: Program> Arbiter<P> {
     /// Says that the old workers go on, and why.
     pub(super) fn reload_failed(&self, reason: &str) {
         tracing::error!("{reason}");
-        status::reload_failed(self.service.program.name(), reason);
+        // A status is one line.
+        self.notify(&format!("READY=1\nSTATUS={}", reason.replace('\n', " ")));
+        self.title(" (the last reload failed)");
     }
 
     /// The reload is over, one way or the other.

@@ -1,6 +1,6 @@
 //! What signals do to the arbiter, and through it to the workers.
 
-use super::{Arbiter, Event, Program, status};
+use super::{Arbiter, Event, Program};
 use crate::{
     link::Command,
     net::Listener,
@@ -15,7 +15,9 @@ impl<P: Program> Arbiter<P> {
         }
         tracing::info!("Handling signal: {}", signal.name());
         Some(match signal {
-            Signal::Term | Signal::Int if self.stopping => {
+            // Whoever passes signals on may send it twice: to cut short what runs takes more than that (gunicorn).
+            Signal::Term if self.stopping => return None,
+            Signal::Int | Signal::Quit if self.stopping => {
                 tracing::info!("Quick shutdown requested");
                 Event::Quit
             }
@@ -27,7 +29,7 @@ impl<P: Program> Arbiter<P> {
                 Event::Stop
             }
             // A new arbiter serves already (USR2), so there is no hurry that would be worth a request.
-            Signal::Quit if self.successor.is_some() && !self.stopping => {
+            Signal::Quit if self.successor.is_some() => {
                 self.close();
                 Event::Stop
             }
@@ -61,13 +63,11 @@ impl<P: Program> Arbiter<P> {
     /// they have, and may try another server.
     fn close(&mut self) {
         self.stopping = true;
-        if self.successor.is_some() || self.service.predecessor.is_some() {
-            self.service.listeners.iter_mut().for_each(Listener::keep_file);
-        } else {
+        if !self.shares_sockets() {
             self.service.listeners.iter().for_each(Listener::end);
         }
         self.service.listeners.clear();
         self.end_templates();
-        status::stopping();
+        self.stopping();
     }
 }

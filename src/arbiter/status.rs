@@ -11,42 +11,53 @@ use crate::{
 /// How often the number of connections that wait is told.
 pub const MEASURE: Duration = Duration::from_secs(1);
 
-/// The workers serve. `name` is what the processes call themselves.
-pub fn serving(name: &str) {
-    systemd::notify("READY=1\nSTATUS=The workers serve.");
-    title(name, "");
-}
-
-/// New workers are to take over. systemd wants to know since when, so that it does not take an older READY for the end.
-pub fn reloading(name: &str) {
-    let now = sys::monotonic_clock().as_micros();
-    systemd::notify(&format!("RELOADING=1\nMONOTONIC_USEC={now}\nSTATUS=The new workers are tried."));
-    title(name, "");
-}
-
-/// The old workers go on, for this reason.
-pub fn reload_failed(name: &str, reason: &str) {
-    // A status is one line.
-    systemd::notify(&format!("READY=1\nSTATUS={}", reason.replace('\n', " ")));
-    title(name, " (the last reload failed)");
-}
-
-/// The workers finish what they are at.
-pub fn stopping() {
-    systemd::notify("STOPPING=1\nSTATUS=The workers finish what they are at.");
-}
-
-/// As gunicorn names its master, with what is worth knowing behind it.
-pub fn title(name: &str, remark: &str) {
-    sys::set_title(&format!("rwsgi: master [{name}]{remark}"));
-}
-
 impl<P: Program> Arbiter<P> {
+    /// The workers serve.
+    pub(super) fn serving(&self) {
+        self.notify("READY=1\nSTATUS=The workers serve.");
+        self.title("");
+    }
+
+    /// New workers are to take over. systemd wants to know since when, so that it does not take an older READY for the
+    /// end.
+    pub(super) fn reloading(&self) {
+        let now = sys::monotonic_clock().as_micros();
+        self.notify(&format!("RELOADING=1\nMONOTONIC_USEC={now}\nSTATUS=The new workers are tried."));
+        self.title("");
+    }
+
+    /// The workers finish what they are at. With a successor the service does not stop: that is its main process now.
+    pub(super) fn stopping(&self) {
+        match self.successor {
+            Some(pid) => self.notify(&format!("MAINPID={pid}\nSTATUS=The new binary serves.")),
+            None => self.notify("STOPPING=1\nSTATUS=The workers finish what they are at."),
+        }
+    }
+
+    /// The predecessor is gone. That it named its successor is not certain: it may have been killed.
+    pub(super) fn promoted(&self) {
+        self.notify(&format!("MAINPID={}\nREADY=1\nSTATUS=The workers serve.", std::process::id()));
+        self.title("");
+    }
+
+    /// Tells systemd something about the service. As long as there is a predecessor, that speaks for it.
+    pub(super) fn notify(&self, state: &str) {
+        if self.service.predecessor.is_none() {
+            systemd::notify(state);
+        }
+    }
+
+    /// As gunicorn names its master, with what is worth knowing behind it.
+    pub(super) fn title(&self, remark: &str) {
+        let second = if self.service.predecessor.is_some() { ".2" } else { "" };
+        sys::set_title(&format!("rwsgi: master [{}{second}]{remark}", self.service.program.name()));
+    }
+
     /// Tells systemd once that the service is up.
     pub(super) fn ready(&mut self, events: &[Event]) {
         if !self.ready && events.iter().any(|event| matches!(event, Event::Booted(_))) {
             self.ready = true;
-            serving(self.service.program.name());
+            self.serving();
         }
     }
 

@@ -5,18 +5,22 @@ use std::{
     env,
     ffi::OsString,
     io,
-    os::fd::{AsRawFd as _, BorrowedFd, RawFd},
+    os::fd::{AsRawFd as _, RawFd},
     path::PathBuf,
 };
 
-use super::{Arbiter, Program};
+use super::{Arbiter, Pid, Program};
 use crate::{net::Listener, sys};
 
-/// Names the old arbiter to the new one.
-const PARENT: &str = "RWSGI_UPGRADE_PID";
+/// Names the old arbiter to the new one (gunicorn).
+const PARENT: &str = "GUNICORN_PID";
 
-/// Lists the listeners' descriptors, separated by commas.
-const LISTENERS: &str = "RWSGI_UPGRADE_FDS";
+/// Lists the listeners' descriptors, separated by commas (gunicorn).
+const LISTENERS: &str = "GUNICORN_FD";
+
+/// Lists what the settings call these listeners, as JSON: null for one that systemd has passed. The new program's
+/// settings may be others than the old one's.
+const NAMES: &str = "RWSGI_UPGRADE_BINDS";
 
 /// How this program was started, to start its successor the same way.
 #[derive(Debug)]
@@ -32,18 +36,21 @@ impl Command {
     ///
     /// # Errors
     /// The program cannot be started.
-    pub fn start(&self, listeners: &[BorrowedFd<'_>]) -> io::Result<i32> {
+    pub fn start(&self, listeners: &[Listener]) -> io::Result<i32> {
         let Some((program, args)) = self.args.split_first() else {
             return Err(io::Error::new(io::ErrorKind::NotFound, "the program's own name is not known"));
         };
-        let numbers: Vec<_> = listeners.iter().map(|listener| listener.as_raw_fd().to_string()).collect();
+        let descriptors: Vec<_> = listeners.iter().map(Listener::descriptor).collect();
+        let numbers: Vec<_> = descriptors.iter().map(|descriptor| descriptor.as_raw_fd().to_string()).collect();
+        let names: Vec<_> = listeners.iter().map(Listener::name).collect();
         let mut command = std::process::Command::new(program);
         command
             .args(args)
             .current_dir(&self.directory)
             .env(PARENT, std::process::id().to_string())
-            .env(LISTENERS, numbers.join(","));
-        let child = sys::spawn_with(command, listeners)?;
+            .env(LISTENERS, numbers.join(","))
+            .env(NAMES, serde_json::to_string(&names)?);
+        let child = sys::spawn_with(command, &descriptors)?;
         i32::try_from(child.id()).map_err(io::Error::other)
     }
 }
@@ -51,15 +58,21 @@ impl Command {
 /// What a new arbiter was given by the old one.
 #[derive(Debug, Eq, PartialEq)]
 pub struct Inherited {
-    /// The old arbiter.
+    /// The old arbiter, which may be gone by now.
     pub parent: u32,
-    /// The listeners' descriptors.
-    pub listeners: Vec<RawFd>,
+    /// The listeners' descriptors, each with what the settings called it; nothing where systemd had passed it.
+    pub listeners: Vec<(RawFd, Option<String>)>,
 }
 
-/// What the old arbiter gave this one, if there is one. The descriptors are named once: they are not for workers.
+/// What the old arbiter gave this one, if there is one. It is told once: it is not for workers. To be called while there
+/// is one thread.
 pub fn inherited() -> Option<Inherited> {
-    parse(&env::var(PARENT).ok()?, &env::var(LISTENERS).ok()?, std::os::unix::process::parent_id())
+    let [parent, listeners, names] = [PARENT, LISTENERS, NAMES].map(|name| {
+        let value = env::var(name).ok();
+        sys::remove_variable(name);
+        value
+    });
+    parse(&parent?, &listeners?, &names?)
 }
 
 impl<P: Program> Arbiter<P> {
@@ -71,34 +84,65 @@ impl<P: Program> Arbiter<P> {
             if let Some((file, path)) = &mut self.service.pidfile {
                 file.rename(path);
             }
+            self.alone_again();
+            self.promoted();
         }
+    }
+
+    /// The successor has ended.
+    pub(super) fn successor_ended(&mut self, pid: Pid) {
+        self.successor = None;
+        tracing::warn!("The new binary's arbiter (pid: {pid}) has ended. This one goes on serving.");
+        self.alone_again();
+    }
+
+    /// Whether another arbiter listens at the same sockets.
+    pub(super) fn shares_sockets(&self) -> bool {
+        self.successor.is_some() || self.service.predecessor.is_some()
+    }
+
+    /// Nobody else listens at the sockets any more, so that their files go with this arbiter.
+    fn alone_again(&mut self) {
+        if !self.shares_sockets() {
+            self.service.listeners.iter_mut().for_each(Listener::own_file);
+        }
+    }
+
+    /// What gunicorn calls an arbiter.
+    pub(super) fn called(&self) -> &'static str {
+        if self.service.predecessor.is_some() { "Master.2" } else { "Master" }
     }
 
     /// Starts the new binary beside this one, after the hook for that.
     pub(super) fn upgrade(&mut self) {
         if let Some(pid) = self.successor {
-            tracing::warn!("An upgrade is under way already (pid: {pid}). End that arbiter or this one first.");
+            tracing::warn!("USR2 signal ignored. Child exists (pid: {pid}). End that arbiter or this one first.");
+        } else if let Some(pid) = self.service.predecessor {
+            tracing::warn!("USR2 signal ignored. Parent exists (pid: {pid}). End that arbiter or this one first.");
         } else if self.is_upgrading() {
-            tracing::warn!("An upgrade is under way already.");
+            tracing::warn!("USR2 signal ignored. An upgrade is under way already.");
         } else if !self.call_pre_exec() {
             self.start_successor();
         }
     }
 
     pub(super) fn start_successor(&mut self) {
-        let listeners: Vec<_> = self.service.listeners.iter().map(Listener::descriptor).collect();
-        match self.service.command.start(&listeners) {
-            Ok(pid) => self.successor = Some(pid),
+        match self.service.command.start(&self.service.listeners) {
+            Ok(pid) => {
+                self.successor = Some(pid);
+                self.service.listeners.iter_mut().for_each(Listener::keep_file);
+            }
             Err(error) => tracing::error!("The new binary could not be started: {error}. This one goes on serving."),
         }
     }
 }
 
-fn parse(parent: &str, listeners: &str, actual_parent: u32) -> Option<Inherited> {
-    // Variables that leaked from further up mean nothing.
-    let parent = parent.parse().ok().filter(|parent| *parent == actual_parent)?;
-    let listeners = listeners.split(',').map(|number| number.parse().ok()).collect::<Option<_>>()?;
-    Some(Inherited { parent, listeners })
+fn parse(parent: &str, listeners: &str, names: &str) -> Option<Inherited> {
+    let parent = parent.parse().ok()?;
+    let names: Vec<Option<String>> = serde_json::from_str(names).ok()?;
+    let listeners: Vec<RawFd> = listeners.split(',').map(|number| number.parse().ok()).collect::<Option<_>>()?;
+    (names.len() == listeners.len())
+        .then(|| Inherited { parent, listeners: listeners.into_iter().zip(names).collect() })
 }
 
 #[cfg(test)]
@@ -106,9 +150,10 @@ mod tests {
     use super::{Inherited, parse};
 
     #[test]
-    fn only_what_comes_from_the_parent_is_inherited() {
-        assert_eq!(parse("7", "3,4", 7), Some(Inherited { parent: 7, listeners: vec![3, 4] }));
-        assert_eq!(parse("7", "3,4", 8), None);
-        assert_eq!(parse("7", "3,x", 7), None);
+    fn listeners_are_inherited_with_what_the_settings_call_them() {
+        let listeners = vec![(3, Some("unix:a,b".to_owned())), (4, None)];
+        assert_eq!(parse("7", "3,4", r#"["unix:a,b",null]"#), Some(Inherited { parent: 7, listeners }));
+        assert_eq!(parse("7", "3,x", r#"["a","b"]"#), None);
+        assert_eq!(parse("7", "3", r#"["a","b"]"#), None);
     }
 }

@@ -199,11 +199,20 @@ impl arbiter::Program for Program<'_> {
     }
 
     fn worker(self, listeners: Vec<Listener>, link: Link) -> u8 {
-        worker::run(self.plan(listeners, link)).map_or_else(|error| report(&error), |()| 0)
+        worker::run(self.plan(listeners, link)).map_or_else(|error| report_worker(&error), |()| 0)
     }
 
     fn template(self, birth: Birth, listeners: Vec<Listener>, link: Link, commands: Commands) -> u8 {
-        worker::template(self.plan(listeners, link), &birth, commands).map_or_else(|error| report(&error), |()| 0)
+        let template = std::process::id();
+        match worker::template(self.plan(listeners, link), &birth, commands) {
+            Ok(()) => 0,
+            Err(error) if std::process::id() != template => report_worker(&error),
+            Err(error) => match report(&error) {
+                code if code == Code::Hook as u8 => code,
+                // gunicorn's arbiter loads itself what is preloaded, and ends with this whatever is wrong.
+                _ => Code::Failed as u8,
+            },
+        }
     }
 }
 
@@ -250,6 +259,16 @@ fn check(settings: &Settings, interpreter: &Path, spec: &str, args: &[OsString])
         Ok(_) => Code::Failed.into(),
         Err(error) => return Err(Fatal::new(format!("The app cannot be tried: {error}."))),
     })
+}
+
+/// Says why a worker does not serve, between the lines that gunicorn's has.
+fn report_worker(error: &LoadError) -> u8 {
+    if error.fatal.code() == Code::WorkerBoot {
+        tracing::error!("Exception in worker process");
+    }
+    let code = report(error);
+    tracing::info!("Worker exiting (pid: {})", std::process::id());
+    code
 }
 
 /// Says in the error log why a worker does not serve. Where that is standard error, it is said as to a user at a

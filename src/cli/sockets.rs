@@ -1,5 +1,7 @@
 //! Where the server listens, and how that follows the settings.
 
+use std::io;
+
 use crate::{
     arbiter::upgrade::Inherited,
     exit::Fatal,
@@ -9,21 +11,24 @@ use crate::{
 
 /// Takes the listeners from the arbiter before, or from systemd, or opens those that the settings name.
 pub fn listeners(settings: &Settings, inherited: Option<&Inherited>) -> Result<Vec<Listener>, Fatal> {
-    let descriptors = inherited.map_or_else(systemd::descriptors, |inherited| inherited.listeners.clone());
-    if descriptors.is_empty() {
-        let mut listeners = Vec::new();
-        open_missing(settings, &mut listeners)?;
-        return Ok(listeners);
-    }
-    // A predecessor has passed what the settings name, in their order, unless systemd had passed it that.
-    let known = inherited.is_some() && descriptors.len() == settings.bind.len();
-    let adopt = |(at, number): (usize, i32)| {
-        let name = settings.bind.get(at).filter(|_| known);
-        Listener::adopt(number, inherited.is_some(), name.map(String::as_str)).map_err(|error| {
+    let adopted = |number: i32, adopted: io::Result<Listener>| {
+        adopted.map_err(|error| {
             Fatal::new(format!("The socket that was passed as descriptor {number} cannot be used: {error}."))
         })
     };
-    descriptors.into_iter().enumerate().map(adopt).collect()
+    let mut listeners = match inherited {
+        Some(Inherited { listeners, .. }) => listeners
+            .iter()
+            .map(|(number, name)| adopted(*number, Listener::inherit(*number, name.as_deref())))
+            .collect::<Result<Vec<_>, _>>()?,
+        None => systemd::descriptors()
+            .into_iter()
+            .map(|number| adopted(number, Listener::adopt(number)))
+            .collect::<Result<Vec<_>, _>>()?,
+    };
+    open_missing(settings, &mut listeners)?;
+    close_others(settings, &mut listeners);
+    Ok(listeners)
 }
 
 /// Opens what the settings name and is not open. When that fails nothing has changed.

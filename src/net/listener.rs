@@ -63,6 +63,8 @@ pub struct Listener {
     socket: Socket,
     file: Option<SocketFile>,
     name: Option<String>,
+    /// Whether whoever started this program has opened it, and may go on using it.
+    passed: bool,
 }
 
 /// The file of a unix socket, removed on drop as gunicorn does at its end; not by a worker, which only borrows it.
@@ -73,9 +75,9 @@ struct SocketFile {
 }
 
 impl SocketFile {
-    fn at(path: &Path) -> Self {
+    fn at(path: &Path, owner: u32) -> Self {
         // Absolute, because the working directory may change.
-        Self { path: std::path::absolute(path).unwrap_or_else(|_| path.to_owned()), owner: std::process::id() }
+        Self { path: std::path::absolute(path).unwrap_or_else(|_| path.to_owned()), owner }
     }
 }
 
@@ -108,11 +110,10 @@ impl Listener {
                     .and_then(|()| open_unix(&SockAddr::unix(path)?, options))
                     .map_err(|error| refuse(bind, &error))?;
                 let address = Address::Unix(path.clone());
-                Ok(vec![Self { address, socket: Socket::Unix(listener), file: Some(SocketFile::at(path)), name: None }])
+                let file = Some(SocketFile::at(path, std::process::id()));
+                Ok(vec![Self { address, socket: Socket::Unix(listener), file, name: None, passed: false }])
             }
-            Bind::Descriptor(number) => {
-                Ok(vec![Self::adopt(*number, false, None).map_err(|error| refuse(bind, &error))?])
-            }
+            Bind::Descriptor(number) => Ok(vec![Self::adopt(*number).map_err(|error| refuse(bind, &error))?]),
             Bind::Abstract(name) => {
                 let address =
                     std::os::unix::net::SocketAddr::from_abstract_name(name).map_err(|error| refuse(bind, &error))?;
@@ -124,17 +125,34 @@ impl Listener {
                     socket: Socket::Unix(listener),
                     file: None,
                     name: None,
+                    passed: false,
                 }])
             }
         }
     }
 
-    /// Takes over a socket that whoever started this program has opened, and perhaps listens at already. The file of a
-    /// unix socket goes with it only where `with_file` says so. `name` is what the settings call it.
+    /// Takes over a socket from the arbiter before, for which its settings had this name; none where systemd passed it.
+    /// The file of a unix socket that was opened by that name stays in place until [`Listener::own_file`].
     ///
     /// # Errors
     /// It is not a stream socket.
-    pub fn adopt(number: i32, with_file: bool, name: Option<&str>) -> io::Result<Self> {
+    pub fn inherit(number: i32, name: Option<&str>) -> io::Result<Self> {
+        let mut listener = Self::adopt(number)?;
+        listener.name = name.map(str::to_owned);
+        if let Some(Ok(opened)) = name.map(str::parse::<Bind>) {
+            listener.passed = matches!(opened, Bind::Descriptor(_));
+            if let Bind::Unix(path) = &opened {
+                listener.file = Some(SocketFile::at(path, 0));
+            }
+        }
+        Ok(listener)
+    }
+
+    /// Takes over a socket that whoever started this program has opened, and perhaps listens at already.
+    ///
+    /// # Errors
+    /// It is not a stream socket.
+    pub fn adopt(number: i32) -> io::Result<Self> {
         let socket = RawSocket::from(sys::adopt(number)?);
         if socket.r#type()? != Type::STREAM {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a stream socket"));
@@ -155,11 +173,7 @@ impl Listener {
             Address::Tcp(_) => Socket::Tcp(TcpListener::from(descriptor)),
             Address::Unix(_) | Address::Abstract(_) => Socket::Unix(UnixListener::from(descriptor)),
         };
-        let file = match &address {
-            Address::Unix(path) if with_file => Some(SocketFile::at(path)),
-            _ => None,
-        };
-        Ok(Self { address, socket, file, name: name.map(str::to_owned) })
+        Ok(Self { address, socket, file: None, name: None, passed: true })
     }
 
     /// What the settings call it; nothing, where it was passed and they do not name it.
@@ -179,6 +193,13 @@ impl Listener {
         }
     }
 
+    /// Has a unix socket's file removed when this is dropped by this process: no other arbiter listens there.
+    pub fn own_file(&mut self) {
+        if let Some(file) = &mut self.file {
+            file.owner = std::process::id();
+        }
+    }
+
     /// How many connections wait to be accepted. Only those of TCP can be asked.
     pub fn waiting(&self) -> u32 {
         match &self.socket {
@@ -192,7 +213,7 @@ impl Listener {
     /// not answered, asks again in a second, and is refused when the socket is gone. A socket that was passed to this
     /// program stays as it is, and so does one that is not of TCP.
     pub fn end(&self) {
-        if let (Socket::Tcp(socket), Some(_)) = (&self.socket, &self.name) {
+        if let (Socket::Tcp(socket), false) = (&self.socket, self.passed) {
             // A filter of one instruction: keep 0 bytes of every packet (BPF_RET | BPF_K).
             let nothing = SockFilter::new(0x06, 0, 0, 0);
             // Without it there is only that moment in which a connection may be lost.
@@ -240,6 +261,7 @@ fn open_tcp(address: SocketAddr, options: &Options) -> io::Result<Listener> {
         socket: Socket::Tcp(listener),
         file: None,
         name: None,
+        passed: false,
     })
 }
 

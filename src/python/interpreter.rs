@@ -150,7 +150,8 @@ impl Interpreter {
             let os = py.import("os")?;
             let middle: i32 = os.call_method0("fork")?.extract()?;
             if middle != 0 {
-                os.call_method1("waitpid", (middle, 0))?;
+                // An app that ignores SIGCHLD has nobody to wait for.
+                let _ = os.call_method1("waitpid", (middle, 0));
                 return Ok(Fork::Parent(middle));
             }
             // In between: an error must not return into what the first process does.
@@ -160,6 +161,12 @@ impl Interpreter {
             }
         })
         .map_err(|error| Fatal::new(format!("A worker could not be started: {error}.")))
+    }
+
+    /// Calls what the app has for `TERM`, which came to this program instead: the app has something to do at the end.
+    pub fn call_term_handler(&self) {
+        // What is raised there is printed there.
+        let _ = Python::attach(|py| self.loader.bind(py).call_method0("call_term_handler").map(drop));
     }
 
     /// Ends the interpreter: waits for the app's own threads that are not daemons, then runs `atexit`.

@@ -170,7 +170,7 @@ impl Settings {
             accesslog: merged.text("accesslog"),
             access_log_format: merged.text("access_log_format").unwrap_or_default(),
             errorlog: merged.text("errorlog").unwrap_or_else(|| "-".to_owned()),
-            loglevel: merged.level()?,
+            loglevel: merged.level(&mut notes),
             log_format: match merged.text("log_format").as_deref() {
                 Some("json") => LogFormat::Json,
                 _ => LogFormat::Text,
@@ -280,15 +280,20 @@ impl Merged {
         self.value("raw_env").texts().into_iter().map(pair).collect()
     }
 
-    fn level(&self) -> Result<Level, Fatal> {
-        Ok(match self.text("loglevel").unwrap_or_default().to_ascii_lowercase().as_str() {
+    /// What is no level is info (gunicorn), and a note.
+    fn level(&self, notes: &mut Vec<String>) -> Level {
+        match self.text("loglevel").unwrap_or_default().to_ascii_lowercase().as_str() {
             "debug" => Level::Debug,
             "info" => Level::Info,
             "warning" => Level::Warning,
             "error" => Level::Error,
             "critical" => Level::Critical,
-            _ => return Err(self.invalid("loglevel", "is not one of debug, info, warning, error, critical")),
-        })
+            _ => {
+                let invalid = self.invalid("loglevel", "is not one of debug, info, warning, error, critical");
+                notes.push(format!("{invalid} It is taken for info."));
+                Level::Info
+            }
+        }
     }
 
     fn syslog(&self) -> Result<Option<Syslog>, Fatal> {

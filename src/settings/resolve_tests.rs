@@ -196,11 +196,18 @@ fn what_stands_for_several_things_is_taken_apart() {
 }
 
 #[test]
+fn a_level_that_does_not_exist_is_taken_for_info_as_by_gunicorn() {
+    let settings = valid(&command_line(&[("loglevel", "warn")]));
+    assert_eq!(settings.loglevel, Level::Info);
+    let note =
+        "The value \"warn\" of --log-level is not one of debug, info, warning, error, critical. It is taken for info.";
+    assert_eq!(settings.notes, [note]);
+}
+
+#[test]
 fn wrong_parts_are_refused() {
     assert_eq!(refusal(&command_line(&[("raw_env", "A")])), "The value \"A\" of --env is not NAME=VALUE.");
     assert_eq!(refusal(&command_line(&[("umask", "01000")])), "The value 512 of --umask is more than 0777.");
-    let error = refusal(&command_line(&[("loglevel", "loud")]));
-    assert_eq!(error, "The value \"loud\" of --log-level is not one of debug, info, warning, error, critical.");
     let error = refusal(&command_line(&[("syslog", "True"), ("syslog_addr", "localhost")]));
     assert!(error.contains("--log-syslog-to is none of udp://HOST:PORT"), "{error}");
     let error = refusal(&command_line(&[("statsd_host", "a:b")]));

@@ -123,6 +123,33 @@ pub fn disregard(signal: Signal) {
     let _ = unsafe { sigaction(signal.into_nix(), &action) };
 }
 
+/// What this process does at the signals that a worker ends by or opens its logs again at. An app that is loaded may
+/// change it, and shall be stopped all the same.
+pub struct Handlers(Vec<(NixSignal, libc::sigaction)>);
+
+impl Handlers {
+    /// What it does now.
+    pub fn now() -> Self {
+        let signals = [NixSignal::SIGTERM, NixSignal::SIGINT, NixSignal::SIGQUIT, NixSignal::SIGUSR1];
+        let handlers = signals.into_iter().filter_map(|signal| {
+            let mut action = std::mem::MaybeUninit::uninit();
+            // SAFETY: nothing is set; `action` has room for what is asked for.
+            let result = unsafe { libc::sigaction(signal as i32, std::ptr::null(), action.as_mut_ptr()) };
+            // SAFETY: the call that has just succeeded has written all of it.
+            (result == 0).then(|| (signal, unsafe { action.assume_init() }))
+        });
+        Self(handlers.collect())
+    }
+
+    /// Does that again.
+    pub fn restore(&self) {
+        for (signal, action) in &self.0 {
+            // SAFETY: the same handler was installed for this signal before, by whoever answers for it.
+            unsafe { libc::sigaction(*signal as i32, action, std::ptr::null_mut()) };
+        }
+    }
+}
+
 /// Lets a signal do what it does by default.
 pub fn restore(signal: Signal) {
     let action = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());

@@ -4,14 +4,16 @@
 //! write over the arguments instead, as others do, leaves room for few letters, or costs the environment as well.
 
 use std::sync::{
-    OnceLock,
+    LazyLock, OnceLock,
     atomic::{AtomicU8, Ordering},
 };
 
 /// The longest title, and a zero.
 const SIZE: usize = 256;
 
-static TITLE: [AtomicU8; SIZE] = [const { AtomicU8::new(0) }; SIZE];
+/// On the heap: the kernel reads a command line from anonymous memory only, and where a static lies is partly the
+/// program's file.
+static TITLE: LazyLock<Box<[AtomicU8]>> = LazyLock::new(|| (0..SIZE).map(|_| AtomicU8::new(0)).collect());
 
 /// `struct prctl_mm_map` of `linux/prctl.h`.
 #[repr(C)]
@@ -71,7 +73,7 @@ fn show() -> Option<()> {
     // SAFETY: asks for the end of the heap, and changes nothing: no heap ends at 0.
     let end = unsafe { libc::syscall(libc::SYS_brk, 0) };
     map.brk = u64::try_from(end).ok()?;
-    // SAFETY: the kernel copies the map, which is what it knows already but for the place of the arguments, a static.
+    // SAFETY: the kernel copies the map, which is what it knows already but for the place of the arguments, which stays.
     // This is the only thread, and nothing is allocated since the end of the heap was read, so that it is still true.
     let result = unsafe { libc::prctl(libc::PR_SET_MM, libc::PR_SET_MM_MAP, &raw const map, size_of::<Map>(), 0) };
     (result == 0).then_some(())

@@ -26,17 +26,26 @@ static PROGRAM: Mutex<String> = Mutex::new(String::new());
 /// again, with other settings.
 ///
 /// # Errors
-/// A file cannot be opened, a host has no address, or the format of the access log has a mistake.
+/// A file cannot be opened, or the format of the access log has a mistake.
 pub fn start(settings: &Settings, app: &str) -> Result<(), Fatal> {
     let name = settings.syslog.as_ref().and_then(|syslog| syslog.prefix.clone());
     let name = name.unwrap_or_else(|| settings.proc_name.as_deref().unwrap_or(app).replace(':', "."));
     *PROGRAM.lock().unwrap_or_else(PoisonError::into_inner) = name;
-    access::layout(settings)?;
+    let format = access::format(settings)?;
     access::file(settings)?;
+    error_log::start(settings)?;
+    if access::is_wanted(settings) {
+        access::warn(&format);
+    }
     let statsd = settings.statsd_host.as_ref();
     let statsd = statsd.map(|address| Statsd::new(address, &settings.statsd_prefix, &settings.dogstatsd_tags));
-    *STATSD.lock().unwrap_or_else(PoisonError::into_inner) = statsd.transpose()?.map(Arc::new);
-    error_log::start(settings)
+    // That nobody counts is no reason not to serve.
+    let statsd = statsd.transpose().unwrap_or_else(|error| {
+        tracing::warn!("{error} No metrics are sent until the next HUP.");
+        None
+    });
+    *STATSD.lock().unwrap_or_else(PoisonError::into_inner) = statsd.map(Arc::new);
+    Ok(())
 }
 
 /// Opens the files of both logs again under their names, as whoever rotates them asks for with `USR1`.

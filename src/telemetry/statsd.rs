@@ -8,10 +8,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{
-    exit::Fatal,
-    settings::{Address, Level},
-};
+use crate::settings::{Address, Level};
 
 /// A way to statsd.
 #[derive(Debug)]
@@ -32,15 +29,14 @@ impl Statsd {
     /// A way to statsd at this address.
     ///
     /// # Errors
-    /// A host has no address, or there is no socket to be had.
-    pub fn new(address: &Address, prefix: &str, tags: &str) -> Result<Self, Fatal> {
+    /// A host has no address, or there is no socket to be had: in words.
+    pub fn new(address: &Address, prefix: &str, tags: &str) -> Result<Self, String> {
         let (socket, shown) = match address {
             Address::Path(path) => (unix(path), path.display().to_string()),
             Address::Host(host, port) => (udp(host, *port), format!("{host}:{port}")),
         };
-        let socket = socket.map_err(|error| {
-            Fatal::new(format!("statsd at {shown} (from --statsd-host) cannot be spoken to: {error}."))
-        })?;
+        let socket =
+            socket.map_err(|error| format!("statsd at {shown} (from --statsd-host) cannot be spoken to: {error}."))?;
         let tags = if tags.is_empty() { String::new() } else { format!("|#{tags}") };
         Ok(Self { socket, prefix: with_dot(prefix), tags })
     }
@@ -172,6 +168,6 @@ mod tests {
     #[test]
     fn a_host_that_has_no_address_is_refused() {
         let error = Statsd::new(&Address::Host("no such host".to_owned(), 1), "", "").expect_err("no such");
-        assert!(error.to_string().contains("--statsd-host"), "{error}");
+        assert!(error.contains("--statsd-host"), "{error}");
     }
 }

@@ -154,10 +154,14 @@ async fn live(plan: Plan, may_begin: oneshot::Receiver<()>, may_end: oneshot::Re
         begin = may_begin => if begin.is_err() { return },
         // Nothing was accepted yet, so nothing is lost; the app that is being loaded cannot be asked to stop.
         stop = signals.next() => {
+            tracing::info!("Worker exiting (pid: {})", std::process::id());
             call_last(hooks.as_ref(), stop).await;
             sys::exit_now(u8::from(stop == Stop::Aborted));
         }
-        () = arbiter.gone() => sys::exit_now(0),
+        () = arbiter.gone() => {
+            tracing::info!("Worker exiting (pid: {})", std::process::id());
+            sys::exit_now(0);
+        }
         () = too_long(timeout) => {
             tracing::error!(target: telemetry::CRITICAL, "WORKER TIMEOUT (pid:{})", std::process::id());
             python::dump_stacks();

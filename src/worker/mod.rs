@@ -133,6 +133,7 @@ fn boot(
     let mut connections = connections::start(life, runtime, drive)?;
     // Only now, when signals are handled: whoever waits for this line may send one as soon as it is there.
     tracing::info!("Booting worker with pid: {}", std::process::id());
+    let handlers = sys::Handlers::now();
     let (interpreter, mut app) = load(&plan)?;
     if let Some(log) = &access_log {
         app.watch(&log.needs().variables);
@@ -144,6 +145,7 @@ fn boot(
     if let Some(threshold) = settings.gc_threshold {
         interpreter.quiet_collector(threshold);
     }
+    handlers.restore();
     let app = Arc::new(app);
     let extra: Vec<_> =
         (1..settings.threads).map(|number| spawn(&interpreter, number, &app, &queue)).collect::<Result<_, Fatal>>()?;
@@ -169,6 +171,7 @@ fn boot(
         }
         hooks.exit();
     }
+    interpreter.call_term_handler();
     interpreter.finish();
     drop(connections);
     if let Some(log) = access_log {

@@ -131,13 +131,12 @@ fn preload_with_hooks(plan: &Plan, source: &hooks::Source, birth: &Birth) -> Res
 fn worker(plan: Plan, shared: Shared, age: u64) -> Result<(), LoadError> {
     let Shared { interpreter, app, hooks } = shared;
     plan.link.set_age(age);
+    // Also what a preloaded app would do at these, which would be done beside what the worker does.
+    [Signal::Term, Signal::Quit, Signal::Int].into_iter().for_each(sys::restore);
+    begin(&plan);
     let Some(hooks) = hooks else {
-        begin(&plan);
         return boot(plan, None, |plan| with_app(plan, interpreter, app));
     };
-    sys::restore(Signal::Term);
-    sys::restore(Signal::Quit);
-    begin(&plan);
     let hooks = Hooks::start(hooks, &interpreter)?;
     let link = Arc::clone(&plan.link);
     let served = hooks

@@ -3,6 +3,7 @@
 mod reload;
 mod service;
 mod stuck;
+mod upgrade;
 mod watching;
 mod workers;
 
@@ -68,4 +69,22 @@ fn loaded(server: &Server, count: usize) {
         (files.filter(|file| file.as_ref().is_ok_and(|file| is_mark(&file.file_name()))).count() == count).then_some(())
     });
     assert!(seen.is_some(), "it is not loaded {count} times:\n{}", server.stderr());
+}
+
+/// With permissions that a terminal may well have.
+const CAREFUL: [&str; 4] = ["sh", "-c", "umask 077 && exec \"$@\"", "sh"];
+
+/// Starts a daemon, and waits until its app is loaded. Its id and the address that it listens at.
+fn daemon(args: &[&str]) -> (Server, process::Guard, String) {
+    let app = "import os\nopen('umask', 'w').write(str(os.umask(0o22)))\nprint('printed', flush=True)\n";
+    let args = [&["app:app", "--daemon", "--pid", "app.pid", "--error-logfile", "error.log"], args].concat();
+    let mut server = Server::of(&format!("{app}{}", saying("alive"))).args(args).under(CAREFUL).start_quietly();
+    let status = server.wait_status();
+    assert!(status.success(), "{status}: {}", server.stderr());
+    let pid = process::until(LIMIT, || read(&server, "app.pid").trim().parse().ok()).expect("it writes its id");
+    let booted = process::until(LIMIT, || read(&server, "umask").parse::<u32>().ok());
+    assert_eq!(booted, Some(0o22), "as gunicorn's daemons have it: {}", read(&server, "error.log"));
+    let log = read(&server, "error.log");
+    let address = log.split("Listening at: http://").nth(1).and_then(|rest| rest.split(' ').next());
+    (server, process::Guard(pid), address.expect("the log says where").to_owned())
 }

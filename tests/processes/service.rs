@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
-use super::{LIMIT, answers, children, ends, read, saying, write};
+use super::{LIMIT, answers, children, daemon, ends, read, saying, write};
 use crate::support::{Client, Server, process};
 
 #[test]
@@ -27,24 +27,6 @@ fn the_pid_file_has_the_arbiters_id_and_goes_with_it() {
     assert!(!path.exists());
     let ended = Server::of("").args(["app:app", "--pid", "no/such/folder/app.pid"]).fail();
     assert!(ended.stderr.contains("Error: Cannot write the pid file: "), "{}", ended.stderr);
-}
-
-/// With permissions that a terminal may well have.
-const CAREFUL: [&str; 4] = ["sh", "-c", "umask 077 && exec \"$@\"", "sh"];
-
-/// Starts a daemon, and waits until its app is loaded. Its id and the address that it listens at.
-fn daemon(args: &[&str]) -> (Server, process::Guard, String) {
-    let app = "import os\nopen('umask', 'w').write(str(os.umask(0o22)))\nprint('printed', flush=True)\n";
-    let args = [&["app:app", "--daemon", "--pid", "app.pid", "--error-logfile", "error.log"], args].concat();
-    let mut server = Server::of(&format!("{app}{}", saying("alive"))).args(args).under(CAREFUL).start_quietly();
-    let status = server.wait_status();
-    assert!(status.success(), "{status}: {}", server.stderr());
-    let pid = process::until(LIMIT, || read(&server, "app.pid").trim().parse().ok()).expect("it writes its id");
-    let booted = process::until(LIMIT, || read(&server, "umask").parse::<u32>().ok());
-    assert_eq!(booted, Some(0o22), "as gunicorn's daemons have it: {}", read(&server, "error.log"));
-    let log = read(&server, "error.log");
-    let address = log.split("Listening at: http://").nth(1).and_then(|rest| rest.split(' ').next());
-    (server, process::Guard(pid), address.expect("the log says where").to_owned())
 }
 
 #[test]
@@ -119,10 +101,12 @@ fn a_window_that_changes_dismisses_the_workers_of_a_daemon_only() {
     server.stop();
 }
 
-/// Becomes the server, with a socket that listens as descriptor `FD`.
+/// Becomes the server, with a socket that listens as descriptor `FD`. Where there is a file for that, it keeps the
+/// sockets in a process beside it, which tells whether anybody can connect when there is a file `over`.
 const PASSES: &str = "
-import os, socket, sys
+import os, socket, sys, time
 numbers, path, *command = sys.argv[1:]
+sockets = []
 for number in map(int, numbers.split(',')):
     if path:
         passed = socket.socket(socket.AF_UNIX)
@@ -131,8 +115,26 @@ for number in map(int, numbers.split(',')):
         passed = socket.socket()
         passed.bind(('127.0.0.1', 0))
     passed.listen()
-    os.dup2(passed.detach(), number)
+    sockets.append(passed)
+    os.dup2(passed.fileno(), number)
     os.set_inheritable(number, True)
+if os.fork() == 0:
+    sys.stdout.flush()
+    for number in range(64):
+        if number not in [passed.fileno() for passed in sockets]:
+            try: os.close(number)
+            except OSError: pass
+    while not os.path.exists('over'):
+        time.sleep(0.01)
+    said = []
+    for passed in sockets:
+        client = socket.socket(passed.family)
+        client.settimeout(2)
+        try: client.connect(passed.getsockname()); said.append('connected')
+        except OSError as error: said.append(repr(error))
+    with open('said.new', 'w') as file: file.write(' '.join(said))
+    os.rename('said.new', 'said')
+    os._exit(0)
 if numbers.startswith('3'):
     os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(len(numbers.split(','))), LISTEN_FDNAMES='a:b')
 os.execv(command[0], command)
@@ -151,7 +153,7 @@ fn sockets_that_were_passed_are_served() {
         [(true, "7", ""), (true, "7", "app.sock"), (false, "3,4", ""), (false, "3", "app.sock")]
     {
         let args: &[&str] = if bind { &["app:app", "--bind", "fd://7"] } else { &["app:app"] };
-        let builder = Server::of(LISTEN).without_bind().args(args.iter().copied());
+        let builder = Server::of(LISTEN).without_bind().args(args.iter().copied()).args(["--pid", "app.pid"]);
         let path = if path.is_empty() { String::new() } else { builder.directory().join(path).display().to_string() };
         let mut server = builder.under(["python3", "-c", PASSES, numbers, &path]).start();
         assert_eq!(server.addresses().len(), numbers.split(',').count());
@@ -165,10 +167,22 @@ fn sockets_that_were_passed_are_served() {
         server.signal("HUP");
         server.wait_for_log("The reload is done");
         all_serve(&server);
-        server.stop();
+        server.signal("USR2");
+        server.wait_for_logs("Booting worker", 3);
+        let new = process::until(LIMIT, || read(&server, "app.pid.2").trim().parse().ok());
+        let new = process::Guard(new.expect("the new arbiter writes its id"));
+        server.signal("TERM");
+        assert!(server.wait_status().success(), "{}", server.stderr());
+        all_serve(&server);
+        process::signal(new.0, "TERM");
+        ends(new.0);
         for number in numbers.split(',').filter(|_| !path.is_empty()) {
             assert!(std::path::Path::new(&format!("{path}.{number}")).exists(), "it belongs to whoever passed it");
         }
+        write(&server, "over", "");
+        let said = process::until(LIMIT, || Some(read(&server, "said")).filter(|said| !said.is_empty()));
+        let said = said.expect("whoever passed the sockets goes on");
+        assert!(said.split(' ').all(|said| said == "connected"), "others can go on with them: {said}");
     }
 }
 
@@ -285,16 +299,16 @@ fn who_is_not_root_cannot_become_another_user() {
 }
 
 /// What a real socket of systemd's kind gets.
-struct Notified(std::os::unix::net::UnixDatagram);
+pub struct Notified(std::os::unix::net::UnixDatagram);
 
 impl Notified {
-    fn at(path: &std::path::Path) -> Self {
+    pub fn at(path: &std::path::Path) -> Self {
         let socket = std::os::unix::net::UnixDatagram::bind(path).expect("a socket");
         socket.set_read_timeout(Some(LIMIT)).expect("an option of the socket");
         Self(socket)
     }
 
-    fn next(&self) -> String {
+    pub fn next(&self) -> String {
         let mut buffer = [0; 1024];
         let size = self.0.recv(&mut buffer).expect("a notification comes");
         String::from_utf8_lossy(&buffer[..size]).into_owned()

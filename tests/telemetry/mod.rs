@@ -119,10 +119,25 @@ fn what_the_app_does_to_its_environ_is_what_is_logged() {
 }
 
 #[test]
+fn an_atom_that_does_not_exist_is_written_as_by_gunicorn_and_told() {
+    assert_eq!(logged("%(m)s %(Z)s|%(x)3s %(s)s", "GET / HTTP/1.1\r\nHost: test\r\n\r\n"), "GET -|  - 200\n");
+    let server =
+        Server::of(APP).args(["app:app", "--access-logfile", "-", "--access-logformat", "%(h)s %(Z)s"]).start();
+    server.wait_for_log("has unknown atoms, which are written as -: %(Z)s. The atoms are %(h)s l u ");
+}
+
+#[test]
+fn a_statsd_that_cannot_be_found_is_no_reason_not_to_serve() {
+    let server = Server::of(APP).args(["app:app", "--statsd-host", "no.such.host.invalid:8125"]).start();
+    server.wait_for_log("statsd at no.such.host.invalid:8125 (from --statsd-host) cannot be spoken to: ");
+    assert_eq!(server.connect().get("/").status, 200);
+}
+
+#[test]
 fn a_format_with_a_mistake_is_refused_at_the_start() {
-    let ended = Server::of(APP).args(["app:app", "--access-logfile", "-", "--access-logformat", "%(h)s %(Z)s"]).fail();
+    let ended = Server::of(APP).args(["app:app", "--access-logfile", "-", "--access-logformat", "%(h)s %Z"]).fail();
     assert_eq!(ended.status.code(), Some(1));
-    assert!(ended.stderr.contains("--access-logformat has the unknown atom %(Z)s at position 7"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("--access-logformat has a % that begins no atom"), "{}", ended.stderr);
     let ended = Server::of(APP).args(["app:app", "--error-logfile", "/no/such/folder/log"]).fail();
     assert!(ended.stderr.contains("Cannot open the error log /no/such/folder/log"), "{}", ended.stderr);
 }

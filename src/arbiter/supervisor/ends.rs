@@ -49,10 +49,9 @@ impl Supervisor {
             actions.push(Action::Abandoned(generation));
             actions.push(Action::ReloadFailed);
         } else if !self.has_served
-            && let Some((code, reason)) = end_of(outcome)
+            && let Some(end) = end_of(outcome)
         {
-            actions.push(Action::Log(Level::Error, format!("Reason: {reason}")));
-            self.stop(Some(code), true, now, actions);
+            self.stop(Some(end), true, now, actions);
         } else {
             self.fail(now, actions, "A worker died while it booted.");
         }

@@ -69,8 +69,8 @@ pub enum Action {
     ReloadFailed,
     /// Another number of workers is wanted than before ([`Supervisor::wanted`](super::Supervisor::wanted)).
     Resized,
-    /// End the arbiter with this exit code.
-    End(u8),
+    /// End the arbiter with this exit code, for this reason if it is not 0.
+    End(u8, &'static str),
 }
 
 /// How serious a message is.

@@ -16,6 +16,9 @@ const MARGIN: Duration = Duration::from_secs(1);
 /// How long a worker that was told to quit at once may take.
 const QUICK: Duration = Duration::from_secs(2);
 
+/// How an arbiter ends that was told to.
+const IN_ORDER: Option<(u8, &str)> = Some((0, ""));
+
 /// What is known of the workers, and what is wanted.
 #[derive(Debug)]
 pub struct Supervisor {
@@ -63,8 +66,8 @@ enum State {
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 struct Stopping {
-    /// `None` while the arbiter stays (`WINCH`).
-    code: Option<u8>,
+    /// With which exit code, and why; `None` while the arbiter stays (`WINCH`).
+    end: Option<(u8, &'static str)>,
 }
 
 impl Supervisor {
@@ -189,8 +192,8 @@ impl Supervisor {
                     self.resize(self.size - 1, actions);
                 }
             }
-            Event::Stop => self.stop(Some(0), false, now, actions),
-            Event::Quit => self.stop(Some(0), true, now, actions),
+            Event::Stop => self.stop(IN_ORDER, false, now, actions),
+            Event::Quit => self.stop(IN_ORDER, true, now, actions),
             Event::Dismiss => {
                 self.stop(None, false, now, actions);
                 actions.push(Action::Resized);
@@ -213,7 +216,7 @@ impl Supervisor {
 
     /// Whether the arbiter stays without workers.
     fn is_dismissed(&self) -> bool {
-        self.stopping.is_some_and(|stopping| stopping.code.is_none())
+        self.stopping.is_some_and(|stopping| stopping.end.is_none())
     }
 
     /// Workers are wanted again.
@@ -223,8 +226,10 @@ impl Supervisor {
         }
     }
 
-    fn stop(&mut self, code: Option<u8>, quick: bool, now: Duration, actions: &mut Vec<Action>) {
-        self.stopping = Some(Stopping { code });
+    fn stop(&mut self, end: Option<(u8, &'static str)>, quick: bool, now: Duration, actions: &mut Vec<Action>) {
+        // What it ends for first counts.
+        let end = self.stopping.and_then(|stopping| stopping.end).or(end);
+        self.stopping = Some(Stopping { end });
         self.candidate = None;
         // One that still comes is ended then, or ends itself when there is no arbiter any more.
         self.spawning = None;
@@ -254,7 +259,7 @@ impl Supervisor {
     /// Brings what is towards what is wanted.
     fn settle(&mut self, now: Duration, actions: &mut Vec<Action>) {
         self.kill_the_stuck(now, actions);
-        if let Some(Stopping { code }) = self.stopping {
+        if let Some(Stopping { end }) = self.stopping {
             // A worker that was asked for just before the stop has no id yet; it is ended as soon as it has one.
             let limit = now + self.limits.graceful_timeout + MARGIN;
             for (pid, worker) in &mut self.workers {
@@ -265,9 +270,9 @@ impl Supervisor {
             }
             if self.workers.is_empty()
                 && self.spawning.is_none()
-                && let Some(code) = code
+                && let Some((code, reason)) = end
             {
-                actions.push(Action::End(code));
+                actions.push(Action::End(code, reason));
             }
             return;
         }

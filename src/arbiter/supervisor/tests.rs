@@ -101,13 +101,12 @@ fn a_worker_that_dies_is_replaced_at_once() {
 
 #[test]
 fn an_app_that_cannot_be_loaded_at_first_ends_the_arbiter_with_gunicorns_code() {
-    for (code, reason) in [(3, "Reason: Worker failed to boot."), (4, "Reason: App failed to load.")] {
+    for (code, reason) in [(3, "Worker failed to boot."), (4, "App failed to load.")] {
         let mut world = World::new(2);
         world.exit(101, code);
         assert_eq!(world.take(), [Action::Quit(102)]);
         world.exit(102, code);
-        assert_eq!(world.take(), [Action::End(u8::try_from(code).expect("small"))]);
-        assert!(world.logged.contains(&reason.to_owned()), "{:?}", world.logged);
+        assert_eq!(world.take(), [Action::End(u8::try_from(code).expect("small"), reason)]);
     }
 }
 
@@ -236,7 +235,7 @@ fn stopping_waits_for_the_workers_and_kills_what_does_not_end() {
     world.pass(Duration::from_secs(1));
     assert_eq!(world.take(), [Action::Kill(102)]);
     world.send(Event::Exited(102, Outcome::Signal(9)));
-    assert_eq!(world.take(), [Action::End(0)]);
+    assert_eq!(world.take(), [Action::End(0, "")]);
 }
 
 #[test]
@@ -257,7 +256,7 @@ fn a_stop_during_a_reload_ends_both_generations() {
     assert_eq!(world.take(), [Action::Term(101), Action::Term(102)]);
     world.exit(102, 0);
     world.exit(101, 0);
-    assert_eq!(world.take(), [Action::End(0)]);
+    assert_eq!(world.take(), [Action::End(0, "")]);
 }
 
 #[test]
@@ -288,7 +287,7 @@ fn a_worker_that_comes_too_late_for_its_reload_is_ended() {
 fn a_worker_that_never_comes_does_not_keep_the_arbiter_from_ending() {
     let mut supervisor = Supervisor::new(1, Limits { graceful_timeout: GRACE, timeout: None });
     assert_eq!(supervisor.handle(Event::Tick, Duration::ZERO), [Action::Spawn(1)]);
-    assert_eq!(supervisor.handle(Event::Stop, Duration::ZERO), [Action::End(0)]);
+    assert_eq!(supervisor.handle(Event::Stop, Duration::ZERO), [Action::End(0, "")]);
 }
 
 #[test]
@@ -351,7 +350,7 @@ fn a_hook_that_fails_ends_only_an_arbiter_that_has_not_served() {
     let mut supervisor = Supervisor::new(1, Limits { graceful_timeout: GRACE, timeout: None });
     assert_eq!(supervisor.handle(Event::Tick, Duration::ZERO), [Action::Spawn(1)]);
     let actions = supervisor.handle(hook(), Duration::ZERO);
-    assert_eq!(actions, [Action::Log(Level::Error, "Reason: A hook failed.".to_owned()), Action::End(1)]);
+    assert_eq!(actions, [Action::End(1, "A hook failed.")]);
     let mut world = World::serving(1);
     world.send(Event::Exited(101, Outcome::Signal(9)));
     world.send(hook());

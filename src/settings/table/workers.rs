@@ -138,8 +138,8 @@ pub const WORKERS: &[Setting] = &[
     Setting::new(
         "graceful_timeout",
         Kind::Number,
-        "How long requests that run may take to finish after SIGTERM or SIGINT, in seconds. A second signal cuts them \
-         short.",
+        "How long requests that run may take to finish after SIGTERM or SIGINT, in seconds. A further SIGINT or SIGQUIT \
+         cuts them short.",
     )
     .flags(&["--graceful-timeout"], "SECONDS")
     .default("30"),

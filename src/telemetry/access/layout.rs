@@ -139,7 +139,7 @@ fn field<'a>(fields: &[Option<&'a [u8]>], index: usize) -> Option<&'a [u8]> {
 impl Record<'_> {
     fn write(&self, atom: &Atom, line: &mut Vec<u8>, clock: &mut Clock) {
         match atom {
-            Atom::LogName => line.push(b'-'),
+            Atom::LogName | Atom::Unknown => line.push(b'-'),
             Atom::Time => clock.write(line),
             Atom::RequestLine => {
                 text::value(line, self.method.as_bytes());

@@ -31,17 +31,32 @@ pub struct AccessLog {
     statsd: Option<Arc<Statsd>>,
 }
 
+const ATOMS: &str = "The atoms are %(h)s l u t r s m U q H b B f a T D M L p, %({field}i)s, %({field}o)s and \
+                     %({VARIABLE}e)s.";
+
+/// What the log is written by.
+///
+/// # Errors
+/// It has a mistake.
+pub(super) fn format(settings: &Settings) -> Result<Format, Fatal> {
+    Format::parse(&settings.access_log_format)
+        .map_err(|error| Fatal::new(format!("The value of --access-logformat has {error}. {ATOMS}")))
+}
+
+/// Says which atoms of the format do not exist.
+pub(super) fn warn(format: &Format) {
+    if !format.unknown.is_empty() {
+        let unknown = format.unknown.join(", ");
+        tracing::warn!("The value of --access-logformat has unknown atoms, which are written as -: {unknown}. {ATOMS}");
+    }
+}
+
 /// What every line of the log will look like.
 ///
 /// # Errors
 /// The format has a mistake.
 pub fn layout(settings: &Settings) -> Result<Layout, Fatal> {
-    let format = Format::parse(&settings.access_log_format).map_err(|error| {
-        Fatal::new(format!(
-            "The value of --access-logformat has {error}. The atoms are %(h)s l u t r s m U q H b B f a T D M L p, \
-             %({{field}}i)s, %({{field}}o)s and %({{VARIABLE}}e)s."
-        ))
-    })?;
+    let format = format(settings)?;
     Ok(match settings.log_format {
         LogFormat::Text => Layout::Text(format),
         LogFormat::Json => Layout::json(&format),
@@ -49,7 +64,7 @@ pub fn layout(settings: &Settings) -> Result<Layout, Fatal> {
 }
 
 /// Whether there is an access log.
-fn is_wanted(settings: &Settings) -> bool {
+pub(super) fn is_wanted(settings: &Settings) -> bool {
     settings.accesslog.is_some() || settings.syslog.as_ref().is_some_and(|syslog| syslog.access)
 }
 
