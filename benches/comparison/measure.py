@@ -68,7 +68,7 @@ def wrk(server, row, seconds, cores):
         raise RuntimeError(f"wrk failed ({' '.join(map(str, command))}): {ran.stderr.strip() or ran.stdout.strip()}")
     figures["errors"] = {kind: count for kind, count in figures["errors"].items() if count}
     if not figures["requests"]:
-        raise Wrong(f"answered nothing under load, errors: {figures['errors'] or 'none'}")
+        raise Wrong(f"answered nothing within {seconds} s of load, errors: {figures['errors'] or 'none'}")
     figures["rps"] = figures["requests"] / figures["seconds"]
     return figures
 

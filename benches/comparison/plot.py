@@ -12,6 +12,7 @@ LONGEST = 4
 """The longest bar, in multiples; whatever is beyond is cut."""
 COLOURS = {"rwsgi": "#c2410c", FLOOR: "#a8a29e"}
 OTHERS, WRONG, INK, FAINT = "#64748b", "#ffffff", "#1c1917", "#78716c"
+DASHED = ' stroke-dasharray="3 2"'
 
 
 def svg(about, summaries):
@@ -37,15 +38,14 @@ def svg(about, summaries):
 def panel(summary):
     metric = METRICS[summary.row.metric]
     ranked = summary.ranked()
-    unit = next(iter(ranked), None) if "rwsgi" not in ranked else "rwsgi"
+    unit = "rwsgi" if summary.figure("rwsgi") else next(iter(ranked), None)
     better = "more is better" if metric.more else "less is better"
     parts = [text(0, 22, summary.row.title, weight="bold", size=13), text(0, 38, f"{metric.label}, {better}", fill=FAINT, size=11)]
-    order = [FLOOR] * (FLOOR in summary.rounds) + ranked + list(summary.wrong)
-    for number, name in enumerate(order):
-        parts.append(bar(summary, name, unit, PANEL_TOP + number * LINE))
     if unit:
-        x, bottom = LABEL_WIDTH + BAR_WIDTH / LONGEST, PANEL_TOP + len(order) * LINE
+        x, bottom = LABEL_WIDTH + BAR_WIDTH / LONGEST, PANEL_TOP + len(summary.rounds) * LINE
         parts.append(f'<line x1="{x}" y1="{PANEL_TOP - 4}" x2="{x}" y2="{bottom}" stroke="{COLOURS["rwsgi"]}" stroke-dasharray="2 3"/>')
+    for number, name in enumerate(summary.order()):
+        parts.append(bar(summary, name, unit, PANEL_TOP + number * LINE))
     return "".join(parts)
 
 
@@ -76,19 +76,16 @@ def bar(summary, name, unit, y):
     if figure and ratio and name != unit:
         words.append(f"× {ratio:.2f}")
     if wrong:
-        words.append("wrong answers" if figure else "not measured")
+        words.append("answers wrongly" if figure else "no answers")
     parts.append(text(end + 6, y + 12, "  ".join(words), fill=FAINT if wrong else INK, size=11))
     reason = f"<title>{escape(name)}: {escape(summary.wrong[name])}</title>" if wrong else ""
     return f"<g>{reason}{''.join(parts)}</g>"
 
 
-DASHED = ' stroke-dasharray="3 2"'
-
-
 def text(x, y, words, fill=INK, size=12, weight="normal", anchor="start"):
     return (
         f'<text x="{x:.1f}" y="{y:.1f}" fill="{fill}" font-size="{size}" font-weight="{weight}" text-anchor="{anchor}" '
-        f'xml:space="preserve">{escape(words)}</text>'
+        f'paint-order="stroke" stroke="#ffffff" stroke-width="3" xml:space="preserve">{escape(words)}</text>'
     )
 
 

@@ -1,29 +1,34 @@
 """The figures as a page of Markdown."""
 
-from comparison.rows import FLOOR, METRICS
+from comparison.rows import METRICS
 
 
 def markdown(about, summaries):
-    return "\n".join([*head(about), *goals(summaries), *failures(summaries), *(line for each in summaries for line in table(about, each))])
+    tables = (line for summary in summaries for line in table(summary))
+    return "\n".join([*head(about), *goals(summaries), *failures(summaries), *tables])
 
 
 def machine(about):
     """The line that says what the figures were taken with."""
     versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
+    profiled = "with" if "--enable-optimizations" in about["python_flags"] else "without"
     return (
-        f"{about['rwsgi']} ({about['commit']}), {versions}. "
-        f"CPython {about['python']}, {about['kernel']}, {about['cores']} cores of {about['cpu']}, wrk {about['wrk']}."
+        f"{about['rwsgi']} at {about['commit']}, {versions}. CPython {about['python']} built {profiled} profile-guided optimisation, "
+        f"{about['kernel']}, {about['cores']} cores of {about['cpu']}, wrk {about['wrk']}. {rounds(about)}."
     )
 
 
+def rounds(about):
+    if about["rounds"] == 1:
+        return f"One round of {about['seconds']} s for each server, {about['date']}"
+    return f"Medians of {about['rounds']} rounds of {about['seconds']} s for each server, with the least and the most, {about['date']}"
+
+
 def head(about):
-    optimised = "with" if "--enable-optimizations" in about["python_flags"] else "without"
     return [
         "# rwsgi beside other WSGI servers",
         "",
         machine(about),
-        f"The interpreter was built {optimised} profile-guided optimisation.",
-        f"Medians of {about['rounds']} rounds of {about['seconds']} s around all servers, with the least and the most, begun {about['date']}.",
         "",
         "One worker on one core and the load on another, 32 connections kept alive, unless a row says otherwise. CPU time is",
         "that of all of a server's processes. A server that answered wrongly is not ranked.",
@@ -32,17 +37,20 @@ def head(about):
 
 
 def goals(summaries):
-    lines = ["| row | figure | against | aim | reached | |", "|---|---|---|---|---|---|"]
+    lines = []
     for summary in summaries:
         for goal in summary.row.goals:
-            metric = METRICS[goal.metric or summary.row.metric]
-            aim = f"{'at least' if metric.more else 'at most'} {goal.ratio:.2f}"
-            if goal.bound is not None:
-                aim = f"at most {metric.text(goal.bound)}"
-            wanted = "best of " + (" and ".join(goal.against) if goal.against else "all")
-            against, reached, enough = summary.reached(goal) or (wanted, "not measured", False)
-            lines.append(f"| {summary.row.title} | {metric.label} | {against} | {aim} | {reached} | {'yes' if enough else 'no'} |")
-    return ["## What rwsgi aims at", "", "Its figure divided by that of the best of the servers named.", "", *lines, ""]
+            reached = summary.reached(goal)
+            if reached:
+                against, figure, enough = reached
+                metric = METRICS[goal.metric or summary.row.metric]
+                aim = metric.text(goal.bound) if goal.bound is not None else f"{goal.ratio:.2f}"
+                aim = f"at {'least' if metric.more else 'most'} {aim}"
+                lines.append(f"| {summary.row.title} | {metric.label} | {against} | {aim} | {figure} | {'yes' if enough else 'no'} |")
+    if not lines:
+        return []
+    heads = ["| row | figure | against | aim | rwsgi | reached |", "|---|---|---|---|---|---|"]
+    return ["## What rwsgi aims at", "", "Its figure divided by that of the best of those that an aim is about.", "", *heads, *lines, ""]
 
 
 def failures(summaries):
@@ -50,20 +58,16 @@ def failures(summaries):
     return ["## Not ranked", "", *lines, ""] if lines else []
 
 
-def table(about, summary):
+def table(summary):
     row = summary.row
-    shown = [row.metric, *row.beside]
-    base = "rwsgi" if summary.figure("rwsgi") else None
     yield f"## {row.title[0].upper()}{row.title[1:]}"
     yield ""
-    yield "| server | " + " | ".join([METRICS[row.metric].label, "least–most", "times rwsgi's"]) + "".join(
-        f" | {METRICS[metric].label}" for metric in row.beside
-    ) + " | wrong |"
-    yield "|---" * (len(shown) + 4) + "|"
-    ranked = summary.ranked()
-    for name in [name for name in [FLOOR] if name in summary.rounds] + ranked + [name for name in summary.wrong]:
+    heads = ["server", METRICS[row.metric].label, "least – most", "times rwsgi's", *(METRICS[metric].label for metric in row.beside), "wrong"]
+    yield f"| {' | '.join(heads)} |"
+    yield f"{'|---' * len(heads)}|"
+    for name in summary.order():
         figure = summary.figure(name)
-        ratio = summary.ratio(name, base) if base else None
+        ratio = summary.ratio(name, "rwsgi")
         cells = [
             f"**{name}**" if name == "rwsgi" else name,
             str(figure or ""),

@@ -16,7 +16,7 @@ def measure_rounds(environment, rows, servers, rounds, seconds, keep):
         for row in rows:
             # Whoever is first is another one in each round.
             turn = number % len(servers)
-            for server in [*servers[turn:], *servers[:turn]]:
+            for server in filter(row.has, [*servers[turn:], *servers[:turn]]):
                 progress(f"round {number + 1} of {rounds}, {row.name}: {server.name}")
                 results[row.name][server.name].append(measured(environment, row, server, seconds, expected[row.name]))
             if row.floor:
@@ -24,11 +24,10 @@ def measure_rounds(environment, rows, servers, rounds, seconds, keep):
                 results[row.name][FLOOR].append(floor(environment, row, seconds))
         keep(results)
     progress("")
-    return results
 
 
 def names(row, servers):
-    return [server.name for server in servers] + [FLOOR] * row.floor
+    return [server.name for server in servers if row.has(server)] + [FLOOR] * row.floor
 
 
 def right_answer(environment, row):
@@ -50,9 +49,9 @@ def measured(environment, row, server, seconds, expected):
         own = load = environment.cores
     figures = {}
     try:
-        with Running(server, row.app, environment, own, row.workers, row.threads) as running:
+        with Running(server, row.app, environment, own, row.workers, row.threads, row.preload) as running:
             measure.check(running, row, expected)
-            figures = row.measure(running, row, seconds, load)
+            figures = row.measure(running, row, seconds * row.longer, load)
             if figures.get("errors"):
                 raise Wrong("under load: " + ", ".join(f"{count} {kind} errors" for kind, count in figures["errors"].items()))
             measure.check(running, row, expected)

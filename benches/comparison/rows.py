@@ -6,35 +6,38 @@ import typing
 from comparison import measure
 
 
+MICROSECONDS = ((1, "µs"), (1e3, "ms"), (1e6, "s"))
+SECONDS = ((1e-3, "ms"), (1, "s"))
+BYTES = ((1e6, "MB"),)
+A_SECOND = ((1, "/s"),)
+
+
 @dataclasses.dataclass(frozen=True)
 class Metric:
     """A figure: what it is called, and how it is written."""
 
     label: str
-    unit: str
-    scale: float = 1
-    """What a figure is multiplied with to be in that unit."""
+    units: tuple
+    """Each with its size, the smallest first."""
     more: bool = False
     """Whether more is better."""
 
-    def number(self, value):
-        """Three figures, and all of those before the point."""
-        value *= self.scale
-        return f"{value:,.{0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2}f}"
-
     def text(self, value):
-        return f"{self.number(value)} {self.unit}"
+        """With three figures and all of those before the point, in the largest unit that it has one of."""
+        size, unit = next((each for each in reversed(self.units) if abs(value) >= each[0]), self.units[0])
+        value /= size
+        return f"{value:,.{0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2}f} {unit}"
 
 
 METRICS = {
-    "cpu_us": Metric("CPU a request", "µs"),
-    "rps": Metric("throughput", "/s", more=True),
-    "p50_us": Metric("median latency", "ms", 1e-3),
-    "p99_us": Metric("99 % within", "ms", 1e-3),
-    "alone_p99_us": Metric("99 % within, without slow ones", "ms", 1e-3),
-    "added_us": Metric("added by slow ones", "ms", 1e-3),
-    "pss_bytes": Metric("memory a worker", "MB", 1e-6),
-    "start_s": Metric("first answer", "ms", 1e3),
+    "cpu_us": Metric("CPU a request", MICROSECONDS),
+    "rps": Metric("throughput", A_SECOND, more=True),
+    "p50_us": Metric("median latency", MICROSECONDS),
+    "p99_us": Metric("99 % within", MICROSECONDS),
+    "alone_p99_us": Metric("99 % within, without slow ones", MICROSECONDS),
+    "added_us": Metric("added by slow ones", MICROSECONDS),
+    "pss_bytes": Metric("memory a worker", BYTES),
+    "start_s": Metric("first answer", SECONDS),
 }
 
 
@@ -66,18 +69,26 @@ class Row:
     connections: int = 32
     threads: int = 1
     workers: int = 1
+    preload: bool = False
+    """Whether the app is loaded before the workers are made, by servers that can."""
     body: int = 0
     """Bytes of the request's body; with one, the request is a POST."""
     checked: str = "/"
     """The target whose answer is compared with the app's."""
     floor: bool = False
     """Whether the app is called in a loop without a server, too."""
+    longer: int = 1
+    """How many times longer than others it is measured: a server may take in 32 uploads before it answers the first."""
     everywhere: bool = False
     """Whether server and load share all cores, instead of having one each."""
 
     @property
     def method(self):
         return "POST" if self.body else "GET"
+
+    def has(self, server):
+        """Whether a server can do this at all."""
+        return server.workers or self.workers == 1
 
 
 PLAIN, FLASK = "comparison.apps.plain:", "comparison.apps.flask_apps:"
@@ -98,9 +109,9 @@ ROWS = [
     Row("flask-json", "Flask: JSON of 20 items", FLASK + "json", FLASK_GOALS, floor=True),
     Row("flask-template", "Flask: a Jinja page of 20 items", FLASK + "template", FLASK_GOALS, floor=True),
     Row("download-100k", "an answer of 100 KB", PLAIN + "download_100k", BEST),
-    Row("download-10m", "an answer of 10 MB", PLAIN + "download_10m", BEST),
+    Row("download-10m", "an answer of 10 MB", PLAIN + "download_10m", BEST, longer=2),
     Row("upload-100k", "an upload of 100 KB", PLAIN + "upload", BEST, body=100_000, checked="/?sha256"),
-    Row("upload-10m", "an upload of 10 MB", PLAIN + "upload", BEST, body=10_000_000, checked="/?sha256"),
+    Row("upload-10m", "an upload of 10 MB", PLAIN + "upload", BEST, body=10_000_000, checked="/?sha256", longer=2),
     Row(
         "waits", "an app that waits 10 ms, 16 threads, 64 connections", PLAIN + "waits",
         (Goal(1.00, ("gunicorn-gthread", "granian")), Goal(0.80, ("gunicorn-gthread", "granian"), "cpu_us")),
@@ -111,7 +122,7 @@ ROWS = [
         metric="p50_us", beside=("p99_us", "rps", "cpu_us"), connections=1,
     ),
     Row(
-        "beside-slow", "fast requests beside three of a second each, 4 threads, 8 connections", PLAIN + "mixed",
+        "beside-slow", "fast requests beside three that take a second, 4 threads", PLAIN + "mixed",
         (Goal(metric="added_us", bound=5_000),),
         measure=measure.beside_slow, metric="p99_us", beside=("alone_p99_us", "added_us", "rps"), connections=8, threads=4,
     ),
@@ -120,6 +131,7 @@ ROWS = [
     Row("memory", "memory, one worker, the function", PLAIN + "trivial", **MEMORY),
     Row("memory-flask", "memory, one worker, Flask", FLASK + "hello", **MEMORY),
     Row("memory-workers", "memory a worker, of four, Flask", FLASK + "hello", workers=4, **MEMORY),
+    Row("memory-preload", "memory a worker, of four, Flask loaded before", FLASK + "hello", workers=4, preload=True, **MEMORY),
     Row("start", "from exec to the first answer, the function", PLAIN + "trivial", **START),
     Row("start-flask", "from exec to the first answer, Flask", FLASK + "hello", **START),
 ]

@@ -28,6 +28,8 @@ class Server:
     command: str = "{python}"
     code: str = ""
     """What Python runs, where the command line does not know of workers or is not the fast way."""
+    preload: str = ""
+    """The option that loads the app before the workers are made, unless that is what it does anyway, or cannot do."""
     workers: bool = True
     """Whether it can have several worker processes."""
 
@@ -52,17 +54,20 @@ SERVERS = [
         name="rwsgi",
         package="",
         command="{rwsgi} {module}:{app} --bind 127.0.0.1:{port} --workers {workers} --threads {threads}",
+        preload="--preload",
     ),
     Server(
         name="gunicorn-sync",
         package="gunicorn",
         command="{bin}/gunicorn {module}:{app} --bind 127.0.0.1:{port} --workers {workers} --no-control-socket",
+        preload="--preload",
     ),
     Server(
         name="gunicorn-gthread",
         package="gunicorn",
         command="{bin}/gunicorn {module}:{app} --bind 127.0.0.1:{port} --workers {workers} --no-control-socket "
         "--worker-class gthread --threads {threads}",
+        preload="--preload",
     ),
     Server(
         name="granian",
@@ -87,7 +92,7 @@ SERVERS = [
     Server(
         name="cheroot",
         package="cheroot",
-        command="{bin}/cheroot --bind 127.0.0.1:{port} --threads {threads} {module}:{app}",
+        command="{python} -m cheroot --bind 127.0.0.1:{port} --threads {threads} {module}:{app}",
         workers=False,
     ),
 ]
@@ -96,14 +101,12 @@ SERVERS = [
 class Running:
     """A server that answers, in a session of its own, until the block ends."""
 
-    def __init__(self, server, app, environment, cores, workers=1, threads=1):
-        if workers > 1 and not server.workers:
-            raise Wrong("has one process only")
+    def __init__(self, server, app, environment, cores, workers=1, threads=1, preload=False):
         self.port = free_port()
         module, _, name = app.partition(":")
         fill = dict(environment.places, module=module, app=name, port=self.port, workers=workers, threads=threads)
         # Split first: a place may have a space in its path.
-        self.command = [part.format(**fill) for part in server.command.split()]
+        self.command = [part.format(**fill) for part in server.command.split()] + [server.preload] * bool(preload and server.preload)
         if server.code:
             self.command += ["-c", server.code.format(**fill)]
         self.command = ["taskset", "-c", ",".join(map(str, cores)), *self.command]

@@ -24,8 +24,9 @@ class Figure:
         return METRICS[self.metric].text(self.median)
 
     def spread(self):
-        metric = METRICS[self.metric]
-        return f"{metric.number(self.low)}–{metric.number(self.high)}"
+        """From the least to the most."""
+        low, high = METRICS[self.metric].text(self.low), METRICS[self.metric].text(self.high)
+        return low if low == high else f"{low} – {high}"
 
 
 class Summary:
@@ -38,7 +39,7 @@ class Summary:
         for name, rounds in self.rounds.items():
             reasons = [figures["wrong"] for figures in rounds if "wrong" in figures]
             if reasons:
-                self.wrong[name] = reasons[0]
+                self.wrong[name] = reasons[0] + (f" ({len(reasons)} of {len(rounds)} times)" if len(reasons) < len(rounds) else "")
 
     def figure(self, name, metric=None):
         return Figure.of(self.rounds.get(name, []), metric or self.row.metric)
@@ -49,15 +50,21 @@ class Summary:
         good = [name for name in self.rounds if name not in self.wrong and name != FLOOR and self.figure(name, metric)]
         return sorted(good, key=lambda name: self.figure(name, metric).median, reverse=METRICS[metric].more)
 
+    def order(self):
+        """All of them: the floor, those that are ranked, those that are not."""
+        return [FLOOR] * (FLOOR in self.rounds) + self.ranked() + list(self.wrong)
+
     def ratio(self, name, to, metric=None):
         """A server's figure as a multiple of another's."""
         own, other = self.figure(name, metric), self.figure(to, metric)
         return own.median / other.median if own and other and other.median else None
 
     def reached(self, goal):
-        """The rival that a goal is about, what was reached, and whether that is enough; None if it was not measured."""
+        """The rival that a goal is about, what was reached, and whether that is enough; None if they were not measured."""
         metric = goal.metric or self.row.metric
-        if "rwsgi" in self.wrong or not self.figure("rwsgi", metric):
+        if "rwsgi" in self.wrong:
+            return "", self.wrong["rwsgi"], False
+        if not self.figure("rwsgi", metric):
             return None
         if goal.bound is not None:
             figure = self.figure("rwsgi", metric)

@@ -33,8 +33,9 @@ download_10m = sends(10_000_000)
 
 def upload(environ, start_response):
     """Says how many bytes it read, or their hash if it is asked; answers 400 if some are missing."""
-    digest = hashlib.sha256() if environ["QUERY_STRING"] == "sha256" else None
-    expected, size = int(environ["CONTENT_LENGTH"]), 0
+    # PEP 3333 lets both be missing.
+    digest = hashlib.sha256() if environ.get("QUERY_STRING") == "sha256" else None
+    expected, size = int(environ.get("CONTENT_LENGTH") or 0), 0
     while size < expected:
         piece = environ["wsgi.input"].read(min(PIECE, expected - size))
         if not piece:
