@@ -1,6 +1,7 @@
 """What a run needs: the program, wrk, and the rivals in an environment of their own, on the Python that rwsgi embeds."""
 
 import datetime
+import fcntl
 import json
 import os
 import pathlib
@@ -33,20 +34,34 @@ class Environment:
         for tool, package in TOOLS.items():
             if not shutil.which(tool):
                 raise Missing(f"There is no {tool}: install it (Debian: apt-get install {package}).")
+        self.alone()
         self.rwsgi = rwsgi or built()
+        if not output(self.rwsgi, "--version").startswith("rwsgi "):
+            raise Missing(f"{self.rwsgi} is not rwsgi: name another program with --rwsgi.")
         self.python = VENV / "bin" / "python"
         self.variables = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))}
         self.versions = self.install()
         self.variables["VIRTUAL_ENV"] = str(VENV)
         self.places = {"rwsgi": self.rwsgi, "python": self.python, "bin": VENV / "bin", "venv": VENV, "benches": BENCHES}
 
+    def alone(self):
+        """Two runs at a time would measure each other."""
+        VENV.parent.mkdir(parents=True, exist_ok=True)
+        self.lock = open(VENV.parent / "lock", "w")
+        try:
+            fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Missing("Another benches/compare is under way here: wait until it has ended.") from None
+
     def install(self):
         """Makes the environment, unless it is there for this Python and these packages; what it has."""
         version = output(self.rwsgi, "--version")
         mark, wanted = VENV / "packages", "\n".join([version, *PACKAGES])
         if not mark.is_file() or mark.read_text() != wanted:
+            if not shutil.which("cc"):
+                raise Missing("There is no C compiler to build bjoern and uWSGI with (Debian: apt-get install build-essential).")
             if not any(header.exists() for header in LIBEV):
-                raise Missing("bjoern is built with libev, whose headers are missing: apt-get install libev-dev (Debian).")
+                raise Missing("There are no headers of libev to build bjoern with (Debian: apt-get install libev-dev).")
             print(f"installing {', '.join(PACKAGES)} into {VENV.relative_to(ROOT)} ...", file=sys.stderr)
             run([self.rwsgi, "python", "-m", "venv", "--clear", VENV], self.variables)
             run([self.python, "-m", "pip", "install", "--quiet", *PACKAGES], self.variables)
