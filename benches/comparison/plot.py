@@ -12,6 +12,7 @@ LONGEST = 4
 """The longest bar, in multiples; whatever is beyond is cut."""
 COLOURS = {"rwsgi": "#c2410c", FLOOR: "#a8a29e"}
 OTHERS, WRONG, INK, FAINT = "#64748b", "#ffffff", "#1c1917", "#78716c"
+GUIDE = "#fed7aa"
 DASHED = ' stroke-dasharray="3 2"'
 
 
@@ -43,7 +44,7 @@ def panel(summary):
     parts = [text(0, 22, summary.row.title, weight="bold", size=13), text(0, 38, f"{metric.label}, {better}", fill=FAINT, size=11)]
     if unit:
         x, bottom = LABEL_WIDTH + BAR_WIDTH / LONGEST, PANEL_TOP + len(summary.rounds) * LINE
-        parts.append(f'<line x1="{x}" y1="{PANEL_TOP - 4}" x2="{x}" y2="{bottom}" stroke="{COLOURS["rwsgi"]}" stroke-dasharray="2 3"/>')
+        parts.append(f'<line x1="{x}" y1="{PANEL_TOP - 4}" x2="{x}" y2="{bottom}" stroke="{GUIDE}"/>')
     for number, name in enumerate(summary.order()):
         parts.append(bar(summary, name, unit, PANEL_TOP + number * LINE))
     return "".join(parts)
@@ -85,7 +86,7 @@ def bar(summary, name, unit, y):
 def text(x, y, words, fill=INK, size=12, weight="normal", anchor="start"):
     return (
         f'<text x="{x:.1f}" y="{y:.1f}" fill="{fill}" font-size="{size}" font-weight="{weight}" text-anchor="{anchor}" '
-        f'paint-order="stroke" stroke="#ffffff" stroke-width="3" xml:space="preserve">{escape(words)}</text>'
+        f'xml:space="preserve">{escape(words)}</text>'
     )
 
 
