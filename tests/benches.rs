@@ -37,6 +37,9 @@ fn the_kept_page_and_picture_are_those_of_the_kept_figures() {
     for name in ["compare.json", "compare.md", "compare.svg"] {
         let drawn = fs_err::read_to_string(directory.path().join(name)).expect("it is written");
         let kept = fs_err::read_to_string(kept(name)).expect("it is kept");
-        assert!(drawn == kept, "{name} differs: benches/compare --from benches/results/compare.json --output benches/results");
+        assert!(
+            drawn == kept,
+            "{name} differs: benches/compare --from benches/results/compare.json --output benches/results"
+        );
     }
 }

@@ -67,7 +67,8 @@ class Row:
     beside: tuple = ("rps", "p50_us", "p99_us")
     """Further figures to show."""
     connections: int = 32
-    threads: int = 1
+    threads: int = 0
+    """How many call the app; 0 leaves it to the server."""
     workers: int = 1
     preload: bool = False
     """Whether the app is loaded before the workers are made, by servers that can."""

@@ -30,6 +30,10 @@ class Server:
     """What Python runs, where the command line does not know of workers or is not the fast way."""
     preload: str = ""
     """The option that loads the app before the workers are made, unless that is what it does anyway, or cannot do."""
+    threads: str = ""
+    """The option for the number of threads that call the app, if it can have several."""
+    usual_threads: int = 0
+    """How many those are where a row does not say; 0 leaves it to the server."""
     workers: bool = True
     """Whether it can have several worker processes."""
 
@@ -47,13 +51,14 @@ from {module} import {app} as app
 fastwsgi.run(app, host="127.0.0.1", port={port}, loglevel=0, workers={workers})
 """
 
-# The settings are the defaults, but for the number of workers and threads, and for uWSGI's way of serving HTTP: of its
-# three, the router is the fastest, and the only one that keeps 32 connections alive at a time.
+# The settings are the defaults, but for what a row asks for, and where another is faster: gthread has one thread by default
+# and is better with four; of uWSGI's three ways to serve HTTP, its router alone keeps 32 connections alive at a time.
 SERVERS = [
     Server(
         name="rwsgi",
         package="",
-        command="{rwsgi} {module}:{app} --bind 127.0.0.1:{port} --workers {workers} --threads {threads}",
+        command="{rwsgi} {module}:{app} --bind 127.0.0.1:{port} --workers {workers}",
+        threads="--threads {threads}",
         preload="--preload",
     ),
     Server(
@@ -66,33 +71,39 @@ SERVERS = [
         name="gunicorn-gthread",
         package="gunicorn",
         command="{bin}/gunicorn {module}:{app} --bind 127.0.0.1:{port} --workers {workers} --no-control-socket "
-        "--worker-class gthread --threads {threads}",
+        "--worker-class gthread",
+        threads="--threads {threads}",
+        usual_threads=4,
         preload="--preload",
     ),
     Server(
         name="granian",
         package="granian",
-        command="{bin}/granian --interface wsgi {module}:{app} --host 127.0.0.1 --port {port} --workers {workers} "
-        "--blocking-threads {threads}",
+        command="{bin}/granian --interface wsgi {module}:{app} --host 127.0.0.1 --port {port} --workers {workers}",
+        threads="--blocking-threads {threads}",
     ),
     Server(
         name="uwsgi",
         package="uwsgi",
         command="{bin}/uwsgi --http 127.0.0.1:{port} --http-keepalive --module {module}:{app} --virtualenv {venv} "
-        "--pythonpath {benches} --master --processes {workers} --threads {threads} --disable-logging --need-app --die-on-term",
+        "--pythonpath {benches} --master --processes {workers} --disable-logging --need-app --die-on-term",
+        threads="--threads {threads}",
     ),
     Server(name="bjoern", package="bjoern", code=BJOERN),
     Server(name="fastwsgi", package="fastwsgi", code=FASTWSGI),
     Server(
         name="waitress",
         package="waitress",
+        # Its options have to come before the app.
         command="{bin}/waitress-serve --listen 127.0.0.1:{port} --threads {threads} {module}:{app}",
+        usual_threads=4,
         workers=False,
     ),
     Server(
         name="cheroot",
         package="cheroot",
-        command="{python} -m cheroot --bind 127.0.0.1:{port} --threads {threads} {module}:{app}",
+        command="{python} -m cheroot --bind 127.0.0.1:{port} {module}:{app}",
+        threads="--threads {threads}",
         workers=False,
     ),
 ]
@@ -101,12 +112,18 @@ SERVERS = [
 class Running:
     """A server that answers, in a session of its own, until the block ends."""
 
-    def __init__(self, server, app, environment, cores, workers=1, threads=1, preload=False):
+    def __init__(self, server, app, environment, cores, workers=1, threads=0, preload=False):
         self.port = free_port()
         module, _, name = app.partition(":")
+        threads = threads or server.usual_threads
         fill = dict(environment.places, module=module, app=name, port=self.port, workers=workers, threads=threads)
-        # Split first: a place may have a space in its path.
-        self.command = [part.format(**fill) for part in server.command.split()] + [server.preload] * bool(preload and server.preload)
+        words = server.command.split()
+        if threads:
+            words += server.threads.split()
+        if preload and server.preload:
+            words.append(server.preload)
+        # Filled in after the split: a place may have a space in its path.
+        self.command = [word.format(**fill) for word in words]
         if server.code:
             self.command += ["-c", server.code.format(**fill)]
         self.command = ["taskset", "-c", ",".join(map(str, cores)), *self.command]
