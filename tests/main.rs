@@ -3,6 +3,7 @@
 
 mod support;
 
+mod benches;
 mod clients;
 mod connections;
 mod dockerize;

@@ -1,0 +1,1 @@
+"""The apps that every server is measured with, the same code for all."""
