@@ -56,12 +56,19 @@ pub fn run(matches: &ArgMatches, args: &[OsString]) -> Result<ExitCode, Fatal> {
     let inherited = upgrade::inherited();
     // What is wrong with the logs is told while there is a terminal to tell it to.
     logs(&settings, &spec)?;
-    let listeners = sockets::listeners(&settings, inherited.as_ref())?;
+    let mut listeners = sockets::listeners(&settings, inherited.as_ref())?;
     if settings.daemon && inherited.is_none() {
         sys::become_daemon(settings.enable_stdio_inheritance)
             .map_err(|error| Fatal::new(format!("The server cannot become a daemon (from --daemon): {error}.")))?;
+        // They were another process's, which has ended.
+        listeners.iter_mut().for_each(Listener::own_file);
     }
-    let pidfile = pidfile(&settings, inherited.is_some())?;
+    let pidfile = pidfile(&settings, inherited.is_some()).inspect_err(|fatal| {
+        if settings.daemon {
+            // There is no terminal any more to say it at.
+            tracing::error!("{fatal}");
+        }
+    })?;
     announce(&settings, &listeners);
     if let Some(name) = &settings.proc_name {
         sys::set_process_name(&format!("{name}: master"));
