@@ -428,6 +428,17 @@ fn a_port_in_use_is_told_in_one_sentence() {
 }
 
 #[test]
+fn a_port_that_is_about_to_be_free_is_waited_for() {
+    let other = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = other.local_addr().expect("it listens").to_string();
+    let server = Server::of(HELLO).without_bind().args(["app:app", "--bind", &address]).start_quietly();
+    server.wait_for_log(&format!("Connection in use: {address}. The next attempt is in a second."));
+    drop(other);
+    server.wait_for_log("Booting worker");
+    assert_eq!(server.connect_to(&address).get("/").text(), "hello");
+}
+
+#[test]
 fn a_port_is_free_again_as_soon_as_its_server_has_ended() {
     let mut server = Server::of(HELLO).args(["app:app"]).start();
     let address = server.address().to_owned();

@@ -44,7 +44,10 @@ impl<P: Program> Arbiter<P> {
                 self.upgrade();
                 return None;
             }
-            Signal::Winch if self.service.daemon => Event::Dismiss,
+            Signal::Winch if self.service.daemon => {
+                tracing::info!("graceful stop of workers");
+                Event::Dismiss
+            }
             Signal::Winch => {
                 tracing::debug!("SIGWINCH ignored. Not daemonized.");
                 return None;

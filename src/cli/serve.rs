@@ -54,14 +54,21 @@ pub fn run(matches: &ArgMatches, args: &[OsString]) -> Result<ExitCode, Fatal> {
     let spec = spec.to_owned();
     check_certificate(&settings)?;
     let inherited = upgrade::inherited();
-    let listeners = sockets::listeners(&settings, inherited.as_ref())?;
     // What is wrong with the logs is told while there is a terminal to tell it to.
     logs(&settings, &spec)?;
+    let mut listeners = sockets::listeners(&settings, inherited.as_ref())?;
     if settings.daemon && inherited.is_none() {
         sys::become_daemon(settings.enable_stdio_inheritance)
             .map_err(|error| Fatal::new(format!("The server cannot become a daemon (from --daemon): {error}.")))?;
+        // They were another process's, which has ended.
+        listeners.iter_mut().for_each(Listener::own_file);
     }
-    let pidfile = pidfile(&settings, inherited.is_some())?;
+    let pidfile = pidfile(&settings, inherited.is_some()).inspect_err(|fatal| {
+        if settings.daemon {
+            // There is no terminal any more to say it at.
+            tracing::error!("{fatal}");
+        }
+    })?;
     announce(&settings, &listeners);
     if let Some(name) = &settings.proc_name {
         sys::set_process_name(&format!("{name}: master"));
@@ -160,7 +167,7 @@ impl arbiter::Program for Program<'_> {
         check_certificate(&settings)?;
         logs(&settings, &spec)?;
         let open = listeners.len();
-        sockets::open_missing(&settings, listeners)?;
+        sockets::open_missing(&settings, listeners, 1)?;
         // From here on nothing fails.
         if listeners.len() > open {
             tracing::info!("Listening at: {} ({})", sockets::addresses(listeners, &settings), std::process::id());

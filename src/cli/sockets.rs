@@ -1,13 +1,16 @@
 //! Where the server listens, and how that follows the settings.
 
-use std::io;
+use std::{io, thread, time::Duration};
 
 use crate::{
     arbiter::upgrade::Inherited,
     exit::Fatal,
-    net::{Bind, Listener, Options, systemd},
+    net::{self, Bind, Listener, Options, systemd},
     settings::Settings,
 };
+
+/// How often an address in use is tried at the start (gunicorn): whoever listens there may be about to end.
+const ATTEMPTS: u32 = 5;
 
 /// Takes the listeners from the arbiter before, or from systemd, or opens those that the settings name.
 pub fn listeners(settings: &Settings, inherited: Option<&Inherited>) -> Result<Vec<Listener>, Fatal> {
@@ -26,19 +29,20 @@ pub fn listeners(settings: &Settings, inherited: Option<&Inherited>) -> Result<V
             .map(|number| adopted(number, Listener::adopt(number)))
             .collect::<Result<Vec<_>, _>>()?,
     };
-    open_missing(settings, &mut listeners)?;
+    open_missing(settings, &mut listeners, ATTEMPTS)?;
     close_others(settings, &mut listeners);
     Ok(listeners)
 }
 
-/// Opens what the settings name and is not open. When that fails nothing has changed.
-pub fn open_missing(settings: &Settings, listeners: &mut Vec<Listener>) -> Result<(), Fatal> {
+/// Opens what the settings name and is not open. Where an address is in use it is tried so many times, one a second. When
+/// that fails nothing has changed.
+pub fn open_missing(settings: &Settings, listeners: &mut Vec<Listener>, attempts: u32) -> Result<(), Fatal> {
     // Sockets that systemd has passed stay what they are, whatever the settings name.
     if listeners.iter().any(|listener| listener.name().is_none()) {
         return Ok(());
     }
     let missing = settings.bind.iter().filter(|bind| listeners.iter().all(|listener| listener.name() != Some(bind)));
-    let opened = missing.map(|bind| open(bind, settings)).collect::<Result<Vec<_>, Fatal>>()?;
+    let opened = missing.map(|bind| open(bind, settings, attempts)).collect::<Result<Vec<_>, Fatal>>()?;
     listeners.extend(opened.into_iter().flatten());
     Ok(())
 }
@@ -62,7 +66,7 @@ pub fn addresses(listeners: &[Listener], settings: &Settings) -> String {
     listeners.iter().map(shown).collect::<Vec<_>>().join(",")
 }
 
-fn open(bind: &str, settings: &Settings) -> Result<Vec<Listener>, Fatal> {
+fn open(bind: &str, settings: &Settings, attempts: u32) -> Result<Vec<Listener>, Fatal> {
     let run_as = &settings.run_as;
     let options = Options {
         backlog: settings.backlog,
@@ -70,7 +74,18 @@ fn open(bind: &str, settings: &Settings) -> Result<Vec<Listener>, Fatal> {
         umask: settings.umask,
         owner: (run_as.user.as_ref().map(|(id, _)| *id), run_as.group),
     };
-    let mut listeners = Listener::open(&bind.parse::<Bind>()?, &options)?;
+    let address = bind.parse::<Bind>()?;
+    let mut opened = Listener::open(&address, &options);
+    for _ in 1..attempts {
+        let Err(error) = &opened else { break };
+        if error.kind() != io::ErrorKind::AddrInUse {
+            break;
+        }
+        tracing::error!("Connection in use: {address}. The next attempt is in a second.");
+        thread::sleep(Duration::from_secs(1));
+        opened = Listener::open(&address, &options);
+    }
+    let mut listeners = opened.map_err(|error| net::refuse(&address, &error))?;
     for listener in &mut listeners {
         listener.set_name(bind);
     }

@@ -61,8 +61,18 @@ impl LogEntry {
         let variables = self.notes.as_ref().map(|notes| notes.take()).unwrap_or_default();
         let request = &self.request;
         let fields = &self.log.needs().request_fields;
-        // Of a field that is repeated, the last.
-        let request_fields: Vec<_> = fields.iter().map(|name| request.fields.all(name.as_str()).next_back()).collect();
+        // The usual ones have room here.
+        let (mut few, mut many) = ([None; 8], Vec::new());
+        let request_fields = if let Some(few) = few.get_mut(..fields.len()) {
+            few
+        } else {
+            many.resize(fields.len(), None);
+            &mut many[..]
+        };
+        for (value, name) in request_fields.iter_mut().zip(fields) {
+            // Of a field that is repeated, the last.
+            *value = request.fields.all(name.as_str()).next_back();
+        }
         let response_fields: Vec<_> = self.response_fields.iter().map(Option::as_deref).collect();
         let odd;
         let protocol = match request.version {
@@ -81,7 +91,7 @@ impl LogEntry {
             status: self.status,
             sent,
             duration: self.started.map_or(Duration::ZERO, |started| started.elapsed()),
-            request_fields: &request_fields,
+            request_fields,
             response_fields: &response_fields,
             variables: &variables,
         });

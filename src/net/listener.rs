@@ -95,31 +95,25 @@ impl Listener {
     ///
     /// # Errors
     /// The first address that cannot be listened at, with the reason.
-    pub fn open(bind: &Bind, options: &Options) -> Result<Vec<Self>, Fatal> {
+    pub fn open(bind: &Bind, options: &Options) -> io::Result<Vec<Self>> {
         match bind {
             Bind::Tcp(host, port) => {
-                let addresses = (host.as_str(), *port).to_socket_addrs().map_err(|error| refuse(bind, &error))?;
                 // As gunicorn: the first address of a name, so that `localhost` is one listener.
-                addresses
-                    .take(1)
-                    .map(|address| open_tcp(address, options).map_err(|error| refuse(bind, &error)))
-                    .collect()
+                let addresses = (host.as_str(), *port).to_socket_addrs()?.take(1);
+                addresses.map(|address| open_tcp(address, options)).collect()
             }
             Bind::Unix(path) => {
-                let listener = remove_stale(path)
-                    .and_then(|()| open_unix(&SockAddr::unix(path)?, options))
-                    .map_err(|error| refuse(bind, &error))?;
+                remove_stale(path)?;
+                let listener = open_unix(&SockAddr::unix(path)?, options)?;
                 let address = Address::Unix(path.clone());
                 let file = Some(SocketFile::at(path, std::process::id()));
                 Ok(vec![Self { address, socket: Socket::Unix(listener), file, name: None, passed: false }])
             }
-            Bind::Descriptor(number) => Ok(vec![Self::adopt(*number).map_err(|error| refuse(bind, &error))?]),
+            Bind::Descriptor(number) => Ok(vec![Self::adopt(*number)?]),
             Bind::Abstract(name) => {
-                let address =
-                    std::os::unix::net::SocketAddr::from_abstract_name(name).map_err(|error| refuse(bind, &error))?;
-                let listener = UnixListener::bind_addr(&address)
-                    .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
-                    .map_err(|error| refuse(bind, &error))?;
+                let address = std::os::unix::net::SocketAddr::from_abstract_name(name)?;
+                let listener = UnixListener::bind_addr(&address)?;
+                listener.set_nonblocking(true)?;
                 Ok(vec![Self {
                     address: Address::Abstract(name.clone()),
                     socket: Socket::Unix(listener),
@@ -295,7 +289,8 @@ fn remove_stale(path: &Path) -> io::Result<()> {
     }
 }
 
-fn refuse(bind: &Bind, error: &io::Error) -> Fatal {
+/// Why it cannot be listened at an address, and what to do.
+pub fn refuse(bind: &Bind, error: &io::Error) -> Fatal {
     let (reason, hint) = match error.kind() {
         io::ErrorKind::AddrInUse => {
             ("the address is in use".to_owned(), "Stop the program that listens there, or choose another with --bind")

@@ -8,4 +8,4 @@ pub mod systemd;
 pub mod tls;
 
 pub use bind::Bind;
-pub use listener::{Address, Listener, Options, Socket};
+pub use listener::{Address, Listener, Options, Socket, refuse};

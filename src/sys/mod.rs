@@ -23,5 +23,7 @@ pub use forks::forks;
 pub use process::{
     Fork, adopt_orphans, exit_now, fork, is_alive, kill_group, reap, remove_variable, send, set_umask, set_variable,
 };
-pub use signals::{ABORT, Handlers, Pending, Signal, disregard, dump_signal, ignore, restore, send_to_self};
+pub use signals::{
+    ABORT, Handlers, Pending, Signal, disregard, dump_signal, ignore, restore, send_to_self, signal_name,
+};
 pub use title::set_title;

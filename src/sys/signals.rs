@@ -96,6 +96,11 @@ impl AsFd for Pending {
 /// `SIGABRT`, by its number.
 pub const ABORT: i32 = libc::SIGABRT;
 
+/// A signal's name, `SIGSEGV` say, or `signal N` where it has none.
+pub fn signal_name(number: i32) -> String {
+    NixSignal::try_from(number).map_or_else(|_| format!("signal {number}"), |signal| signal.as_str().to_owned())
+}
+
 /// A signal that neither apps nor libraries use, for which the interpreter prints its stacks.
 pub fn dump_signal() -> i32 {
     libc::SIGRTMIN() + 7

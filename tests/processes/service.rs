@@ -54,6 +54,32 @@ fn a_daemon_leaves_the_terminal_and_goes_on() {
 }
 
 #[test]
+fn a_daemon_takes_the_file_of_its_socket_along() {
+    let builder = Server::of_files(&[("sub/app.py", &saying("alive"))]).without_bind();
+    let paths = ["--chdir", "sub", "--bind", "unix:app.sock", "--pid", "app.pid", "--error-logfile", "error.log"];
+    let mut server = builder.args(["app:app", "--daemon"]).args(paths).start_quietly();
+    assert!(server.wait_status().success());
+    let path = server.directory().join("sub/app.sock");
+    let pid = process::until(LIMIT, || read(&server, "sub/app.pid").trim().parse().ok());
+    let daemon = process::Guard(pid.expect("it writes its id"));
+    assert_eq!(Client::connect(&format!("unix:{}", path.display())).get("/").text(), "alive");
+    process::signal(daemon.0, "TERM");
+    ends(daemon.0);
+    assert!(!path.exists());
+}
+
+#[test]
+fn a_daemon_says_in_its_log_that_another_one_runs() {
+    let builder = Server::of("").args(["app:app", "--daemon", "--pid", "app.pid", "--error-logfile", "error.log"]);
+    std::fs::write(builder.directory().join("app.pid"), std::process::id().to_string()).expect("it is ours");
+    let mut server = builder.start_quietly();
+    assert!(server.wait_status().success());
+    let said = format!("[ERROR] Already running on PID {} ", std::process::id());
+    let told = process::until(LIMIT, || read(&server, "error.log").contains(&said).then_some(()));
+    assert!(told.is_some(), "{}", read(&server, "error.log"));
+}
+
+#[test]
 fn a_daemon_may_keep_its_output() {
     let (server, daemon, _) = daemon(&["--enable-stdio-inheritance"]);
     server.wait_for_output("printed\n");

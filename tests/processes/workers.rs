@@ -33,7 +33,7 @@ fn a_worker_that_ends_is_replaced_and_the_log_says_how_it_ended() {
     for mode in [&[][..], &["--preload"]] {
         let mut server = Server::of(DIES).args(["app:app"]).args(mode.iter().copied()).start();
         let mut workers = 1;
-        for (path, said) in [("/exit", "exited with code 7"), ("/crash", "was ended by signal 11"), ("/leave", "")] {
+        for (path, said) in [("/exit", "exited with code 7"), ("/crash", "was sent SIGSEGV!"), ("/leave", "")] {
             answers(&server, "alive");
             let mut client = server.connect();
             client.send(format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n")).read_all();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Action, Level, Outcome, Pid, State, Supervisor};
-use crate::exit::Code;
+use crate::{exit::Code, sys};
 
 /// The first pause after a worker died while it booted; it doubles with each further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
@@ -30,7 +30,8 @@ impl Supervisor {
             )),
             // Nobody ends a worker by these: it has crashed, on its way out perhaps.
             Outcome::Signal(signal) if !expected || CRASHES.contains(&signal) => {
-                actions.push(Action::Log(Level::Error, format!("Worker (pid:{pid}) was ended by signal {signal}.")));
+                let name = sys::signal_name(signal);
+                actions.push(Action::Log(Level::Warning, format!("Worker (pid:{pid}) was sent {name}!")));
             }
             Outcome::Code(_) | Outcome::Signal(_) => {}
         }

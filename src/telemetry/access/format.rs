@@ -170,11 +170,15 @@ impl Format {
             let (width, after) = width(conversion, &atom).ok_or_else(|| {
                 error(format!("the atom %({name}) without an s behind it, which is how an atom is written: %({name})s"))
             })?;
+            rest = after;
+            if (&atom, width) == (&Atom::LogName, 0) {
+                literal.push('-');
+                continue;
+            }
             if !literal.is_empty() {
                 format.parts.push(Part::Literal(std::mem::take(&mut literal)));
             }
             format.parts.push(Part::Atom(atom, width));
-            rest = after;
         }
         literal.push_str(rest);
         literal.push('\n');
@@ -204,9 +208,10 @@ mod tests {
 
     #[test]
     fn every_atom_of_gunicorns_is_known() {
-        for name in "hlutrsmUqHbBfaTDMLp".chars() {
+        for name in "hutrsmUqHbBfaTDMLp".chars() {
             assert_eq!(atoms(&format!("%({name})s")).len(), 1, "{name}");
         }
+        assert_eq!(Format::parse("%(l)s").expect("valid").parts, [Part::Literal("-\n".to_owned())]);
         assert_eq!(atoms("%({X-A}i)s %({X-A}o)s %({X_A}e)s").len(), 3);
     }
 

@@ -1,6 +1,6 @@
 //! A request as a line of the access log: in a format of gunicorn's, or as a JSON object.
 
-use std::{fmt::Write as _, io::Write as _, net::IpAddr, time::Duration};
+use std::{io::Write as _, net::IpAddr, time::Duration};
 
 use http::header;
 
@@ -141,6 +141,10 @@ impl Record<'_> {
         match atom {
             Atom::LogName | Atom::Unknown => line.push(b'-'),
             Atom::Time => clock.write(line),
+            Atom::RemoteAddr if self.variable(0).is_none() => match self.remote_addr {
+                Some(remote) => address(line, remote),
+                None => line.push(b'-'),
+            },
             Atom::RequestLine => {
                 text::value(line, self.method.as_bytes());
                 line.push(b' ');
@@ -191,10 +195,9 @@ impl Record<'_> {
             Atom::RemoteAddr => match (self.variable(0), self.remote_addr) {
                 (Some(replaced), _) => take(Some(replaced)),
                 (None, Some(address)) => {
-                    // The longest address has 45 characters, and none of them needs the heap.
-                    let mut text = Stack { bytes: [0; 64], length: 0 };
-                    let _ = write!(text, "{}", address.to_canonical());
-                    take(Some(&text.bytes[..text.length]));
+                    let mut text = Vec::new();
+                    self::address(&mut text, address);
+                    take(Some(&text));
                 }
                 (None, None) => take(None),
             },
@@ -220,22 +223,23 @@ impl Record<'_> {
     }
 }
 
-struct Stack {
-    bytes: [u8; 64],
-    length: usize,
-}
-
-impl std::fmt::Write for Stack {
-    fn write_str(&mut self, text: &str) -> std::fmt::Result {
-        let end = self.length + text.len();
-        self.bytes.get_mut(self.length..end).ok_or(std::fmt::Error)?.copy_from_slice(text.as_bytes());
-        self.length = end;
-        Ok(())
-    }
-}
-
 fn decimal(line: &mut Vec<u8>, number: u64) {
-    drop(write!(line, "{number}"));
+    line.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+}
+
+/// Appends an address. None has anything in it that would need care.
+fn address(line: &mut Vec<u8>, address: IpAddr) {
+    match address.to_canonical() {
+        IpAddr::V4(address) => {
+            for (place, octet) in address.octets().into_iter().enumerate() {
+                if place > 0 {
+                    line.push(b'.');
+                }
+                decimal(line, octet.into());
+            }
+        }
+        IpAddr::V6(address) => drop(write!(line, "{address}")),
+    }
 }
 
 /// The user of a `Basic` credential (RFC 7617).
