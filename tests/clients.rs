@@ -130,6 +130,15 @@ fn a_client_that_takes_too_long_for_a_head_is_told() {
     assert!(server.connect().read_all().is_empty());
     let server = builder().args(["--header-timeout", "1", "--proxy-protocol"]).start();
     assert_eq!(status(&server, "PROXY "), 408);
+    // Each byte of it comes in time, and all of it does not.
+    let mut client = server.connect();
+    for byte in b"PROXY TCP4 192.0.2.1 192.0.2.2 4711 443\r\n" {
+        if client.try_send([*byte]).is_err() {
+            break;
+        }
+        thread::sleep(Duration::from_millis(100));
+    }
+    assert!(String::from_utf8_lossy(&client.read_all()).starts_with("HTTP/1.1 408 "));
 }
 
 #[test]
@@ -168,6 +177,14 @@ fn connections_beyond_the_limit_wait_or_are_sent_away() {
     assert_eq!(first.get("/").text(), "hello", "the first is served");
     drop(first);
     assert_eq!(second.response("GET").text(), "hello", "and then the second");
+
+    let several = ["--worker-connections", "1", "--bind", "127.0.0.1:0", "--bind", "127.0.0.1:0"];
+    let server = builder().args(several).without_bind().start();
+    for address in server.addresses().iter().chain(server.addresses()) {
+        let mut client = server.connect_to(address);
+        client.send("GET / HTTP/1.1\r\nConnection: close\r\n\r\n");
+        assert_eq!(client.response("GET").text(), "hello", "a listener keeps no place from another");
+    }
 
     let server = builder().args(["--worker-connections", "1", "--backlog-timeout", "1", "--keep-alive", "60"]).start();
     let mut first = server.connect();

@@ -2,12 +2,15 @@
 
 use std::{
     collections::HashMap,
+    future::poll_fn,
     io,
     net::IpAddr,
+    pin::pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
+    task::Poll,
     time::Duration,
 };
 
@@ -171,6 +174,27 @@ impl Open {
         }
     }
 
+    /// Waits for the next connection. Without a time to wait for a place it stays in the kernel's queue until there is
+    /// one, where another worker may take it. No place is held for a connection that may never come: the next may come to
+    /// another listener.
+    async fn accept<A: Accept>(&self, listener: &A) -> Accepted<A> {
+        if self.places.is_none() || self.patience.is_some() {
+            return (listener.accept().await, None);
+        }
+        loop {
+            let mut permit = Some(self.permit().await);
+            let mut accept = pin!(listener.accept());
+            let accepted = poll_fn(|context| {
+                // Something has come, perhaps, since there was nothing: a place is needed first.
+                let Some(held) = permit.take() else { return Poll::Ready(None) };
+                accept.as_mut().poll(context).map(|accepted| Some((accepted, held)))
+            });
+            if let Some(accepted) = accepted.await {
+                return accepted;
+            }
+        }
+    }
+
     /// Has a connection looked after by what `life` makes of its place.
     fn begin<F: Future<Output = ()> + Send + 'static>(
         &self,
@@ -227,6 +251,9 @@ trait Accept: Send + Sync {
     fn accept(&self) -> impl Future<Output = io::Result<(Self::Stream, Peer)>> + Send;
 }
 
+/// What came of accepting a connection, and its place if it has one already.
+type Accepted<A> = (io::Result<(<A as Accept>::Stream, Peer)>, Option<OwnedSemaphorePermit>);
+
 impl Accept for TcpListener {
     type Stream = TcpStream;
 
@@ -254,14 +281,9 @@ struct Acceptor {
 impl Acceptor {
     async fn run(mut self, listener: impl Accept) {
         loop {
-            let next = async {
-                // Without a time to wait, connections wait in the kernel's queue, where another worker may take them.
-                let permit = if self.open.patience.is_none() { self.open.permit().await } else { None };
-                (listener.accept().await, permit)
-            };
             let (accepted, permit) = tokio::select! {
                 biased;
-                next = next => next,
+                next = self.open.accept(&listener) => next,
                 // The queue is empty when accepting has to wait, so nothing that the kernel took on is lost.
                 _ = self.stop.wait_for(|stop| *stop != Stop::Not) => return,
             };

@@ -45,10 +45,12 @@ impl Drop for Held {
     }
 }
 
-/// Bytes that wait in a file, first in, first out.
+/// Bytes that wait in a file, first in, first out. Where the file has reached its size it goes on at its begin, so that it
+/// takes no more room on the disk than what waits may, however much passes through it.
 #[derive(Debug)]
 pub struct Waiting {
     file: File,
+    /// So many bytes came out, and so many went in.
     read: u64,
     written: u64,
 }
@@ -93,7 +95,11 @@ impl Waiting {
         if self.written - self.read + bytes.len() as u64 > MOST {
             return Err(io::ErrorKind::StorageFull.into());
         }
-        self.file.write_all_at(bytes, self.written)?;
+        let at = self.written % MOST;
+        let until_end = usize::try_from(MOST - at).unwrap_or(usize::MAX);
+        let (behind, before) = bytes.split_at(bytes.len().min(until_end));
+        self.file.write_all_at(behind, at)?;
+        self.file.write_all_at(before, 0)?;
         self.written += bytes.len() as u64;
         Ok(())
     }
@@ -106,9 +112,10 @@ impl Waiting {
         if self.is_empty() {
             return Ok(None);
         }
-        let size = usize::try_from(self.written - self.read).unwrap_or(PIECE).min(PIECE);
+        let at = self.read % MOST;
+        let size = usize::try_from((self.written - self.read).min(MOST - at)).unwrap_or(PIECE).min(PIECE);
         let mut piece = vec![0; size];
-        self.file.read_exact_at(&mut piece, self.read)?;
+        self.file.read_exact_at(&mut piece, at)?;
         self.read += size as u64;
         if self.is_empty() {
             // What was read needs no room on the disk any more.
@@ -164,6 +171,23 @@ mod tests {
         waiting.read = MOST - 5;
         assert_eq!(waiting.pop().expect("readable").as_deref(), Some(&b"12345"[..]));
         waiting.push(b"1").expect("what was read makes room");
+    }
+
+    #[test]
+    fn a_file_never_grows_beyond_what_may_wait() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut waiting = Spool::new(directory.path().to_owned()).open().expect("a file");
+        (waiting.read, waiting.written) = (MOST - 6, MOST - 6);
+        for _ in 0..3 {
+            waiting.push(b"12345").expect("room");
+        }
+        let length = waiting.file.metadata().expect("readable").len();
+        assert!(length <= MOST, "{length}");
+        let mut out = Vec::new();
+        while let Some(piece) = waiting.pop().expect("readable") {
+            out.extend_from_slice(&piece);
+        }
+        assert_eq!(out, b"123451234512345");
     }
 
     #[test]

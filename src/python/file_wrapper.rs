@@ -39,7 +39,9 @@ impl FileWrapper {
         let offset: u64 = filelike.call_method0("tell").ok()?.extract().ok()?;
         let file = sys::duplicate(number).ok()?;
         let metadata = file.metadata().ok().filter(std::fs::Metadata::is_file)?;
-        Some((file, offset, metadata.len().saturating_sub(offset)))
+        // One that says that it is empty may have content all the same (those in /proc do): only reading it tells.
+        let length = Some(metadata.len()).filter(|length| *length > 0)?;
+        Some((file, offset, length.saturating_sub(offset)))
     }
 }
 

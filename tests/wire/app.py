@@ -82,6 +82,11 @@ def file(environ, start_response, start=0, size=None):
     return environ["wsgi.file_wrapper"](opened)
 
 
+def proc(environ, start_response):
+    start_response("200 OK", [])
+    return environ["wsgi.file_wrapper"](open("/proc/version", "rb"))
+
+
 def pipe(environ, start_response):
     reader, writer = os.pipe()
     os.write(writer, content(5000))

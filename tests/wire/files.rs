@@ -41,6 +41,20 @@ fn a_file_that_is_too_short_is_not_taken_for_the_whole() {
     });
 }
 
+#[test]
+fn a_file_that_says_it_is_empty_is_read_all_the_same() {
+    let version = std::fs::read("/proc/version").expect("it is there");
+    assert_eq!(std::fs::metadata("/proc/version").expect("it is there").len(), 0);
+    let show = |place: &Place| {
+        let mut client = place.connect();
+        for path in ["/proc", "/file?0", "/file"] {
+            let wanted: &[u8] = if path == "/proc" { &version } else { b"" };
+            assert_eq!(client.get(path).body, wanted, "{}", place.name);
+        }
+    };
+    everywhere(&[], &[("file", b"")], show);
+}
+
 /// Asks for the file, and waits until some of it has come.
 fn begin(place: &Place) -> Client {
     let mut client = place.connect();

@@ -65,23 +65,24 @@ impl<S: Socket> Transport<S> {
     /// # Errors
     /// It is malformed, or does not come.
     pub async fn proxied(&mut self) -> Result<Option<Proxied>, Refusal> {
-        loop {
-            match ProxyHeader::read(&self.inbox, self.clients.proxy_protocol)? {
-                ProxyHeader::Absent => return Ok(None),
-                ProxyHeader::Present(proxied, length) => {
-                    self.inbox.advance(length);
-                    return Ok(Some(proxied));
+        // As long as a head may take, whatever pieces it comes in.
+        let limit = self.clients.header_timeout.unwrap_or(Duration::MAX);
+        let proxied = async {
+            loop {
+                match ProxyHeader::read(&self.inbox, self.clients.proxy_protocol)? {
+                    ProxyHeader::Absent => return Ok(None),
+                    ProxyHeader::Present(proxied, length) => {
+                        self.inbox.advance(length);
+                        return Ok(Some(proxied));
+                    }
+                    ProxyHeader::Incomplete => {}
                 }
-                ProxyHeader::Incomplete => {}
+                if !matches!(poll_fn(|context| self.poll_fill(context)).await, Ok(1..)) {
+                    return Ok(None);
+                }
             }
-            // As long as a head may take.
-            let limit = self.clients.header_timeout.unwrap_or(Duration::MAX);
-            match timeout(limit, poll_fn(|context| self.poll_fill(context))).await {
-                Ok(Ok(0) | Err(_)) => return Ok(None),
-                Ok(Ok(_)) => {}
-                Err(_) => return Err(Refusal::new(408, "The PROXY header does not come")),
-            }
-        }
+        };
+        timeout(limit, proxied).await.unwrap_or(Err(Refusal::new(408, "The PROXY header does not come")))
     }
 
     /// Whether the connection begins as one of HTTP/2 (RFC 9113 section 3.4). What has come stays where it is.
