@@ -8,6 +8,7 @@ mod engines;
 mod failures;
 mod finding;
 mod folder;
+mod health;
 mod ignoring;
 mod image;
 mod inside;

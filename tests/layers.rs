@@ -22,7 +22,7 @@ const ROWS: [&[&str]; 11] = [
         "image::reference",
         "image::strip",
     ],
-    &["image::child", "image::layer"],
+    &["health", "image::child", "image::layer"],
     &["image::cache"],
     &["image::closure", "image::interpreter", "image::plan", "image::tree"],
     &[

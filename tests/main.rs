@@ -8,6 +8,7 @@ mod connections;
 mod dockerize;
 mod faults;
 mod fuzz;
+mod health;
 mod hooks;
 mod http;
 mod http2;

@@ -48,6 +48,7 @@ impl Plan {
                 "Cmd": self.command,
                 "WorkingDir": "/app",
                 "StopSignal": "SIGTERM",
+                "Healthcheck": health_check(),
             },
             "rootfs": {
                 "type": "layers",
@@ -88,6 +89,21 @@ impl Plan {
         });
         manifest.to_string().into_bytes()
     }
+}
+
+/// How an engine finds out whether a container is well, times in nanoseconds. It has no shell to run anything in.
+fn health_check() -> Value {
+    const SECOND: u64 = 1_000_000_000;
+    json!({
+        "Test": ["CMD", "rwsgi", "healthcheck"],
+        "Interval": 10 * SECOND,
+        // Longer than what the command itself allows, which then says what was wrong.
+        "Timeout": 10 * SECOND,
+        "StartPeriod": 30 * SECOND,
+        // Engines before 25 wait for the interval instead.
+        "StartInterval": SECOND,
+        "Retries": 3,
+    })
 }
 
 /// Refuses all platforms but this machine's.
