@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod caching;
+mod choosing;
+mod copying;
 mod engine;
 mod engines;
 mod failures;
@@ -13,4 +15,5 @@ mod ignoring;
 mod image;
 mod inside;
 mod outputs;
+mod screening;
 mod telling;

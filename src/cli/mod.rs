@@ -16,7 +16,7 @@ use crate::{exit::Fatal, python};
 
 #[derive(Subcommand)]
 enum Command {
-    Dockerize(dockerize::Arguments),
+    Dockerize(Box<dockerize::Arguments>),
     Healthcheck(healthcheck::Arguments),
     /// Run the embedded Python, with its own options, as `python` would.
     #[command(disable_help_flag = true)]

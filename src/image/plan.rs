@@ -3,11 +3,9 @@
 use serde_json::{Value, json};
 
 use crate::exit::{Code, Fatal};
+use crate::image::container::Container;
 use crate::image::layer::{self, Layer};
 use crate::image::reference::Reference;
-
-/// Nobody in particular, by number: Kubernetes cannot tell from a name that it is not root's.
-const USER: &str = "65532:65532";
 
 /// What an image is to be.
 #[derive(Debug)]
@@ -16,10 +14,8 @@ pub struct Plan {
     pub reference: Reference,
     /// Bottom first.
     pub layers: Vec<Layer>,
-    /// What a container runs.
-    pub command: Vec<String>,
-    /// The port that the app listens on.
-    pub port: u16,
+    /// What a container runs and has.
+    pub container: Container,
     /// When its newest part was changed, RFC 3339.
     pub created: String,
 }
@@ -36,20 +32,7 @@ impl Plan {
             "created": self.created,
             "architecture": architecture(),
             "os": "linux",
-            "config": {
-                "User": USER,
-                "ExposedPorts": { format!("{}/tcp", self.port): {} },
-                "Env": [
-                    "PATH=/usr/local/bin",
-                    "LANG=C.UTF-8",
-                    "PYTHONUNBUFFERED=1",
-                    "PYTHONDONTWRITEBYTECODE=1",
-                ],
-                "Cmd": self.command,
-                "WorkingDir": "/app",
-                "StopSignal": "SIGTERM",
-                "Healthcheck": health_check(),
-            },
+            "config": self.container.to_json(),
             "rootfs": {
                 "type": "layers",
                 "diff_ids": self.layers.iter().map(|layer| format!("sha256:{}", layer.digest)).collect::<Vec<_>>(),
@@ -89,21 +72,6 @@ impl Plan {
         });
         manifest.to_string().into_bytes()
     }
-}
-
-/// How an engine finds out whether a container is well, times in nanoseconds. It has no shell to run anything in.
-fn health_check() -> Value {
-    const SECOND: u64 = 1_000_000_000;
-    json!({
-        "Test": ["CMD", "rwsgi", "healthcheck"],
-        "Interval": 10 * SECOND,
-        // Longer than what the command itself allows, which then says what was wrong.
-        "Timeout": 10 * SECOND,
-        "StartPeriod": 30 * SECOND,
-        // Engines before 25 wait for the interval instead.
-        "StartInterval": SECOND,
-        "Retries": 3,
-    })
 }
 
 /// Refuses all platforms but this machine's.
