@@ -8,7 +8,7 @@ use crate::image::cache::{Cache, Key};
 use crate::image::choices::Choices;
 use crate::image::closure::Closure;
 use crate::image::copies;
-use crate::image::dependencies::{self, Declared};
+use crate::image::dependencies::{Declared, Installation};
 use crate::image::disk;
 use crate::image::ignore::Rules;
 use crate::image::interpreter::{Check, Interpreter};
@@ -70,16 +70,16 @@ impl Build<'_> {
 
     /// The layer with the dependencies, and the names in it that can be imported.
     fn packages(&self, declared: &Declared, app: &App, base: &Closure) -> Result<Option<(Layer, Vec<String>)>, Fatal> {
-        let Some(list) = declared.list(self.folder, self.work)? else {
+        let Some(installation) = Installation::of(declared, self.folder, self.work)? else {
             self.progress
                 .note("Neither requirements.txt nor pyproject.toml names dependencies, so none are installed.");
             self.warn_of_undeclared(app, &[]);
             return Ok(None);
         };
-        self.progress.step(&format!("Installing the dependencies in {}", declared.file()));
-        let known = dependencies::key(&list, self.folder).map(|list| {
+        self.progress.step(&installation.step());
+        let known = installation.key().map(|wanted| {
             let base = serde_json::to_vec(base).unwrap_or_default();
-            self.interpreter.key().with(base).with(declared.file()).with(format!("{list:?}"))
+            self.interpreter.key().with(base).with_all(&wanted)
         });
         let nothing = Cache::none();
         let (cache, key) = known.map_or((&nothing, Key::default()), |key| (self.cache, key));
@@ -90,7 +90,7 @@ impl Build<'_> {
                 fs_err::remove_dir_all(&target).map_err(|error| disk::failed("install the dependencies", &error))?;
             }
             fs_err::create_dir_all(&target).map_err(|error| disk::failed("install the dependencies", &error))?;
-            dependencies::install(declared, self.folder, self.interpreter, &target, self.work, progress, self.cancel)?;
+            installation.run(self.interpreter, &target, progress, self.cancel)?;
             let contents =
                 packages::gather(self.interpreter, &target, self.work, base, self.cache, progress, self.cancel)?;
             Ok((contents, names(&target)?))

@@ -92,13 +92,13 @@ pub fn dockerize(request: &Request, progress: &dyn Progress, cancel: &Cancel) ->
     };
     let rules = ignore_rules(&folder)?;
     let screen = Screen::new(&choices.include)?;
-    let declared = Declared::of(&folder, &project, &choices)?;
     warn_of_secrets(&choices, progress);
     let program = std::env::current_exe().map_err(|error| disk::failed("find the running program", &error))?;
     // Everything that is made on the way is in here and goes with it, whichever way this function ends.
     let (work, _lock) = cache::work_folder().map_err(|error| disk::failed("make a folder for the build", &error))?;
     let cache = if request.cache { Cache::open(progress)? } else { Cache::none() };
     let interpreter = Interpreter::ask(&program, &cache, cancel)?;
+    let declared = Declared::find(&folder, &project, &choices, &interpreter.facts, progress)?;
 
     progress.step("Finding the app");
     let app = project::find(&folder, choices.app.as_deref(), &interpreter, &cache, cancel)?;

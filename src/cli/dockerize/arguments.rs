@@ -48,6 +48,10 @@ pub struct Arguments {
     /// Install this group of project.optional-dependencies too.
     #[arg(long, value_name = "NAME", help_heading = CONTENT)]
     extra: Vec<String>,
+    /// Take the packages of a virtual environment as they are, instead of installing them: those of the one in use
+    /// (`VIRTUAL_ENV`), or of the one in DIR.
+    #[arg(long, value_name = "DIR", num_args = 0..=1, require_equals = true, default_missing_value = "", help_heading = CONTENT)]
+    from_venv: Option<String>,
     /// The app, `MODULE:NAME` or `MODULE:FACTORY()`, where it is not to be looked for.
     #[arg(long, value_name = "SPEC", help_heading = CONTAINER)]
     app: Option<String>,
@@ -103,7 +107,11 @@ impl Arguments {
                 None => HealthCheck::Usual,
             },
             extras: self.extra.clone(),
-            from_venv: FromVenv::Unsaid,
+            from_venv: match self.from_venv.as_deref() {
+                Some("") => FromVenv::InUse,
+                Some(folder) => FromVenv::Folder(here.join(folder)),
+                None => FromVenv::Unsaid,
+            },
         })
     }
 }

@@ -2,10 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use super::lines;
+use super::{environment::Environment, lines};
 use crate::exit::Fatal;
 use crate::image::choices::Choices;
 use crate::image::disk;
+use crate::image::interpreter::Facts;
+use crate::image::progress::Progress;
 use crate::image::pyproject::{Dependencies, FILE, Listed, Project};
 
 const REQUIREMENTS: &str = "requirements.txt";
@@ -17,16 +19,31 @@ pub enum Declared {
     Requirements,
     /// In its `pyproject.toml`.
     Project(Vec<Listed>),
+    /// It is what an environment has.
+    Environment(Environment),
     /// Nowhere.
     Nowhere,
 }
 
 impl Declared {
-    /// Looks into `folder` and its `project`.
+    /// Looks into `folder` and its `project`, or the environment that was chosen.
     ///
     /// # Errors
-    /// Extras that the project does not have, or a list that cannot be read.
-    pub fn of(folder: &Path, project: &Project, choices: &Choices) -> Result<Self, Fatal> {
+    /// Extras that the project does not have, a list that cannot be read, or an environment that cannot be packaged.
+    pub fn find(
+        folder: &Path,
+        project: &Project,
+        choices: &Choices,
+        facts: &Facts,
+        progress: &dyn Progress,
+    ) -> Result<Self, Fatal> {
+        match Environment::find(&choices.from_venv, folder, facts, progress)? {
+            Some(environment) => Ok(Self::Environment(environment)),
+            None => Self::of(folder, project, choices),
+        }
+    }
+
+    fn of(folder: &Path, project: &Project, choices: &Choices) -> Result<Self, Fatal> {
         if folder.join(REQUIREMENTS).is_file() {
             if let Some(extra) = choices.extras.first() {
                 return Err(Fatal::new(format!(
@@ -63,12 +80,9 @@ impl Declared {
     }
 
     /// The requirement file to install from; one of our own, in `work`, where there is none.
-    ///
-    /// # Errors
-    /// It cannot be written.
-    pub fn list(&self, folder: &Path, work: &Path) -> Result<Option<PathBuf>, Fatal> {
+    pub(super) fn list(&self, folder: &Path, work: &Path) -> Result<Option<PathBuf>, Fatal> {
         match self {
-            Self::Nowhere => Ok(None),
+            Self::Nowhere | Self::Environment(_) => Ok(None),
             Self::Requirements => Ok(Some(folder.join(REQUIREMENTS))),
             Self::Project(list) => {
                 let file = work.join("pyproject-dependencies.txt");
@@ -81,10 +95,11 @@ impl Declared {
     }
 
     /// The file's name, for messages.
-    pub fn file(&self) -> &'static str {
+    pub fn file(&self) -> &str {
         match self {
             Self::Requirements => REQUIREMENTS,
             Self::Project(_) => FILE,
+            Self::Environment(environment) => environment.shown(),
             Self::Nowhere => "nothing",
         }
     }
@@ -103,7 +118,7 @@ impl Declared {
                 .iter()
                 .find(|listed| lines::name(&listed.requirement) == lines::name(wanted))
                 .map(|listed| (listed.line, FILE.to_owned()))?,
-            Self::Nowhere => return None,
+            Self::Nowhere | Self::Environment(_) => return None,
         };
         Some(format!("Line {number} of {file}"))
     }

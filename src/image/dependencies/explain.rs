@@ -62,11 +62,10 @@ pub fn explain(stderr: &str, declared: &Declared, folder: &Path, version: &str) 
         ));
     }
     if stderr.contains("--require-hashes mode") {
-        let package = after("    ").map(|line| line.split(" --hash").next().unwrap_or(line)).unwrap_or_default();
+        let package = after("    ").and_then(|line| line.split([' ', ';']).next()).unwrap_or("one of them");
         return Fatal::new(format!(
-            "{} says of one package which hash it has to have, and so it must of all, but not of {package}. Add it, with its \
-             hash, or leave all hashes out.",
-            declared.file()
+            "{}{package} without a hash, but another line has one, and so all must. Add it, or leave all hashes out.",
+            asks(package)
         ));
     }
     if let Some(reason) = after("Invalid requirement: ") {
@@ -142,6 +141,12 @@ mod tests {
                  https://x (from -r r.txt (line 5)):\n        Expected sha256 0\n",
                 "Line 5 of requirements.txt asks for x==1 with a hash that is not the hash of what the package index has. If \
                  the file was changed on purpose, correct the hash; if not, do not install it.",
+            ),
+            (
+                "ERROR: Hashes are required in --require-hashes mode, but they are missing from some requirements.\n    \
+                 nonesuch==1 from file:///x.whl (from -r r.txt (line 3)) --hash=sha256:0\n",
+                "Line 3 of requirements.txt asks for nonesuch==1 without a hash, but another line has one, and so all must. \
+                 Add it, or leave all hashes out.",
             ),
             (
                 "ERROR: Cannot install a==1 and b==2 because these package versions have conflicting dependencies.\n\n\

@@ -1,11 +1,11 @@
-//! The app's dependencies: where they are declared, and installing them for the embedded Python into a folder of our own.
+//! The app's dependencies: where they are declared, and bringing them into a folder of our own, for the embedded Python.
 
 mod declared;
+mod environment;
 mod explain;
 mod install;
 mod key;
 mod lines;
 
 pub use declared::Declared;
-pub use install::install;
-pub use key::key;
+pub use install::Installation;
