@@ -54,8 +54,7 @@ fn lists_may_include_others_and_name_an_index_and_hashes() {
     assert!(failure.message.starts_with(start), "{}", failure.message);
     write("requirements.txt", &format!("--no-index\n--find-links wheels\n{hashed}six\n"));
     let failure = fails(folder.path(), &[], |_| {});
-    let start =
-        "requirements.txt says of one package which hash it has to have, and so it must of all, but not of six.";
+    let start = "Line 5 of requirements.txt asks for six without a hash, but another line has one, and so all must.";
     assert!(failure.message.starts_with(start), "{}", failure.message);
 }
 

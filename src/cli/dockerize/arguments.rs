@@ -13,9 +13,8 @@ const CONTAINER: &str = "What a container does";
 
 /// Package a Flask (WSGI) app into a slim container image and load it into the Docker Engine.
 ///
-/// Options without a file or a folder of this machine's in them can stand in pyproject.toml instead, in the table
-/// [tool.rwsgi.image], by the same names: port = 8080, env = { NAME = "VALUE" }, healthcheck = false. The command line counts
-/// more.
+/// What is chosen for the image, its name too, can stand in pyproject.toml instead, in the table `[tool.rwsgi.image]`, by the
+/// names of the options: port = 8080, env = { NAME = "VALUE" }, healthcheck = false. The command line counts more.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// The app's folder.
