@@ -6,13 +6,14 @@
 //! 4  cli          one short file a command; the only place that prints to the terminal
 //! 3  arbiter      worker (joins http and python)   image (joins plan and sinks)
 //! 2  http, python                              image sinks
-//! 1  link, wsgi, telemetry, net                      image project, plan, layers, closure, ignore
+//! 1  link, wsgi, telemetry, net, health              image project, plan, layers, closure, ignore
 //! 0  wire, below it settings, and below that exit, sys
 //! ```
 
 pub mod arbiter;
 pub mod cli;
 pub mod exit;
+pub mod health;
 pub mod http;
 pub mod image;
 pub mod link;

@@ -3,13 +3,19 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod caching;
+mod choosing;
+mod copying;
 mod engine;
 mod engines;
+mod environment;
 mod failures;
 mod finding;
 mod folder;
+mod health;
 mod ignoring;
 mod image;
 mod inside;
 mod outputs;
+mod requiring;
+mod screening;
 mod telling;

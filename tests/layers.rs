@@ -6,7 +6,7 @@ use regex::Regex;
 use walkdir::WalkDir;
 
 /// The rows, from the bottom. A path stands for itself and what is below it; the longest that fits counts.
-const ROWS: [&[&str]; 11] = [
+const ROWS: [&[&str]; 12] = [
     &["exit", "sys"],
     &["settings"],
     &["wire"],
@@ -16,24 +16,28 @@ const ROWS: [&[&str]; 11] = [
         "telemetry",
         "net",
         "image::disk",
+        "image::git",
         "image::ignore",
         "image::inputs",
         "image::progress",
         "image::reference",
+        "image::secrets",
         "image::strip",
     ],
-    &["image::child", "image::layer"],
-    &["image::cache"],
-    &["image::closure", "image::interpreter", "image::plan", "image::tree"],
+    &["health", "image::child", "image::created", "image::layer", "image::screen"],
+    &["image::cache", "image::choices"],
+    &["image::closure", "image::container", "image::interpreter", "image::pyproject", "image::tree"],
     &[
-        "image::archive",
         "image::base",
+        "image::copies",
         "image::dependencies",
+        "image::labels",
         "image::packages",
+        "image::plan",
         "image::project",
-        "image::requirements",
     ],
-    &["http", "python", "image::build", "image::sink"],
+    &["http", "python", "image::archive", "image::build"],
+    &["image::sink"],
     &["arbiter", "worker", "image"],
     &["cli"],
 ];

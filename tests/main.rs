@@ -9,6 +9,7 @@ mod connections;
 mod dockerize;
 mod faults;
 mod fuzz;
+mod health;
 mod hooks;
 mod http;
 mod http2;

@@ -2,6 +2,7 @@
 
 mod configuration;
 mod dockerize;
+mod healthcheck;
 mod options;
 mod serve;
 mod sockets;
@@ -15,7 +16,8 @@ use crate::{exit::Fatal, python};
 
 #[derive(Subcommand)]
 enum Command {
-    Dockerize(dockerize::Arguments),
+    Dockerize(Box<dockerize::Arguments>),
+    Healthcheck(healthcheck::Arguments),
     /// Run the embedded Python, with its own options, as `python` would.
     #[command(disable_help_flag = true)]
     Python {
@@ -46,6 +48,7 @@ pub fn run(args: Vec<OsString>) -> ExitCode {
     }
     let outcome = match Command::from_arg_matches(&matches) {
         Ok(Command::Dockerize(arguments)) => dockerize::run(&arguments),
+        Ok(Command::Healthcheck(arguments)) => healthcheck::run(&arguments),
         Ok(Command::Python { args }) => match python::command::run(args.into_iter()) {
             Ok(code) => return ended(code),
             Err(fatal) => Err(fatal),

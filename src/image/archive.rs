@@ -118,6 +118,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::{Archive, Piece};
+    use crate::image::container::Container;
     use crate::image::layer::{self, Contents};
     use crate::image::plan::Plan;
     use crate::image::progress::{Cancel, Silent};
@@ -133,8 +134,7 @@ mod tests {
         let plan = Plan {
             reference: "shop".parse().unwrap(),
             layers: vec![write("one", "1"), write("two", "2"), write("three", "2")],
-            command: vec!["rwsgi".to_owned()],
-            port: 80,
+            container: Container::default(),
             created: "2026-01-01T00:00:00Z".to_owned(),
         };
         let archive = Archive::of(&plan, 0).unwrap();

@@ -5,8 +5,10 @@ use std::path::Path;
 use crate::exit::Fatal;
 use crate::image::base;
 use crate::image::cache::{Cache, Key};
+use crate::image::choices::Choices;
 use crate::image::closure::Closure;
-use crate::image::dependencies::{self, Declared};
+use crate::image::copies;
+use crate::image::dependencies::{Declared, Installation};
 use crate::image::disk;
 use crate::image::ignore::Rules;
 use crate::image::interpreter::{Check, Interpreter};
@@ -14,7 +16,7 @@ use crate::image::layer::{Contents, Layer, Times};
 use crate::image::packages;
 use crate::image::progress::{Cancel, Progress};
 use crate::image::project::App;
-use crate::image::requirements;
+use crate::image::screen::Screen;
 use crate::image::tree;
 
 /// The folder, among what is made on the way, that dependencies are installed into.
@@ -30,6 +32,8 @@ pub struct Build<'a> {
     pub except: &'a [&'a Path],
     /// The Python that goes along.
     pub interpreter: &'a Interpreter,
+    /// What was chosen.
+    pub choices: &'a Choices,
     /// What earlier builds left.
     pub cache: &'a Cache,
     /// Who hears of it.
@@ -40,7 +44,7 @@ pub struct Build<'a> {
 
 impl Build<'_> {
     /// All layers, bottom first.
-    pub fn layers(&self, declared: &Declared, app: &App, rules: &Rules) -> Result<Vec<Layer>, Fatal> {
+    pub fn layers(&self, declared: &Declared, app: &App, rules: &Rules, screen: &Screen) -> Result<Vec<Layer>, Fatal> {
         let (base, closure) = self.base()?;
         let mut layers = vec![base];
         let installed = match self.packages(declared, app, &closure)? {
@@ -50,7 +54,10 @@ impl Build<'_> {
             }
             None => Vec::new(),
         };
-        layers.push(self.app(app, &installed, rules)?);
+        layers.push(self.app(app, &installed, rules, screen)?);
+        if !self.choices.copies.is_empty() {
+            layers.push(self.files(&layers, screen)?);
+        }
         Ok(layers)
     }
 
@@ -63,16 +70,16 @@ impl Build<'_> {
 
     /// The layer with the dependencies, and the names in it that can be imported.
     fn packages(&self, declared: &Declared, app: &App, base: &Closure) -> Result<Option<(Layer, Vec<String>)>, Fatal> {
-        let Some(list) = declared.list(self.folder, self.work)? else {
+        let Some(installation) = Installation::of(declared, self.folder, self.work)? else {
             self.progress
                 .note("Neither requirements.txt nor pyproject.toml names dependencies, so none are installed.");
             self.warn_of_undeclared(app, &[]);
             return Ok(None);
         };
-        self.progress.step(&format!("Installing the dependencies in {}", declared.file()));
-        let known = requirements::key(&list, self.folder).map(|list| {
+        self.progress.step(&installation.step());
+        let known = installation.key().map(|wanted| {
             let base = serde_json::to_vec(base).unwrap_or_default();
-            self.interpreter.key().with(base).with(declared.file()).with(format!("{list:?}"))
+            self.interpreter.key().with(base).with_all(&wanted)
         });
         let nothing = Cache::none();
         let (cache, key) = known.map_or((&nothing, Key::default()), |key| (self.cache, key));
@@ -83,7 +90,7 @@ impl Build<'_> {
                 fs_err::remove_dir_all(&target).map_err(|error| disk::failed("install the dependencies", &error))?;
             }
             fs_err::create_dir_all(&target).map_err(|error| disk::failed("install the dependencies", &error))?;
-            dependencies::install(declared, self.folder, self.interpreter, &target, self.work, progress, self.cancel)?;
+            installation.run(self.interpreter, &target, progress, self.cancel)?;
             let contents =
                 packages::gather(self.interpreter, &target, self.work, base, self.cache, progress, self.cancel)?;
             Ok((contents, names(&target)?))
@@ -117,10 +124,10 @@ impl Build<'_> {
             || self.interpreter.facts.modules.iter().any(|known| known == module)
     }
 
-    fn app(&self, app: &App, installed: &[String], rules: &Rules) -> Result<Layer, Fatal> {
+    fn app(&self, app: &App, installed: &[String], rules: &Rules, screen: &Screen) -> Result<Layer, Fatal> {
         self.progress.step("Adding the app");
         let mut contents = Contents::new(Times::ByContent);
-        tree::add_app(&mut contents, Path::new("app"), self.folder, rules, self.except, self.progress)?;
+        tree::add_app(&mut contents, Path::new("app"), self.folder, rules, self.except, screen, self.progress)?;
         if !self.has_module(app, &contents, installed) {
             self.progress.warning(&format!(
                 "The module of {} is neither among the app's files nor among its dependencies, so a container will not \
@@ -128,9 +135,21 @@ impl Build<'_> {
                 app.spec
             ));
         }
+        self.with_byte_code("app", contents)
+    }
+
+    /// The layer with what comes from elsewhere.
+    fn files(&self, below: &[Layer], screen: &Screen) -> Result<Layer, Fatal> {
+        self.progress.step("Adding further files");
+        let mut contents = copies::gather(&self.choices.copies, screen, self.progress)?;
+        copies::fit(&mut contents, below)?;
+        self.with_byte_code("files", contents)
+    }
+
+    fn with_byte_code(&self, name: &'static str, mut contents: Contents) -> Result<Layer, Fatal> {
         let key = self.interpreter.key().with(contents.key());
-        let (layer, ()) = self.cache.layer("app", &key, (self.work, self.progress, self.cancel), |_| {
-            let into = self.work.join("app-byte-code");
+        let (layer, ()) = self.cache.layer(name, &key, (self.work, self.progress, self.cancel), |_| {
+            let into = self.work.join(format!("{name}-byte-code"));
             fs_err::create_dir_all(&into).map_err(|error| disk::failed("compile the app", &error))?;
             let compiled =
                 self.interpreter.compile_with_cache(&contents, Check::ByHash, self.cache, &into, self.cancel)?;

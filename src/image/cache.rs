@@ -68,6 +68,12 @@ impl Key {
         self
     }
 
+    /// Adds all parts of another.
+    #[must_use]
+    pub fn with_all(self, other: &Self) -> Self {
+        self.with(&other.0)
+    }
+
     fn digest(&self) -> String {
         layer::digest(&[VERSION.as_bytes(), &self.0].concat())
     }

@@ -178,6 +178,11 @@ impl Contents {
         })
     }
 
+    /// Every path in the image, and whether a directory is there.
+    pub fn kinds(&self) -> impl Iterator<Item = (&Path, bool)> {
+        self.entries.iter().map(|(path, entry)| (path.as_path(), matches!(entry.source, Source::Directory)))
+    }
+
     /// How many entries there are.
     pub fn len(&self) -> usize {
         self.entries.len()

@@ -8,52 +8,55 @@ pub mod base;
 pub mod build;
 pub mod cache;
 pub mod child;
+pub mod choices;
 pub mod closure;
+pub mod container;
+pub mod copies;
+pub mod created;
 pub mod dependencies;
 pub mod disk;
+pub mod git;
 pub mod ignore;
 pub mod inputs;
 pub mod interpreter;
+pub mod labels;
 pub mod layer;
 pub mod packages;
 pub mod plan;
 pub mod progress;
 pub mod project;
+pub mod pyproject;
 pub mod reference;
-pub mod requirements;
+pub mod screen;
+pub mod secrets;
 pub mod sink;
 pub mod strip;
 pub mod tree;
 
-use std::{
-    path::{Path, PathBuf},
-    time::{Duration, SystemTime},
-};
+use std::path::{Path, PathBuf};
 
 use build::Build;
 use cache::Cache;
+use choices::Choices;
+use container::Container;
 use dependencies::Declared;
 use ignore::Rules;
 use interpreter::Interpreter;
 use plan::Plan;
 use progress::{Cancel, Progress};
-use project::App;
-use reference::Reference;
+use pyproject::Project;
+use screen::Screen;
 use sink::{Output, engine::Engine};
 
-use crate::exit::Fatal;
+use crate::exit::{Code, Fatal};
 
 /// What is asked for.
 #[derive(Debug)]
 pub struct Request {
     /// The app's folder.
     pub folder: PathBuf,
-    /// The image's name.
-    pub reference: Reference,
-    /// The app, where it is not to be looked for.
-    pub app: Option<String>,
-    /// The port that the app is to listen on.
-    pub port: u16,
+    /// What the command line chooses.
+    pub choices: Choices,
     /// Where the image goes, if not to the engine.
     pub output: Option<Output>,
     /// Whether what earlier builds left may be used, and something left for later ones.
@@ -69,14 +72,16 @@ pub struct Image {
     pub plan: Plan,
     /// The layers' lengths after compression, where they were compressed.
     pub compressed: Vec<u64>,
+    /// The files that stayed out although nothing said so.
+    pub left_out: Vec<PathBuf>,
 }
 
 /// Makes the image that `request` asks for and puts it where it is to go.
 pub fn dockerize(request: &Request, progress: &dyn Progress, cancel: &Cancel) -> Result<Image, Fatal> {
-    let folder = fs_err::canonicalize(&request.folder)
-        .ok()
-        .filter(|folder| folder.is_dir())
-        .ok_or_else(|| Fatal::new(format!("There is no folder {}. Name the app's.", request.folder.display())))?;
+    let folder = app_folder(&request.folder)?;
+    let project = Project::read(&folder)?;
+    let choices = request.choices.clone().over(project.choices.clone());
+    let reference = choices.tag.clone().ok_or_else(nameless)?;
     // Whatever cannot go anywhere is not worth building.
     let engine = match &request.output {
         Some(output) => {
@@ -86,15 +91,17 @@ pub fn dockerize(request: &Request, progress: &dyn Progress, cancel: &Cancel) ->
         None => Some(Engine::connect()?),
     };
     let rules = ignore_rules(&folder)?;
-    let declared = Declared::find(&folder)?;
+    let screen = Screen::new(&choices.include)?;
+    warn_of_secrets(&choices, progress);
     let program = std::env::current_exe().map_err(|error| disk::failed("find the running program", &error))?;
     // Everything that is made on the way is in here and goes with it, whichever way this function ends.
     let (work, _lock) = cache::work_folder().map_err(|error| disk::failed("make a folder for the build", &error))?;
     let cache = if request.cache { Cache::open(progress)? } else { Cache::none() };
     let interpreter = Interpreter::ask(&program, &cache, cancel)?;
+    let declared = Declared::find(&folder, &project, &choices, &interpreter.facts, progress)?;
 
     progress.step("Finding the app");
-    let app = project::find(&folder, request.app.as_deref(), &interpreter, &cache, cancel)?;
+    let app = project::find(&folder, choices.app.as_deref(), &interpreter, &cache, cancel)?;
     progress.note(&format!("{} ({})", app.spec, app.reason));
 
     let result = request.output.as_ref().and_then(Output::path);
@@ -104,35 +111,37 @@ pub fn dockerize(request: &Request, progress: &dyn Progress, cancel: &Cancel) ->
         work: work.path(),
         except: &except,
         interpreter: &interpreter,
+        choices: &choices,
         cache: &cache,
         progress,
         cancel,
     };
-    let mut plan = Plan {
-        reference: request.reference.clone(),
-        layers: build.layers(&declared, &app, &rules)?,
-        command: command(&app, request.port),
-        port: request.port,
-        created: created(&folder)?,
-    };
+    let commit = git::commit(&folder);
+    let created = created::created(commit.as_ref())?;
+    let labels = labels::of(&reference, &project, commit.as_ref(), &created, &choices.labels);
+    let container = Container::of(&app.spec, app.folder.as_deref(), &choices, labels);
+    let layers = build.layers(&declared, &app, &rules, &screen)?;
+    screen.report(progress);
+    let left_out = screen.left_out();
+    let mut plan = Plan { reference, layers, container, created };
     let mut known = engine.as_ref().map_or(0, |engine| engine.known(&plan));
     if cache.drop_damaged(&plan.layers[known..], cancel)? {
         progress.warning("The cache was damaged; what was is made anew.");
-        plan.layers = build.layers(&declared, &app, &rules)?;
+        plan.layers = build.layers(&declared, &app, &rules, &screen)?;
     }
     if let Some(output) = &request.output {
         let written = output.write(&plan, &cache, work.path(), progress, cancel)?;
-        return Ok(Image { id: written.id, compressed: written.compressed, plan });
+        return Ok(Image { id: written.id, compressed: written.compressed, plan, left_out });
     }
     let engine = engine.map_or_else(Engine::connect, Ok)?;
     loop {
         match engine.put(&plan, known, progress, cancel) {
-            Ok(id) => return Ok(Image { id, compressed: Vec::new(), plan }),
+            Ok(id) => return Ok(Image { id, compressed: Vec::new(), plan, left_out }),
             // What it had a moment ago may have been removed since.
             Err(failure) if failure.answered && known > 0 => {
                 known = 0;
                 if cache.drop_damaged(&plan.layers, cancel)? {
-                    plan.layers = build.layers(&declared, &app, &rules)?;
+                    plan.layers = build.layers(&declared, &app, &rules, &screen)?;
                 }
             }
             Err(failure) => return Err(failure.error),
@@ -150,33 +159,26 @@ fn ignore_rules(folder: &Path) -> Result<Rules, Fatal> {
         .map_err(|error| Fatal::new(format!("Cannot tell what stays out of the image: {error}. Correct it.")))
 }
 
-fn command(app: &App, port: u16) -> Vec<String> {
-    let mut command = vec!["rwsgi".to_owned(), app.spec.clone(), "--bind".to_owned(), format!("0.0.0.0:{port}")];
-    if let Some(folder) = &app.folder {
-        command.extend(["--chdir".to_owned(), format!("/app/{}", folder.display())]);
+fn app_folder(named: &Path) -> Result<PathBuf, Fatal> {
+    fs_err::canonicalize(named)
+        .ok()
+        .filter(|folder| folder.is_dir())
+        .ok_or_else(|| Fatal::new(format!("There is no folder {}. Name the app's.", named.display())))
+}
+
+fn nameless() -> Fatal {
+    Fatal::with_code(
+        Code::Usage,
+        "The image has no name. Give it one with --tag NAME:TAG, or with tag in the table [tool.rwsgi.image] of \
+         pyproject.toml.",
+    )
+}
+
+fn warn_of_secrets(choices: &Choices, progress: &dyn Progress) {
+    for name in choices.environment.keys().filter(|name| choices::sounds_secret(name)) {
+        progress.warning(&format!(
+            "The variable {name} goes into the image, where everyone who has it can read it. If its value is a secret, give \
+             it to the container instead (docker run --env)."
+        ));
     }
-    command
-}
-
-/// When the image was made: `SOURCE_DATE_EPOCH`, or the time of the commit that is checked out, or the beginning of
-/// 1970. The time of a build or of a file would make another image of the same sources.
-fn created(folder: &Path) -> Result<String, Fatal> {
-    let seconds = match std::env::var("SOURCE_DATE_EPOCH") {
-        Ok(text) => text.parse().map_err(|_| {
-            Fatal::new(format!("SOURCE_DATE_EPOCH is {text:?}, which is not a number of seconds. Correct or unset it."))
-        })?,
-        Err(_) => commit_time(folder).unwrap_or(0),
-    };
-    let time = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
-    let time = jiff::Timestamp::try_from(time).map_err(|_| {
-        Fatal::new(format!("SOURCE_DATE_EPOCH is {seconds}, which is beyond all calendars. Correct or unset it."))
-    })?;
-    Ok(time.to_string())
-}
-
-fn commit_time(folder: &Path) -> Option<u64> {
-    let mut git = std::process::Command::new("git");
-    git.arg("-C").arg(folder).args(["log", "-1", "--format=%ct"]).stdin(std::process::Stdio::null());
-    let output = git.env("GIT_OPTIONAL_LOCKS", "0").stderr(std::process::Stdio::null()).output().ok()?;
-    String::from_utf8(output.stdout).ok()?.trim().parse().ok()
 }

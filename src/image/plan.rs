@@ -3,11 +3,9 @@
 use serde_json::{Value, json};
 
 use crate::exit::{Code, Fatal};
+use crate::image::container::Container;
 use crate::image::layer::{self, Layer};
 use crate::image::reference::Reference;
-
-/// Nobody in particular, by number: Kubernetes cannot tell from a name that it is not root's.
-const USER: &str = "65532:65532";
 
 /// What an image is to be.
 #[derive(Debug)]
@@ -16,10 +14,8 @@ pub struct Plan {
     pub reference: Reference,
     /// Bottom first.
     pub layers: Vec<Layer>,
-    /// What a container runs.
-    pub command: Vec<String>,
-    /// The port that the app listens on.
-    pub port: u16,
+    /// What a container runs and has.
+    pub container: Container,
     /// When its newest part was changed, RFC 3339.
     pub created: String,
 }
@@ -36,19 +32,7 @@ impl Plan {
             "created": self.created,
             "architecture": architecture(),
             "os": "linux",
-            "config": {
-                "User": USER,
-                "ExposedPorts": { format!("{}/tcp", self.port): {} },
-                "Env": [
-                    "PATH=/usr/local/bin",
-                    "LANG=C.UTF-8",
-                    "PYTHONUNBUFFERED=1",
-                    "PYTHONDONTWRITEBYTECODE=1",
-                ],
-                "Cmd": self.command,
-                "WorkingDir": "/app",
-                "StopSignal": "SIGTERM",
-            },
+            "config": self.container.to_json(),
             "rootfs": {
                 "type": "layers",
                 "diff_ids": self.layers.iter().map(|layer| format!("sha256:{}", layer.digest)).collect::<Vec<_>>(),

@@ -14,23 +14,31 @@ use crate::image::disk;
 use crate::image::ignore::Rules;
 use crate::image::layer::Contents;
 use crate::image::progress::Progress;
+use crate::image::screen::Screen;
 
 /// The names that never belong into an image, in whichever folder.
 const NEVER: [&str; 4] = [".git", ".hg", ".svn", "__pycache__"];
 
+/// How a name begins that means that something in a layer below is gone (OCI image specification, "Whiteouts").
+const WHITEOUT: &[u8] = b".wh.";
+
 /// How the name of a half-written image ends.
 pub const PART: &str = ".rwsgi-part";
 
-/// Adds an app's folder below `place`, but what `rules` name, version control, byte code, virtual environments, and `except`.
+/// Adds an app's folder below `place`, but what `rules` name, version control, byte code, virtual environments, `except`, and
+/// what `screen` keeps out.
 pub fn add_app(
     contents: &mut Contents,
     place: &Path,
     folder: &Path,
     rules: &Rules,
     except: &[&Path],
+    screen: &Screen,
     progress: &dyn Progress,
 ) -> Result<(), Fatal> {
-    contents.directory(place);
+    if place != Path::new("") {
+        contents.directory(place);
+    }
     let enter = |entry: &DirEntry| entry.depth() == 0 || enters(entry, folder, rules, except);
     for entry in WalkDir::new(folder).sort_by_file_name().into_iter().filter_entry(enter) {
         let entry = entry.map_err(|error| failed(folder, error))?;
@@ -40,18 +48,17 @@ pub fn add_app(
             continue;
         }
         let metadata = entry.metadata().map_err(|error| failed(folder, error))?;
-        if !add(contents, &place.join(relative), entry.path(), &metadata)? {
-            progress.warning(&format!("{} is a socket, a pipe or a device and stays out.", relative.display()));
-            continue;
-        }
-        if metadata.is_file()
-            && entry.file_name().to_str().is_some_and(|name| name == ".env" || name.starts_with(".env."))
-        {
+        if relative.iter().any(|name| name.as_encoded_bytes().starts_with(WHITEOUT)) {
             progress.warning(&format!(
-                "{} goes into the image, where everyone who has it can read it. If it holds secrets, name it in \
-                     .dockerignore.",
+                "{} stays out: in an image, a name that begins with .wh. takes another file away.",
                 relative.display()
             ));
+        } else if metadata.is_file() {
+            if screen.admits(relative, entry.path(), &metadata)? {
+                add_file(contents, &place.join(relative), entry.path(), &metadata);
+            }
+        } else if !add(contents, &place.join(relative), entry.path(), &metadata)? {
+            progress.warning(&format!("{} is a socket, a pipe or a device and stays out.", relative.display()));
         }
     }
     Ok(())
@@ -116,11 +123,16 @@ fn add(contents: &mut Contents, place: &Path, path: &Path, metadata: &Metadata) 
             fs_err::read_link(path).map_err(|error| disk::failed(&format!("read {}", path.display()), &error))?;
         contents.symlink(place, target);
     } else if metadata.is_file() {
-        contents.file(place, path, metadata.permissions().mode() & 0o111 != 0);
+        add_file(contents, place, path, metadata);
     } else {
         return Ok(false);
     }
     Ok(true)
+}
+
+/// Adds a file, which anyone may run where its owner may.
+pub fn add_file(contents: &mut Contents, place: &Path, path: &Path, metadata: &Metadata) {
+    contents.file(place, path, metadata.permissions().mode() & 0o111 != 0);
 }
 
 fn failed(folder: &Path, error: walkdir::Error) -> Fatal {

@@ -20,43 +20,44 @@ pub enum Bind {
     Descriptor(i32),
 }
 
-impl std::str::FromStr for Bind {
-    type Err = Fatal;
-
-    fn from_str(text: &str) -> Result<Self, Fatal> {
+impl Bind {
+    /// Reads the text of an address.
+    ///
+    /// # Errors
+    /// Why it is none.
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
         if let Some(path) = text.strip_prefix("unix:") {
             return match path.strip_prefix('@') {
-                Some("") => Err(invalid(text, "unix:@NAME needs a name")),
+                Some("") => Err("unix:@NAME needs a name"),
                 Some(name) => Ok(Self::Abstract(name.to_owned())),
-                None if path.trim_start_matches('/').is_empty() => Err(invalid(text, "unix:PATH needs a path")),
+                None if path.trim_start_matches('/').is_empty() => Err("unix:PATH needs a path"),
                 // unix:///run/app.sock is written as well; both name /run/app.sock.
                 None => Ok(Self::Unix(PathBuf::from(path.strip_prefix("//").unwrap_or(path)))),
             };
         }
         if let Some(number) = text.strip_prefix("fd://") {
             let number = number.parse().ok().filter(|number| *number > 2);
-            return number.map(Self::Descriptor).ok_or_else(|| invalid(text, "fd://N needs a number from 3"));
+            return number.map(Self::Descriptor).ok_or("fd://N needs a number from 3");
         }
         let address = text.strip_prefix("tcp://").unwrap_or(text);
         let (host, port) = if let Some(rest) = address.strip_prefix('[') {
-            let (host, rest) =
-                rest.split_once(']').ok_or_else(|| invalid(text, "the ] of the IPv6 address is missing"))?;
+            let (host, rest) = rest.split_once(']').ok_or("the ] of the IPv6 address is missing")?;
             match rest.strip_prefix(':') {
                 Some(port) => (host, Some(port)),
                 None if rest.is_empty() => (host, None),
-                None => return Err(invalid(text, "after ] only :PORT may follow")),
+                None => return Err("after ] only :PORT may follow"),
             }
         } else {
             match address.split_once(':') {
                 Some((_, rest)) if rest.contains(':') => {
-                    return Err(invalid(text, "write an IPv6 address in brackets, [::1]:8000"));
+                    return Err("write an IPv6 address in brackets, [::1]:8000");
                 }
                 Some((host, port)) => (host, Some(port)),
                 None => (address, None),
             }
         };
         let port = match port {
-            Some(port) => port.parse().map_err(|_| invalid(text, "the port is not a number from 0 to 65535"))?,
+            Some(port) => port.parse().map_err(|_| "the port is not a number from 0 to 65535")?,
             None => DEFAULT_PORT,
         };
         let host = if host.is_empty() { "0.0.0.0" } else { host };
@@ -64,8 +65,13 @@ impl std::str::FromStr for Bind {
     }
 }
 
-fn invalid(text: &str, reason: &str) -> Fatal {
-    Fatal::new(format!("The address {text:?} of --bind cannot be used: {reason}."))
+impl std::str::FromStr for Bind {
+    type Err = Fatal;
+
+    fn from_str(text: &str) -> Result<Self, Fatal> {
+        Self::parse(text)
+            .map_err(|reason| Fatal::new(format!("The address {text:?} of --bind cannot be used: {reason}.")))
+    }
 }
 
 impl fmt::Display for Bind {

@@ -91,16 +91,20 @@ fn a_requirement_that_does_not_exist() {
     let folder = hello("flask\nrwsgi-no-such-package-anywhere\n");
     let failure = fails(folder.path(), &[], |_| {});
     assert_eq!(failure.code, Some(1));
-    let start = "requirements.txt asks for rwsgi-no-such-package-anywhere, but the package index has nothing of that name for Python ";
+    let start = "Line 2 of requirements.txt asks for rwsgi-no-such-package-anywhere, but the package index has nothing of that name for Python ";
     assert!(failure.message.starts_with(start), "{}", failure.message);
-    assert!(failure.message.ends_with(". Correct requirements.txt."), "{}", failure.message);
+    assert!(failure.message.ends_with(". Correct it."), "{}", failure.message);
 }
 
 #[test]
 fn a_version_that_does_not_exist() {
     let folder = hello("flask==99.99\n");
     let failure = fails(folder.path(), &[], |_| {});
-    assert!(failure.message.starts_with("requirements.txt asks for flask==99.99, but "), "{}", failure.message);
+    assert!(
+        failure.message.starts_with("Line 1 of requirements.txt asks for flask==99.99, but "),
+        "{}",
+        failure.message
+    );
     assert_eq!(failure.message.lines().count(), 1);
 }
 
@@ -108,7 +112,7 @@ fn a_version_that_does_not_exist() {
 fn a_requirement_that_cannot_be_read() {
     let folder = hello("flask\nnot a requirement\n");
     let failure = fails(folder.path(), &[], |_| {});
-    assert!(failure.message.contains("requirements.txt"), "{}", failure.message);
+    assert!(failure.message.starts_with("Line 2 of requirements.txt is not a requirement: "), "{}", failure.message);
     assert_eq!(failure.message.lines().count(), 1, "{}", failure.message);
 }
 
@@ -118,7 +122,11 @@ fn an_editable_requirement() {
     let folder =
         folder::with(&[("app.py", folder::HELLO), ("requirements.txt", "-e ./shop\n"), ("shop/pyproject.toml", setup)]);
     let failure = fails(folder.path(), &[], |_| {});
-    assert!(failure.message.starts_with("requirements.txt asks for a package in editable mode"), "{}", failure.message);
+    assert!(
+        failure.message.starts_with("Line 1 of requirements.txt asks for a package in editable mode"),
+        "{}",
+        failure.message
+    );
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, io::Read as _, path::Path};
 
-use rwsgi::image::{ignore::Rules, layer::Contents, progress::Silent, tree};
+use rwsgi::image::{ignore::Rules, layer::Contents, progress::Silent, screen::Screen, tree};
 
 use super::{
     engine::{docker, try_docker, unique},
@@ -122,7 +122,8 @@ const PATTERNS: [&str; 67] = [
 fn ours(folder: &Path, patterns: &str) -> BTreeSet<String> {
     let rules = Rules::parse(".dockerignore", patterns).unwrap();
     let mut contents = Contents::default();
-    tree::add_app(&mut contents, Path::new(""), folder, &rules, &[], &Silent).unwrap();
+    let all = Screen::new(&["**".to_owned()]).unwrap();
+    tree::add_app(&mut contents, Path::new(""), folder, &rules, &[], &all, &Silent).unwrap();
     contents.files().map(|(path, _)| path.to_str().unwrap().to_owned()).collect()
 }
 

@@ -4,18 +4,26 @@
 //! Not what the package index has today: a requirement without a version keeps what it got until the list or the cache goes.
 
 use std::{
-    collections::BTreeSet,
     env,
     path::{Path, PathBuf},
 };
 
+use super::lines;
 use crate::image::cache::Key;
 
-/// The key for the requirement file `list`, whose relative names are relative to its own folder. Nothing, if it names files
-/// or branches that may change behind its back.
+/// The key for the requirement file `list` of an app in `folder`. Nothing, if it names files or branches that may change behind
+/// its back.
 pub fn key(list: &Path, folder: &Path) -> Option<Key> {
-    let mut seen = BTreeSet::new();
-    let mut key = add(list, folder, Key::default(), &mut seen)?;
+    let mut key = Key::default();
+    for line in lines::read(list) {
+        match lines::included(&line.text) {
+            // An URL's content may change; a variable's value is not looked into.
+            Some(name) if name.contains("://") || name.contains("${") => return None,
+            Some(name) if !line.file.parent().unwrap_or(folder).join(name).is_file() => return None,
+            None if changes_unseen(&line.text) => return None,
+            _ => key = key.with(&line.text),
+        }
+    }
     let mut variables: Vec<_> = env::vars_os()
         .filter(|(name, _)| ["PIP_", "UV_"].iter().any(|start| name.as_encoded_bytes().starts_with(start.as_bytes())))
         .collect();
@@ -27,38 +35,6 @@ pub fn key(list: &Path, folder: &Path) -> Option<Key> {
         key = key.with(std::fs::read(file).unwrap_or_default());
     }
     Some(key)
-}
-
-fn add(list: &Path, folder: &Path, key: Key, seen: &mut BTreeSet<PathBuf>) -> Option<Key> {
-    if !seen.insert(list.to_owned()) {
-        return Some(key);
-    }
-    let text = std::fs::read_to_string(list).ok()?;
-    let mut key = key.with(&text);
-    // A line may go on in the next one.
-    for line in text.replace("\\\r\n", " ").replace("\\\n", " ").lines() {
-        let line = line.split(" #").next().unwrap_or_default().trim();
-        if line.is_empty() || line.starts_with('#') {
-            continue;
-        }
-        if let Some(name) = included(line) {
-            // An URL's content may change; a variable's value is not looked into.
-            if name.contains("://") || name.contains("${") {
-                return None;
-            }
-            let parent = list.parent().unwrap_or(folder);
-            key = add(&parent.join(name), folder, key, seen)?;
-        } else if changes_unseen(line) {
-            return None;
-        }
-    }
-    Some(key)
-}
-
-/// The file that a line includes.
-fn included(line: &str) -> Option<&str> {
-    let rest = ["--requirement", "--constraint", "-r", "-c"].iter().find_map(|option| line.strip_prefix(option))?;
-    Some(rest.trim_start_matches(['=', ' ', '\t']).trim())
 }
 
 /// Whether what a line stands for may change although the line does not: a folder or a file of this machine's, a branch.

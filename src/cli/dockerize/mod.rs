@@ -1,0 +1,73 @@
+//! `rwsgi dockerize`: packages an app folder into a container image.
+
+mod arguments;
+mod summary;
+
+use std::time::Instant;
+
+pub use arguments::Arguments;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::terminal::Terminal;
+use crate::{
+    exit::{Code, Fatal},
+    image::{self, Request, plan, progress::Cancel, sink::Output},
+};
+
+pub fn run(arguments: &Arguments) -> Result<(), Fatal> {
+    if let Some(platform) = &arguments.platform {
+        plan::check_platform(platform)?;
+    }
+    let output = arguments.output.as_deref().map(Output::of);
+    if arguments.json && output == Some(Output::Standard) {
+        return Err(Fatal::with_code(
+            Code::Usage,
+            "Standard output is for the image (--output -) or for the result (--json), not for both. Leave out one.",
+        ));
+    }
+    let request = Request {
+        folder: arguments.directory.clone(),
+        choices: arguments.choices()?,
+        output,
+        cache: !arguments.no_cache,
+    };
+    let begun = Instant::now();
+    let cancel = Cancel::default();
+    cancel_on_signal(cancel.clone())?;
+    let terminal = Terminal::new();
+    let image = image::dockerize(&request, &terminal, &cancel);
+    terminal.done();
+    let image = image?;
+    if request.output == Some(Output::Standard) {
+        return Ok(());
+    }
+    if arguments.json {
+        summary::print_json(&image, &request);
+    } else {
+        summary::print(&image, &request, begun.elapsed());
+    }
+    Ok(())
+}
+
+/// SIGINT and SIGTERM ask the build to stop and clean up behind itself; a second one does not wait for that.
+fn cancel_on_signal(cancel: Cancel) -> Result<(), Fatal> {
+    let failed = |error: std::io::Error| Fatal::new(format!("Cannot listen for signals: {error}."));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().map_err(failed)?;
+    let (mut interrupt, mut terminate) = {
+        let _guard = runtime.enter();
+        (signal(SignalKind::interrupt()).map_err(failed)?, signal(SignalKind::terminate()).map_err(failed)?)
+    };
+    std::thread::spawn(move || {
+        runtime.block_on(async {
+            loop {
+                let (one, other) = (std::pin::pin!(interrupt.recv()), std::pin::pin!(terminate.recv()));
+                futures_util::future::select(one, other).await;
+                if cancel.is_cancelled() {
+                    std::process::exit(Code::Interrupted as i32);
+                }
+                cancel.cancel();
+            }
+        });
+    });
+    Ok(())
+}

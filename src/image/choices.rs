@@ -1,0 +1,196 @@
+//! What can be chosen for an image, on the command line and in the project's `[tool.rwsgi.image]` table.
+//!
+//! Each choice has one text, read by the same function wherever it stands. What is not chosen is empty here; what then
+//! becomes of it is the plan's.
+
+mod copy;
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+pub use copy::Copy;
+
+use crate::health::place::Named;
+use crate::image::reference::Reference;
+
+/// Where commands are looked for in an image.
+pub const PATH: &str = "/usr/local/bin";
+
+/// What was chosen.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Choices {
+    /// The image's name.
+    pub tag: Option<Reference>,
+    /// The app, where it is not to be looked for.
+    pub app: Option<String>,
+    /// The port that the app is to listen on.
+    pub port: Option<u16>,
+    /// How many workers: a number, or `auto`.
+    pub workers: Option<String>,
+    /// How many threads a worker has.
+    pub threads: Option<u32>,
+    /// Variables of its containers.
+    pub environment: BTreeMap<String, String>,
+    /// Labels beyond those that follow from the project, or in their place.
+    pub labels: BTreeMap<String, String>,
+    /// Files from elsewhere.
+    pub copies: Vec<Copy>,
+    /// Patterns for files that go along although they would stay out.
+    pub include: Vec<String>,
+    /// Whether and how its containers are looked after.
+    pub health_check: HealthCheck,
+    /// Groups of `project.optional-dependencies`.
+    pub extras: Vec<String>,
+    /// Where dependencies come from, if not from a list of them.
+    pub from_venv: FromVenv,
+}
+
+/// How an engine finds out whether a container is well.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub enum HealthCheck {
+    /// By asking for `/`.
+    #[default]
+    Usual,
+    /// Not at all.
+    Off,
+    /// By asking for this path, or URL.
+    At(String),
+}
+
+/// Whether an environment is packaged as it is.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub enum FromVenv {
+    /// Nothing was said of it.
+    #[default]
+    Unsaid,
+    /// No: dependencies are installed anew.
+    No,
+    /// The one in use.
+    InUse,
+    /// The one in this folder.
+    Folder(PathBuf),
+}
+
+impl Choices {
+    /// These, and where nothing was chosen, those `below`. Lists and tables are joined.
+    #[must_use]
+    pub fn over(self, below: Self) -> Self {
+        let joined = |mut one: BTreeMap<_, _>, other: BTreeMap<_, _>| {
+            one.extend(other);
+            one
+        };
+        Self {
+            tag: self.tag.or(below.tag),
+            app: self.app.or(below.app),
+            port: self.port.or(below.port),
+            workers: self.workers.or(below.workers),
+            threads: self.threads.or(below.threads),
+            environment: joined(below.environment, self.environment),
+            labels: joined(below.labels, self.labels),
+            copies: [below.copies, self.copies].concat(),
+            include: [below.include, self.include].concat(),
+            health_check: if self.health_check == HealthCheck::Usual { below.health_check } else { self.health_check },
+            extras: [below.extras, self.extras].concat(),
+            from_venv: if self.from_venv == FromVenv::Unsaid { below.from_venv } else { self.from_venv },
+        }
+    }
+}
+
+/// `NAME=VALUE`.
+pub fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
+        None => Err("it has no =, as in NAME=VALUE".to_owned()),
+    }
+}
+
+/// A variable that a container may have.
+pub fn variable((name, value): (String, String)) -> Result<(String, String), String> {
+    if name.is_empty() || name.contains(|c: char| c.is_whitespace() || c.is_control() || c == '=') {
+        return Err(format!("{name:?} is not a variable's name"));
+    }
+    if value.contains('\0') {
+        return Err(format!("the value of {name} has a zero byte in it"));
+    }
+    // Nothing would be found any more, the server first.
+    if name == "PATH" && !value.split(':').any(|folder| folder == PATH) {
+        return Err(format!("PATH must have {PATH} in it, where rwsgi is"));
+    }
+    Ok((name, value))
+}
+
+/// A label, whose name is not empty.
+pub fn label((name, value): (String, String)) -> Result<(String, String), String> {
+    if name.is_empty() || name.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        return Err(format!("{name:?} is not a label's name"));
+    }
+    Ok((name, value))
+}
+
+/// A number of workers, or `auto`.
+pub fn workers(text: &str) -> Result<String, String> {
+    if text == "auto" || text.parse::<u32>().is_ok_and(|number| number > 0) {
+        return Ok(text.to_owned());
+    }
+    Err("it is neither a number from 1 nor auto".to_owned())
+}
+
+/// What a health check asks for: a path or a URL.
+pub fn health_check(text: &str) -> Result<HealthCheck, String> {
+    let is_path = text.starts_with('/') && !text.contains(|c: char| c.is_whitespace() || c.is_control());
+    let is_url = ["http://", "https://"].iter().any(|scheme| text.starts_with(scheme)) && text.parse::<Named>().is_ok();
+    if is_path || is_url {
+        return Ok(HealthCheck::At(text.to_owned()));
+    }
+    Err("it is neither a path, which begins with /, nor a URL".to_owned())
+}
+
+/// Whether a variable's name says that its value is nobody else's business.
+pub fn sounds_secret(name: &str) -> bool {
+    let name = name.to_ascii_uppercase();
+    let words = ["PASSWORD", "PASSWD", "SECRET", "TOKEN", "CREDENTIAL", "PRIVATE", "API_KEY", "APIKEY", "ACCESS_KEY"];
+    words.iter().any(|word| name.contains(word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Choices, HealthCheck, health_check, label, pair, sounds_secret, variable, workers};
+
+    #[test]
+    fn what_is_nearer_counts_and_lists_are_joined() {
+        let table = |text: &str| [pair(text).unwrap()].into();
+        let below = Choices {
+            port: Some(80),
+            threads: Some(2),
+            environment: table("A=1"),
+            include: vec!["a".to_owned()],
+            health_check: HealthCheck::Off,
+            ..Choices::default()
+        };
+        let above =
+            Choices { port: Some(81), environment: table("A=2"), include: vec!["b".to_owned()], ..below.clone() };
+        let above = Choices { threads: None, health_check: HealthCheck::Usual, ..above };
+        let both = above.over(below);
+        assert_eq!((both.port, both.threads, both.health_check), (Some(81), Some(2), HealthCheck::Off));
+        assert_eq!((both.environment, both.include), (table("A=2"), vec!["a".to_owned(), "b".to_owned()]));
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused() {
+        assert_eq!(pair("A=b=c"), Ok(("A".to_owned(), "b=c".to_owned())));
+        for refused in ["A", ""] {
+            assert!(pair(refused).is_err(), "{refused}");
+        }
+        for refused in ["=b", "A B=c", "PATH=/usr/bin", "A=\0"] {
+            assert!(pair(refused).and_then(variable).is_err(), "{refused}");
+        }
+        assert!(pair("PATH=/opt:/usr/local/bin").and_then(variable).is_ok());
+        assert!(pair("=x").and_then(label).is_err());
+        for (text, right) in [("auto", true), ("3", true), ("0", false), ("-1", false), ("many", false)] {
+            assert_eq!(workers(text).is_ok(), right, "{text}");
+        }
+        for (text, right) in [("/", true), ("/a?b", true), ("a", false), ("/a b", false), ("https://[::1]:1/", true)] {
+            assert_eq!(health_check(text).is_ok(), right, "{text}");
+        }
+        assert!(sounds_secret("DB_PASSWORD") && sounds_secret("stripe_api_key") && !sounds_secret("LOG_LEVEL"));
+    }
+}

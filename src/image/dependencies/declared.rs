@@ -1,0 +1,161 @@
+//! Where an app says what it needs.
+
+use std::path::{Path, PathBuf};
+
+use super::{environment::Environment, lines};
+use crate::exit::Fatal;
+use crate::image::choices::Choices;
+use crate::image::disk;
+use crate::image::interpreter::Facts;
+use crate::image::progress::Progress;
+use crate::image::pyproject::{Dependencies, FILE, Listed, Project};
+
+const REQUIREMENTS: &str = "requirements.txt";
+
+/// Where an app says what it needs.
+#[derive(Debug, Eq, PartialEq)]
+pub enum Declared {
+    /// In a `requirements.txt`.
+    Requirements,
+    /// In its `pyproject.toml`.
+    Project(Vec<Listed>),
+    /// It is what an environment has.
+    Environment(Environment),
+    /// Nowhere.
+    Nowhere,
+}
+
+impl Declared {
+    /// Looks into `folder` and its `project`, or the environment that was chosen.
+    ///
+    /// # Errors
+    /// Extras that the project does not have, a list that cannot be read, or an environment that cannot be packaged.
+    pub fn find(
+        folder: &Path,
+        project: &Project,
+        choices: &Choices,
+        facts: &Facts,
+        progress: &dyn Progress,
+    ) -> Result<Self, Fatal> {
+        match Environment::find(&choices.from_venv, folder, facts, progress)? {
+            Some(environment) => Ok(Self::Environment(environment)),
+            None => Self::of(folder, project, choices),
+        }
+    }
+
+    fn of(folder: &Path, project: &Project, choices: &Choices) -> Result<Self, Fatal> {
+        if folder.join(REQUIREMENTS).is_file() {
+            if let Some(extra) = choices.extras.first() {
+                return Err(Fatal::new(format!(
+                    "The extra {extra} is one of {FILE}, but the dependencies are those in {REQUIREMENTS}. Add what it \
+                     stands for there, or leave out --extra."
+                )));
+            }
+            return Ok(Self::Requirements);
+        }
+        let mut list = match &project.dependencies {
+            Dependencies::Listed(list) => list.clone(),
+            Dependencies::Absent if choices.extras.is_empty() => return Ok(Self::Nowhere),
+            Dependencies::Absent => Vec::new(),
+            Dependencies::Elsewhere(how) => {
+                return Err(Fatal::new(format!(
+                    "The dependencies cannot be read from {FILE}, which {how}. Export them to a {REQUIREMENTS}, which comes \
+                     first, or package the environment in use with --from-venv."
+                )));
+            }
+        };
+        for extra in &choices.extras {
+            let wanted = lines::name(extra);
+            let found = project.optional.iter().find(|(name, _)| lines::name(name) == wanted);
+            let (_, more) = found.ok_or_else(|| {
+                let known: Vec<_> = project.optional.keys().map(String::as_str).collect();
+                let known = if known.is_empty() { "has none".to_owned() } else { format!("has {}", known.join(", ")) };
+                Fatal::new(format!(
+                    "There is no extra {extra} in {FILE}: project.optional-dependencies {known}. Correct --extra."
+                ))
+            })?;
+            list.extend(more.iter().cloned());
+        }
+        Ok(Self::Project(list))
+    }
+
+    /// The requirement file to install from; one of our own, in `work`, where there is none.
+    pub(super) fn list(&self, folder: &Path, work: &Path) -> Result<Option<PathBuf>, Fatal> {
+        match self {
+            Self::Nowhere | Self::Environment(_) => Ok(None),
+            Self::Requirements => Ok(Some(folder.join(REQUIREMENTS))),
+            Self::Project(list) => {
+                let file = work.join("pyproject-dependencies.txt");
+                let lines: Vec<_> = list.iter().map(|listed| listed.requirement.as_str()).collect();
+                fs_err::write(&file, lines.join("\n") + "\n")
+                    .map_err(|error| disk::failed("write the list of dependencies", &error))?;
+                Ok(Some(file))
+            }
+        }
+    }
+
+    /// The file's name, for messages.
+    pub fn file(&self) -> &str {
+        match self {
+            Self::Requirements => REQUIREMENTS,
+            Self::Project(_) => FILE,
+            Self::Environment(environment) => environment.shown(),
+            Self::Nowhere => "nothing",
+        }
+    }
+
+    /// Which line of which file asks for `wanted`, for messages; none where it follows from another requirement.
+    pub fn place(&self, folder: &Path, wanted: &str) -> Option<String> {
+        let (number, file) = match self {
+            Self::Requirements => {
+                let lines = lines::read(&folder.join(REQUIREMENTS));
+                lines::asking_for(&lines, wanted).map(|line| {
+                    let file = line.file.strip_prefix(folder).unwrap_or(&line.file).display().to_string();
+                    (line.number, file)
+                })?
+            }
+            Self::Project(list) => list
+                .iter()
+                .find(|listed| lines::name(&listed.requirement) == lines::name(wanted))
+                .map(|listed| (listed.line, FILE.to_owned()))?,
+            Self::Nowhere | Self::Environment(_) => return None,
+        };
+        Some(format!("Line {number} of {file}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Declared;
+    use crate::image::choices::Choices;
+    use crate::image::pyproject::{Dependencies, Listed, Project};
+
+    #[test]
+    fn a_project_and_its_extras_declare_dependencies() {
+        let folder = tempfile::tempdir().unwrap();
+        let listed = |requirement: &str, line| Listed { requirement: requirement.to_owned(), line };
+        let project = Project {
+            dependencies: Dependencies::Listed(vec![listed("flask>=3", 3)]),
+            optional: [("Fast_JSON".to_owned(), vec![listed("orjson", 5)])].into(),
+            ..Project::default()
+        };
+        let chosen = |extras: &[&str]| Choices {
+            extras: extras.iter().map(|extra| (*extra).to_owned()).collect(),
+            ..Choices::default()
+        };
+        let found = Declared::of(folder.path(), &project, &chosen(&["fast-json"])).unwrap();
+        assert_eq!(found, Declared::Project(vec![listed("flask>=3", 3), listed("orjson", 5)]));
+        assert_eq!(found.place(folder.path(), "Flask").as_deref(), Some("Line 3 of pyproject.toml"));
+        assert_eq!(found.place(folder.path(), "jinja2"), None);
+        let error = Declared::of(folder.path(), &project, &chosen(&["slow"])).unwrap_err().to_string();
+        assert!(error.contains("no extra slow") && error.contains("has Fast_JSON"), "{error}");
+        let nowhere = Declared::of(folder.path(), &Project::default(), &chosen(&[]));
+        assert_eq!(nowhere, Ok(Declared::Nowhere));
+        std::fs::write(folder.path().join("requirements.txt"), "flask\n").unwrap();
+        assert_eq!(Declared::of(folder.path(), &project, &chosen(&[])), Ok(Declared::Requirements));
+        assert!(Declared::of(folder.path(), &project, &chosen(&["fast-json"])).is_err());
+        let project = Project { dependencies: Dependencies::Elsewhere("says x"), ..Project::default() };
+        std::fs::remove_file(folder.path().join("requirements.txt")).unwrap();
+        assert!(Declared::of(folder.path(), &project, &chosen(&[])).is_err());
+    }
+}

@@ -1,0 +1,189 @@
+//! Brings what is declared into a folder: by pip or uv, whichever is there, or from an environment.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use super::{declared::Declared, explain::explain, key, lines};
+use crate::exit::Fatal;
+use crate::image::cache::Key;
+use crate::image::child;
+use crate::image::interpreter::Interpreter;
+use crate::image::progress::{Cancel, Progress};
+
+/// What is to be installed, and what it is installed with.
+pub struct Installation<'a> {
+    declared: &'a Declared,
+    /// The list to install from; none for an environment.
+    list: Option<PathBuf>,
+    /// The app's folder.
+    folder: &'a Path,
+    work: &'a Path,
+}
+
+impl<'a> Installation<'a> {
+    /// What `declared` asks for, in the app's `folder`; nothing if that is nothing. What is made on the way is put into `work`.
+    ///
+    /// # Errors
+    /// A list cannot be written.
+    pub fn of(declared: &'a Declared, folder: &'a Path, work: &'a Path) -> Result<Option<Self>, Fatal> {
+        let list = declared.list(folder, work)?;
+        Ok((*declared != Declared::Nowhere).then_some(Self { declared, list, folder, work }))
+    }
+
+    /// What is done, for people.
+    pub fn step(&self) -> String {
+        let place = self.declared.file();
+        match self.list {
+            Some(_) => format!("Installing the dependencies in {place}"),
+            None => format!("Copying the packages of {place}"),
+        }
+    }
+
+    /// What decides what would be installed. Nothing, if that may change behind its back.
+    pub fn key(&self) -> Option<Key> {
+        match (self.declared, &self.list) {
+            (Declared::Environment(environment), _) => environment.key(),
+            (_, Some(list)) => {
+                // The name of a list of our own is another one in each build.
+                let name = if *self.declared == Declared::Requirements { list.as_path() } else { Path::new("") };
+                let key = key::key(list, self.folder)?;
+                Some(key.with(self.declared.file()).with(name.as_os_str().as_encoded_bytes()))
+            }
+            _ => None,
+        }
+    }
+
+    /// Puts it into `target`.
+    ///
+    /// # Errors
+    /// It cannot be installed, or the build was told to stop.
+    pub fn run(
+        &self,
+        interpreter: &Interpreter,
+        target: &Path,
+        progress: &dyn Progress,
+        cancel: &Cancel,
+    ) -> Result<(), Fatal> {
+        match (self.declared, &self.list) {
+            (Declared::Environment(environment), _) => environment.copy(target, progress, cancel),
+            (_, Some(list)) => {
+                refuse_editable(list, self.folder)?;
+                self.install(list, interpreter, target, progress, cancel)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn install(
+        &self,
+        list: &Path,
+        interpreter: &Interpreter,
+        target: &Path,
+        progress: &dyn Progress,
+        cancel: &Cancel,
+    ) -> Result<(), Fatal> {
+        let Self { declared, folder, work, .. } = self;
+        let installer = installer(interpreter, cancel)?;
+        let mut command = installer.command(interpreter);
+        command.args(["install", "--target"]).arg(target).arg("-r").arg(list).current_dir(folder);
+        match installer {
+            Installer::Pip { .. } => {
+                command.args(["--no-compile", "--no-input", "--progress-bar", "off", "--no-color"]);
+                command.args(["--disable-pip-version-check", "--no-warn-script-location"]);
+                // A configuration for the user's own installs does not go together with --target.
+                command.env("PIP_USER", "0").env("PIP_REQUIRE_VIRTUALENV", "0");
+            }
+            Installer::Uv => {
+                command.args(["--no-progress", "--color", "never", "--python"]).arg(&interpreter.facts.executable);
+            }
+        }
+        // Nobody would see a question for a password: a repository that needs one is an error.
+        command.env("GIT_TERMINAL_PROMPT", "0");
+        if std::env::var_os("GIT_SSH_COMMAND").is_none() {
+            command.env("GIT_SSH_COMMAND", "ssh -o BatchMode=yes");
+        }
+        // What is unpacked or built on the way disappears together with the rest of the build.
+        command.env("TMPDIR", work);
+        let output = child::run(&mut command, installer.name(), Vec::new(), cancel, |line| {
+            if line.starts_with("Collecting ") || line.starts_with("Downloading ") || line.starts_with("Building ") {
+                progress.detail(line);
+            }
+        })?;
+        if output.status.success() {
+            return Ok(());
+        }
+        Err(explain(&output.stderr, declared, folder, &interpreter.facts.version))
+    }
+}
+
+/// An editable install leaves a package's files where they are: on this machine, not in the image.
+fn refuse_editable(list: &Path, folder: &Path) -> Result<(), Fatal> {
+    let lines = lines::read(list);
+    let editable = lines.iter().find(|line| ["-e", "--editable"].iter().any(|option| line.text.starts_with(option)));
+    let Some(line) = editable else { return Ok(()) };
+    Err(Fatal::new(format!(
+        "Line {} of {} asks for a package in editable mode ({}), whose files would stay on this machine. Leave out the -e.",
+        line.number,
+        line.file.strip_prefix(folder).unwrap_or(&line.file).display(),
+        line.text
+    )))
+}
+
+enum Installer {
+    /// The interpreter's own, in the base installation or in the environment in use.
+    Pip {
+        environment: Option<std::ffi::OsString>,
+    },
+    Uv,
+}
+
+impl Installer {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Pip { .. } => "pip",
+            Self::Uv => "uv",
+        }
+    }
+
+    fn command(&self, interpreter: &Interpreter) -> Command {
+        match self {
+            Self::Pip { environment } => {
+                let mut command = interpreter.command();
+                if let Some(environment) = environment {
+                    command.env("VIRTUAL_ENV", environment);
+                }
+                command.args(["-m", "pip"]);
+                command
+            }
+            Self::Uv => {
+                let mut command = Command::new("uv");
+                command.arg("pip");
+                command
+            }
+        }
+    }
+}
+
+fn installer(interpreter: &Interpreter, cancel: &Cancel) -> Result<Installer, Fatal> {
+    let active = std::env::var_os("VIRTUAL_ENV").filter(|value| !value.is_empty());
+    let candidates = [
+        Some(Installer::Pip { environment: None }),
+        active.map(|it| Installer::Pip { environment: Some(it) }),
+        Some(Installer::Uv),
+    ];
+    for candidate in candidates.into_iter().flatten() {
+        let mut command = candidate.command(interpreter);
+        command.arg("--version");
+        match child::run(&mut command, candidate.name(), Vec::new(), cancel, |_| {}) {
+            Ok(output) if output.status.success() => return Ok(candidate),
+            _ => cancel.check()?,
+        }
+    }
+    let version = &interpreter.facts.version;
+    Err(Fatal::new(format!(
+        "The app's dependencies cannot be installed: Python {version} has no pip, and there is no uv. Install one \
+         (python{version} -m ensurepip, or your system's python3-pip)."
+    )))
+}

@@ -1,0 +1,125 @@
+//! Requirement files, line by line, with all that they include; and which line it was that asked for something.
+
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
+
+/// A line that is more than a comment.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Line {
+    /// The file.
+    pub file: PathBuf,
+    /// Its number, from 1; the first one's where it goes over several.
+    pub number: usize,
+    /// Without comments.
+    pub text: String,
+}
+
+/// All lines of a file and of those that it includes, whose relative names are relative to the file's own folder. What is
+/// included and cannot be read here is missing.
+pub fn read(list: &Path) -> Vec<Line> {
+    let (mut lines, mut seen) = (Vec::new(), BTreeSet::new());
+    add(&list.canonicalize().unwrap_or_else(|_| list.to_owned()), &mut lines, &mut seen);
+    lines
+}
+
+fn add(list: &Path, lines: &mut Vec<Line>, seen: &mut BTreeSet<PathBuf>) {
+    if !seen.insert(list.to_owned()) {
+        return;
+    }
+    let Ok(text) = std::fs::read_to_string(list) else { return };
+    for line in of_text(list, &text) {
+        let included = included(&line.text).map(|name| list.parent().unwrap_or(Path::new("")).join(name));
+        lines.push(line);
+        if let Some(file) = included {
+            // Two names of one file would otherwise include each other for ever.
+            add(&file.canonicalize().unwrap_or(file), lines, seen);
+        }
+    }
+}
+
+fn of_text(file: &Path, text: &str) -> Vec<Line> {
+    let (mut lines, mut begun) = (Vec::new(), None::<(usize, String)>);
+    for (number, line) in (1..).zip(text.lines()) {
+        // A line may go on in the next one.
+        let (goes_on, part) = line.strip_suffix('\\').map_or((false, line), |part| (true, part));
+        let (first, mut whole) = begun.take().unwrap_or((number, String::new()));
+        whole.push_str(part);
+        if goes_on {
+            whole.push(' ');
+            begun = Some((first, whole));
+        } else {
+            push(&mut lines, file, first, &whole);
+        }
+    }
+    if let Some((first, whole)) = begun {
+        push(&mut lines, file, first, &whole);
+    }
+    lines
+}
+
+fn push(lines: &mut Vec<Line>, file: &Path, number: usize, text: &str) {
+    let text = text.split(" #").next().unwrap_or_default().trim();
+    if !text.is_empty() && !text.starts_with('#') {
+        lines.push(Line { file: file.to_owned(), number, text: text.to_owned() });
+    }
+}
+
+/// The file that a line includes.
+pub fn included(line: &str) -> Option<&str> {
+    let rest = ["--requirement", "--constraint", "-r", "-c"].iter().find_map(|option| line.strip_prefix(option))?;
+    Some(rest.trim_start_matches(['=', ' ', '\t']).trim())
+}
+
+/// The line that asks for `wanted`, a requirement or a package's name.
+pub fn asking_for<'a>(lines: &'a [Line], wanted: &str) -> Option<&'a Line> {
+    let dense = |text: &str| text.split_whitespace().collect::<String>();
+    let exact = dense(wanted);
+    let name = name(wanted);
+    lines.iter().find(|line| dense(&line.text) == exact).or_else(|| {
+        lines.iter().find(|line| !line.text.starts_with('-') && !name.is_empty() && self::name(&line.text) == name)
+    })
+}
+
+/// A requirement's name, as the index compares them: `Flask_SQLAlchemy>=3` and `flask-sqlalchemy` are one.
+pub fn name(requirement: &str) -> String {
+    let end = requirement.find(|c: char| !c.is_ascii_alphanumeric() && !"-_.".contains(c));
+    let name = requirement[..end.unwrap_or(requirement.len())].to_ascii_lowercase().replace(['_', '.'], "-");
+    let parts: Vec<_> = name.split('-').filter(|part| !part.is_empty()).collect();
+    parts.join("-")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::{asking_for, name, of_text, read};
+
+    #[test]
+    fn lines_keep_their_numbers() {
+        let text = "# comment\nflask>=3 # web\n\nnumpy \\\n  --hash=sha256:00 \\\n  --hash=sha256:01\r\nredis";
+        let lines = of_text(Path::new("r.txt"), text);
+        let found: Vec<_> = lines.iter().map(|line| (line.number, line.text.as_str())).collect();
+        let hashed = "numpy    --hash=sha256:00    --hash=sha256:01";
+        assert_eq!(found, [(2, "flask>=3"), (4, hashed), (7, "redis")]);
+    }
+
+    #[test]
+    fn what_asked_is_found_in_what_is_included_too() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("more")).unwrap();
+        std::fs::write(folder.path().join("r.txt"), "flask\n-r more/a.txt\n-r gone.txt\n").unwrap();
+        std::fs::write(folder.path().join("more/a.txt"), "\nFlask_SQLAlchemy == 3\n-c ../r.txt\nnot a thing\n")
+            .unwrap();
+        let lines = read(&folder.path().join("r.txt"));
+        for (wanted, file, number) in
+            [("flask-sqlalchemy", "more/a.txt", 2), ("flask==3", "r.txt", 1), ("not a thing", "more/a.txt", 4)]
+        {
+            let line = asking_for(&lines, wanted).unwrap();
+            assert_eq!((line.file.as_path(), line.number), (folder.path().join(file).as_path(), number), "{wanted}");
+        }
+        assert_eq!(asking_for(&lines, "redis"), None);
+        assert_eq!(name("Zope.Interface[x]>=1; a"), "zope-interface");
+    }
+}

@@ -1,0 +1,11 @@
+//! The app's dependencies: where they are declared, and bringing them into a folder of our own, for the embedded Python.
+
+mod declared;
+mod environment;
+mod explain;
+mod install;
+mod key;
+mod lines;
+
+pub use declared::Declared;
+pub use install::Installation;

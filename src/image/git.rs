@@ -1,0 +1,113 @@
+//! What git knows of the sources: the commit that is checked out, and where it comes from.
+//!
+//! Nothing of it is needed: without git, or outside of a repository, there is nothing to know.
+
+use std::{
+    path::Path,
+    process::{Child, Command, Stdio},
+};
+
+/// A commit.
+#[derive(Debug, Default, Eq, PartialEq)]
+pub struct Commit {
+    /// Its name; `-dirty` follows where the folder is not as it was committed.
+    pub revision: String,
+    /// When it was made, in seconds since 1970.
+    pub time: u64,
+    /// The repository's address for people, where it has one.
+    pub source: Option<String>,
+    /// What tags make of it: `v1.2`, or `v1.2-3-g1234567`, three commits later.
+    pub version: Option<String>,
+}
+
+/// The commit that `folder` is of.
+pub fn commit(folder: &Path) -> Option<Commit> {
+    // All at once: each takes its time to start.
+    let log = begin(folder, &["log", "-1", "--no-show-signature", "--format=%H %ct"]);
+    let status = begin(folder, &["status", "--porcelain", "--", "."]);
+    let remote = begin(folder, &["config", "--get", "remote.origin.url"]);
+    let version = begin(folder, &["describe", "--tags"]);
+    let (log, status, remote, version) = (end(log), end(status), end(remote), end(version));
+    let log = log?;
+    let (revision, time) = log.split_once(' ')?;
+    let is_dirty = status.is_some_and(|changes| !changes.is_empty());
+    Some(Commit {
+        revision: if is_dirty { format!("{revision}-dirty") } else { revision.to_owned() },
+        time: time.parse().ok()?,
+        source: remote.and_then(|url| public(&url)),
+        version: version.map(|version| if is_dirty { format!("{version}-dirty") } else { version }),
+    })
+}
+
+fn begin(folder: &Path, arguments: &[&str]) -> Option<Child> {
+    let mut git = Command::new("git");
+    // A program that a repository names to watch its files is not run.
+    git.arg("-C").arg(folder).args(["-c", "core.fsmonitor=false"]).args(arguments).env("GIT_OPTIONAL_LOCKS", "0");
+    git.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().ok()
+}
+
+/// What it printed, if it succeeded.
+fn end(child: Option<Child>) -> Option<String> {
+    let output = child?.wait_with_output().ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+/// A remote's address as everyone may know it: without user, password, token or query, and by https where it is asked for by
+/// ssh. Nothing for what is on this machine.
+fn public(url: &str) -> Option<String> {
+    let (scheme, rest) = match url.split_once("://") {
+        Some(("https" | "ssh" | "git+ssh" | "git", rest)) => ("https", rest),
+        Some(("http", rest)) => ("http", rest),
+        Some(_) => return None,
+        // Another program is to speak to it.
+        None if url.contains("::") => return None,
+        // USER@HOST:PATH, as scp has it; with a slash before the colon it is a path of this machine's.
+        None => {
+            let (host, path) = url.rsplit('@').next()?.split_once(':')?;
+            return if host.contains('/') { None } else { joined("https", host, path) };
+        }
+    };
+    let rest = rest.split(['?', '#']).next().unwrap_or_default();
+    let (authority, path) = rest.split_once('/')?;
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    // A port of ssh's is not one of https.
+    let host = if url.starts_with("http") { host } else { host.split(':').next().unwrap_or_default() };
+    joined(scheme, host, path)
+}
+
+fn joined(scheme: &str, host: &str, path: &str) -> Option<String> {
+    let path = path.split(['?', '#']).next().unwrap_or_default().trim_matches('/').trim_end_matches(".git");
+    (!host.is_empty() && !path.is_empty() && !path.contains('@')).then(|| format!("{scheme}://{host}/{path}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::public;
+
+    #[test]
+    fn an_address_has_no_credentials() {
+        for (url, expected) in [
+            ("https://example.org/me/shop.git", Some("https://example.org/me/shop")),
+            ("https://me:secret@example.org:8443/me/shop.git", Some("https://example.org:8443/me/shop")),
+            ("https://ghp_token@example.org/me/shop", Some("https://example.org/me/shop")),
+            ("https://me:se@cret@example.org/me/shop", Some("https://example.org/me/shop")),
+            ("https://example.org/me/shop?private_token=x#y", Some("https://example.org/me/shop")),
+            ("http://x:y@example.org/me/shop/", Some("http://example.org/me/shop")),
+            ("git@example.org:me/shop.git", Some("https://example.org/me/shop")),
+            ("example.org:me/shop.git", Some("https://example.org/me/shop")),
+            ("me:secret@example.org:me/shop.git", Some("https://example.org/me/shop")),
+            ("ssh://git@example.org:2222/me/shop.git", Some("https://example.org/me/shop")),
+            ("git://example.org/me/shop", Some("https://example.org/me/shop")),
+            ("file:///srv/git/shop.git", None),
+            ("/srv/git/shop.git", None),
+            ("../shop", None),
+            ("./a:b", None),
+            ("ext::sh -c secret", None),
+            ("codecommit::region://profile@shop", None),
+            ("https://example.org", None),
+            ("", None),
+        ] {
+            assert_eq!(public(url).as_deref(), expected, "{url}");
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! The table `[tool.rwsgi.image]`: its keys are the options of `rwsgi dockerize`.
+
+use std::path::Path;
+
+use super::document::At;
+use crate::exit::Fatal;
+use crate::image::choices::{self, Choices, Copy, FromVenv, HealthCheck};
+use crate::image::reference::Invalid;
+
+/// Every key.
+pub const KEYS: [&str; 12] = [
+    "tag",
+    "app",
+    "port",
+    "workers",
+    "threads",
+    "env",
+    "label",
+    "copy",
+    "include",
+    "healthcheck",
+    "extra",
+    "from-venv",
+];
+
+/// What `tool.rwsgi` chooses. Names of files are relative to `folder`.
+pub fn choices(ours: &At<'_>, folder: &Path) -> Result<Choices, Fatal> {
+    let mut chosen = Choices::default();
+    for (name, table) in ours.table()? {
+        if name != "image" {
+            return Err(table.refuse("is not known; tool.rwsgi has only the table image"));
+        }
+        for (name, at) in table.table()? {
+            choose(&mut chosen, &name, &at, folder)?;
+        }
+    }
+    Ok(chosen)
+}
+
+fn choose(chosen: &mut Choices, name: &str, at: &At<'_>, folder: &Path) -> Result<(), Fatal> {
+    let refused = |why: String| at.refuse(&format!("cannot be used: {why}"));
+    match name {
+        "tag" => chosen.tag = Some(at.text()?.parse().map_err(|error: Invalid| refused(shorten(&error)))?),
+        "app" => chosen.app = Some(at.text()?.to_owned()),
+        "port" => chosen.port = Some(number(at, "a port, from 1 to 65535")?),
+        "workers" => {
+            let text = at.number().map_or_else(|| at.text().map(str::to_owned), |number| Ok(number.to_string()));
+            chosen.workers = Some(choices::workers(&text?).map_err(refused)?);
+        }
+        "threads" => chosen.threads = Some(number(at, "a number from 1")?),
+        "env" => chosen.environment.extend(pairs(at, choices::variable)?),
+        "label" => chosen.labels.extend(pairs(at, choices::label)?),
+        "copy" => {
+            for each in at.list()? {
+                let copy = Copy::parse(each.text()?, folder);
+                chosen.copies.push(copy.map_err(|why| each.refuse(&format!("cannot be used: {why}")))?);
+            }
+        }
+        "include" => chosen.include.extend(texts(at)?),
+        "healthcheck" => {
+            chosen.health_check = match at.flag() {
+                Some(true) => HealthCheck::Usual,
+                Some(false) => HealthCheck::Off,
+                None => choices::health_check(at.text()?).map_err(refused)?,
+            }
+        }
+        "extra" => chosen.extras.extend(texts(at)?),
+        "from-venv" => {
+            chosen.from_venv = match at.flag() {
+                Some(true) => FromVenv::InUse,
+                Some(false) => FromVenv::No,
+                None => FromVenv::Folder(folder.join(at.text()?)),
+            }
+        }
+        _ => return Err(at.refuse(&format!("is not known; the table has {}", KEYS.join(", ")))),
+    }
+    Ok(())
+}
+
+/// A number that fits, and is not zero.
+fn number<N: TryFrom<i64>>(at: &At<'_>, expected: &str) -> Result<N, Fatal> {
+    let number = at.number().filter(|number| *number > 0).and_then(|number| N::try_from(number).ok());
+    number.ok_or_else(|| at.refuse(&format!("is not {expected}")))
+}
+
+fn texts(at: &At<'_>) -> Result<Vec<String>, Fatal> {
+    at.list()?.iter().map(|each| each.text().map(str::to_owned)).collect()
+}
+
+fn pairs(
+    at: &At<'_>,
+    check: impl Fn((String, String)) -> Result<(String, String), String>,
+) -> Result<Vec<(String, String)>, Fatal> {
+    at.table()?
+        .into_iter()
+        .map(|(name, value)| {
+            let pair = (name, value.text()?.to_owned());
+            check(pair).map_err(|why| value.refuse(&format!("cannot be used: {why}")))
+        })
+        .collect()
+}
+
+/// The error's sentence without its end, to which more is added.
+fn shorten(error: &Invalid) -> String {
+    error.to_string().trim_end_matches('.').to_owned()
+}

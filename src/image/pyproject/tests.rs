@@ -1,0 +1,96 @@
+//! What is read from a project, and what is refused with its line.
+
+use std::path::Path;
+
+use super::{Dependencies, Listed, Project};
+use crate::image::choices::{FromVenv, HealthCheck};
+
+fn read(text: &str) -> Result<Project, String> {
+    Project::from_text(text, Path::new("/src")).map_err(|error| error.to_string())
+}
+
+#[test]
+fn a_project_says_what_it_is_and_needs() {
+    let text = "[project]\nname = 'shop'\nversion = '1.2'\nlicense = 'MIT'\ndependencies = [\n  'flask>=3',\n  'redis',\n]\n\
+                [project.urls]\n'Source Code' = 'https://example.org/shop'\n[project.optional-dependencies]\nfast = ['orjson']\n";
+    let project = read(text).unwrap();
+    assert_eq!((project.name.as_deref(), project.version.as_deref()), (Some("shop"), Some("1.2")));
+    assert_eq!(project.urls["sourcecode"], "https://example.org/shop");
+    let listed = |requirement: &str, line| Listed { requirement: requirement.to_owned(), line };
+    assert_eq!(project.dependencies, Dependencies::Listed(vec![listed("flask>=3", 6), listed("redis", 7)]));
+    assert_eq!(project.optional["fast"], [listed("orjson", 12)]);
+    assert_eq!(read("[tool.black]\nline-length = 1\n").unwrap(), Project::default());
+    assert_eq!(read("[project]\nlicense = { text = 'x' }\n").unwrap().license, None);
+}
+
+#[test]
+fn dependencies_that_only_another_tool_reads_are_noticed() {
+    for text in ["[project]\ndynamic = ['version', 'dependencies']", "[tool.poetry.dependencies]\nflask = '*'"] {
+        assert!(matches!(read(text).unwrap().dependencies, Dependencies::Elsewhere(_)), "{text}");
+    }
+}
+
+#[test]
+fn the_table_has_every_choice() {
+    let text = "[tool.rwsgi.image]\ntag = 'shop:1'\napp = 'shop:app'\nport = 8080\nworkers = 'auto'\nthreads = 4\n\
+                env = { A = '1' }\nlabel = { team = 'web' }\ncopy = ['a.ini:/etc/a.ini']\ninclude = ['.env']\n\
+                healthcheck = '/healthz'\nextra = ['fast']\nfrom-venv = '.venv'\n";
+    let choices = read(text).unwrap().choices;
+    assert_eq!(choices.tag.map(|tag| tag.to_string()).as_deref(), Some("shop:1"));
+    assert_eq!((choices.app.as_deref(), choices.port, choices.threads), (Some("shop:app"), Some(8080), Some(4)));
+    assert_eq!((choices.workers.as_deref(), choices.environment["A"].as_str()), (Some("auto"), "1"));
+    assert_eq!((choices.labels["team"].as_str(), choices.include), ("web", vec![".env".to_owned()]));
+    assert_eq!(choices.copies[0].source, Path::new("/src/a.ini"));
+    assert_eq!(choices.health_check, HealthCheck::At("/healthz".to_owned()));
+    assert_eq!((choices.extras, choices.from_venv), (vec!["fast".to_owned()], FromVenv::Folder("/src/.venv".into())));
+    let text = "[tool.rwsgi.image]\nworkers = 3\nhealthcheck = false\nfrom-venv = true\n";
+    let choices = read(text).unwrap().choices;
+    assert_eq!((choices.workers.as_deref(), choices.health_check), (Some("3"), HealthCheck::Off));
+    assert_eq!(choices.from_venv, FromVenv::InUse);
+}
+
+#[test]
+fn what_cannot_be_is_refused_with_its_line() {
+    let image = |line: &str| format!("# a comment\n\n[tool.rwsgi.image]\n{line}\n");
+    for (text, start) in [
+        ("[", "pyproject.toml cannot be read: line 1: "),
+        (
+            "[project]\nname = 'x'\ndependencies = 3",
+            "pyproject.toml, line 3: project.dependencies is not a list but integer.",
+        ),
+        (
+            "[project]\ndependencies = [\n3]",
+            "pyproject.toml, line 3: project.dependencies is not a string but integer.",
+        ),
+        ("[tool.rwsgi]\nimag = 1", "pyproject.toml, line 2: tool.rwsgi.imag is not known; tool.rwsgi has only"),
+        (
+            &image("prot = 80"),
+            "pyproject.toml, line 4: tool.rwsgi.image.prot is not known; the table has tag, app, port,",
+        ),
+        (&image("port = 0"), "pyproject.toml, line 4: tool.rwsgi.image.port is not a port, from 1 to 65535."),
+        (&image("port = '80'"), "pyproject.toml, line 4: tool.rwsgi.image.port is not a port, from 1 to 65535."),
+        (&image("threads = -1"), "pyproject.toml, line 4: tool.rwsgi.image.threads is not a number from 1."),
+        (&image("workers = 'many'"), "pyproject.toml, line 4: tool.rwsgi.image.workers cannot be used: it is neither"),
+        (&image("tag = 'A'"), "pyproject.toml, line 4: tool.rwsgi.image.tag cannot be used: \"A\" is not a name"),
+        (&image("app = 1"), "pyproject.toml, line 4: tool.rwsgi.image.app is not a string but integer."),
+        (&image("env = 'A=1'"), "pyproject.toml, line 4: tool.rwsgi.image.env is not a table but string."),
+        (&image("env.A = 1"), "pyproject.toml, line 4: tool.rwsgi.image.env.A is not a string but integer."),
+        (
+            &image("env.PATH = '/bin'"),
+            "pyproject.toml, line 4: tool.rwsgi.image.env.PATH cannot be used: PATH must have",
+        ),
+        (
+            &image("copy = [\n'a:/a',\n'b']"),
+            "pyproject.toml, line 6: tool.rwsgi.image.copy cannot be used: it has no :",
+        ),
+        (&image("include = '.env'"), "pyproject.toml, line 4: tool.rwsgi.image.include is not a list but string."),
+        (
+            &image("healthcheck = 1"),
+            "pyproject.toml, line 4: tool.rwsgi.image.healthcheck is not a string but integer.",
+        ),
+        (&image("from-venv = 1"), "pyproject.toml, line 4: tool.rwsgi.image.from-venv is not a string but integer."),
+    ] {
+        let error = read(text).map(|_| ()).unwrap_err();
+        assert!(error.starts_with(start) && error.ends_with(". Correct it."), "{text}: {error}");
+    }
+}

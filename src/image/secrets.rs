@@ -1,0 +1,191 @@
+//! What looks like a secret: by its name, as programs look for it, or by what it begins with.
+//!
+//! Not sources and pages, whatever they hold: an app that misses a module does not start.
+
+use std::{
+    ffi::OsStr,
+    io::{self, Read as _},
+    path::Path,
+};
+
+/// How much of a file is looked at: a key may stand behind the certificates that vouch for it.
+const LOOKED_AT: u64 = 1 << 16;
+
+/// Names of files that programs keep credentials in, and whose.
+const NAMES: [(&str, &str); 20] = [
+    (".env", "variables"),
+    (".envrc", "variables"),
+    (".netrc", "passwords"),
+    ("_netrc", "passwords"),
+    (".pypirc", "passwords of package indexes"),
+    (".pgpass", "passwords of databases"),
+    (".my.cnf", "passwords of databases"),
+    (".git-credentials", "passwords of repositories"),
+    (".dockercfg", "passwords of registries"),
+    (".vault-token", "a token"),
+    (".s3cfg", "keys of a cloud"),
+    (".boto", "keys of a cloud"),
+    ("terraform.tfstate", "the state of a cloud"),
+    ("kubeconfig", "access to a cluster"),
+    ("id_rsa", "a private key"),
+    ("id_dsa", "a private key"),
+    ("id_ecdsa", "a private key"),
+    ("id_ecdsa_sk", "a private key"),
+    ("id_ed25519", "a private key"),
+    ("id_ed25519_sk", "a private key"),
+];
+
+/// The same for files whose names say nothing by themselves, with their folders.
+const PATHS: [(&str, &str, &str); 6] = [
+    (".aws", "credentials", "keys of a cloud"),
+    (".docker", "config.json", "passwords of registries"),
+    (".kube", "config", "access to a cluster"),
+    (".config/gcloud", "credentials.db", "keys of a cloud"),
+    (".config/gcloud", "application_default_credentials.json", "keys of a cloud"),
+    (".streamlit", "secrets.toml", "secrets"),
+];
+
+/// How names end of what holds private keys and has no text that says so.
+const EXTENSIONS: [&str; 6] = ["p12", "pfx", "jks", "keystore", "ppk", "kdbx"];
+
+/// `.env.example` and its like show what there is to set.
+const EXAMPLES: [&str; 6] = ["example", "sample", "template", "dist", "defaults", "schema"];
+
+/// How names end of what is not looked into.
+const SOURCES: [&str; 24] = [
+    "py", "pyi", "html", "htm", "jinja", "jinja2", "j2", "js", "mjs", "ts", "css", "md", "rst", "svg", "png", "jpg",
+    "jpeg", "gif", "webp", "ico", "woff", "woff2", "so", "mo",
+];
+
+/// Where pip and others read an address, which may have a password in it.
+const ADDRESSES: [&str; 4] = ["pip.conf", "uv.toml", ".npmrc", ".condarc"];
+
+/// What the file at `path` looks like, if that is a secret; `relative` is its name in the app.
+pub fn kind(relative: &Path, path: &Path, size: u64) -> io::Result<Option<&'static str>> {
+    if let Some(kind) = by_name(relative) {
+        return Ok(Some(kind));
+    }
+    if size == 0 || relative.extension().is_some_and(|extension| SOURCES.iter().any(|known| extension == *known)) {
+        return Ok(None);
+    }
+    let mut start = Vec::new();
+    fs_err::File::open(path)?.take(LOOKED_AT).read_to_end(&mut start)?;
+    Ok(by_content(relative, &start))
+}
+
+fn by_name(relative: &Path) -> Option<&'static str> {
+    let name = relative.file_name()?.to_str()?.to_ascii_lowercase();
+    if let Some((_, kind)) = NAMES.iter().find(|(known, _)| name == *known) {
+        return Some(kind);
+    }
+    let parent = relative.parent().unwrap_or(Path::new(""));
+    if let Some((.., kind)) = PATHS.iter().find(|(folder, known, _)| name == *known && parent.ends_with(folder)) {
+        return Some(kind);
+    }
+    let extension = Path::new(&name).extension().and_then(OsStr::to_str).unwrap_or_default();
+    if EXTENSIONS.contains(&extension) {
+        return Some("a private key");
+    }
+    // prod.env, .env.local; not .flaskenv, which has no secrets by Flask's own word.
+    let is_env = extension == "env" || name.starts_with(".env.") || name.starts_with(".env-");
+    let is_example = name.split(['.', '-', '_']).any(|part| EXAMPLES.contains(&part));
+    (is_env && !is_example).then_some("variables")
+}
+
+fn by_content(relative: &Path, start: &[u8]) -> Option<&'static str> {
+    let has = |text: &[u8], wanted: &[u8]| memchr::memmem::find(text, wanted).is_some();
+    let keys = memchr::memmem::find_iter(start, b"-----BEGIN ").any(|at| {
+        let is_line = at == 0 || start[at - 1] == b'\n';
+        let line = start[at..].split(|byte| *byte == b'\n').next().unwrap_or_default();
+        is_line && line.len() < 80 && has(line, b"PRIVATE KEY")
+    });
+    if keys {
+        return Some("a private key");
+    }
+    let name = relative.file_name()?.to_str()?;
+    if relative.extension().is_some_and(|extension| extension == "json") {
+        let dense: Vec<u8> = start.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
+        let signs: [(&[u8], _); 4] = [
+            (b"\"type\":\"service_account\"", "a service account"),
+            (b"\"type\":\"authorized_user\"", "access to a cloud"),
+            (b"\"private_key\":\"-----BEGIN", "a private key"),
+            (b"\"client_secret\":\"", "a client's secret"),
+        ];
+        return signs.iter().find(|(sign, _)| has(&dense, sign)).map(|(_, kind)| *kind);
+    }
+    let is_list = name.contains("requirements") && relative.extension().is_some_and(|extension| extension == "txt");
+    if ADDRESSES.contains(&name) || is_list {
+        let text = String::from_utf8_lossy(start);
+        let has_password = text.split_whitespace().any(|word| {
+            let authority = word.split_once("://").map_or("", |(_, rest)| rest.split('/').next().unwrap_or_default());
+            // A variable in its place is as it should be.
+            authority.rsplit_once('@').is_some_and(|(user, _)| user.contains(':') && !user.contains("${"))
+        });
+        let has_token = text.lines().any(|line| line.contains("_authToken") && !line.contains("${"));
+        return (has_password || has_token).then_some("a password");
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::{by_content, by_name};
+
+    #[test]
+    fn secrets_have_names() {
+        for (name, secret) in [
+            (".env", true),
+            (".env.local", true),
+            (".env.production", true),
+            ("conf/prod.env", true),
+            (".ENV", true),
+            (".env.example", false),
+            (".env-sample", false),
+            ("example.env", false),
+            (".flaskenv", false),
+            ("environment.py", false),
+            ("env", false),
+            ("env/bin/python", false),
+            (".netrc", true),
+            (".pypirc", true),
+            ("ssh/id_rsa", true),
+            ("ssh/id_rsa.pub", false),
+            ("keys/id_ed25519", true),
+            ("store.p12", true),
+            (".aws/credentials", true),
+            ("home/.aws/credentials", true),
+            ("credentials", false),
+            (".docker/config.json", true),
+            ("config.json", false),
+            ("secrets.py", false),
+        ] {
+            assert_eq!(by_name(Path::new(name)).is_some(), secret, "{name}");
+        }
+    }
+
+    #[test]
+    fn secrets_have_beginnings() {
+        let begin = format!("-----BEGIN {}", "RSA PRIVATE KEY-----\n");
+        for (name, text, secret) in [
+            ("tls/server.key", begin.clone(), true),
+            ("both.pem", format!("-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----\n{begin}"), true),
+            ("windows.pem", format!("x\r\n-----BEGIN {}\r\n", "ENCRYPTED PRIVATE KEY-----"), true),
+            ("ssh", format!("-----BEGIN {}", "OPENSSH PRIVATE KEY-----\n"), true),
+            ("server.pem", "-----BEGIN CERTIFICATE-----\n".to_owned(), false),
+            ("public.pem", "-----BEGIN PUBLIC KEY-----\n".to_owned(), false),
+            ("notes.txt", format!("it begins with {begin}"), false),
+            ("account.json", "{\n \"type\" : \"service_account\"}".to_owned(), true),
+            ("client.json", "{\"installed\": {\"client_secret\": \"x\"}}".to_owned(), true),
+            ("package.json", "{\"type\": \"module\"}".to_owned(), false),
+            ("requirements.txt", "--index-url https://me:x@example.org/simple\nflask\n".to_owned(), true),
+            ("requirements.txt", "--index-url https://me:${TOKEN}@example.org/simple\n".to_owned(), false),
+            ("requirements.txt", "flask @ git+ssh://git@example.org/flask.git\n".to_owned(), false),
+            (".npmrc", "//example.org/:_authToken=x\n".to_owned(), true),
+            ("notes.txt", "https://me:x@example.org/\n".to_owned(), false),
+        ] {
+            assert_eq!(by_content(Path::new(name), text.as_bytes()).is_some(), secret, "{name}: {text}");
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! Lists of requirements: hashes, files that are included, index options, extras, and which line is at fault.
+
+use std::{path::Path, process::Command};
+
+use super::{engine::Image, failures::fails, folder};
+use crate::support::environment::{run, venv};
+
+/// Wheels of two small packages in a folder, and the requirement with the hash of the first.
+fn wheels(folder: &Path) -> String {
+    let pip = |arguments: &[&str]| {
+        let mut command = Command::new(venv().join("bin/python"));
+        command.args(["-m", "pip"]).args(arguments).current_dir(folder);
+        command
+    };
+    run(&mut pip(&[
+        "download",
+        "-q",
+        "--no-deps",
+        "--only-binary",
+        ":all:",
+        "-d",
+        "wheels",
+        "itsdangerous==2.2.0",
+        "six==1.17.0",
+    ]));
+    let name = "wheels/itsdangerous-2.2.0-py3-none-any.whl";
+    let output = pip(&["hash", name]).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    format!("itsdangerous==2.2.0 \\\n    {}\n", text.lines().last().unwrap())
+}
+
+#[test]
+fn lists_may_include_others_and_name_an_index_and_hashes() {
+    let folder = folder::with(&[("app.py", "import itsdangerous\napp = print\n")]);
+    let hashed = wheels(folder.path());
+    let write = |name: &str, text: &str| folder::write(folder.path(), name, text);
+    write("requirements.txt", "--no-index\n--find-links wheels\n-r more/list.txt\n-c pins.txt\n");
+    write("more/list.txt", "six\n");
+    write("pins.txt", "six==1.17.0\nitsdangerous==1\n");
+    let image = Image::of(folder.path(), &[]);
+    let version = "import importlib.metadata as m; print(m.version('six'))";
+    assert_eq!(image.python(version), "1.17.0");
+
+    write("requirements.txt", &format!("--no-index\n--find-links wheels\n{hashed}"));
+    let image = Image::of(folder.path(), &[]);
+    assert_eq!(image.python("import app; print(app.itsdangerous.__name__)"), "itsdangerous");
+    let cached = Image::of(folder.path(), &[]);
+    assert_eq!(cached.result["layers"][1]["cached"], true);
+
+    let wrong = "0".repeat(64);
+    write("requirements.txt", &format!("--no-index\n--find-links wheels\nitsdangerous==2.2.0 --hash=sha256:{wrong}\n"));
+    let failure = fails(folder.path(), &[], |_| {});
+    let start = "Line 3 of requirements.txt asks for itsdangerous==2.2.0 with a hash that is not the hash of what";
+    assert!(failure.message.starts_with(start), "{}", failure.message);
+    write("requirements.txt", &format!("--no-index\n--find-links wheels\n{hashed}six\n"));
+    let failure = fails(folder.path(), &[], |_| {});
+    let start = "Line 5 of requirements.txt asks for six without a hash, but another line has one, and so all must.";
+    assert!(failure.message.starts_with(start), "{}", failure.message);
+}
+
+#[test]
+fn the_line_at_fault_is_told_whichever_file_it_is_in() {
+    let folder = folder::with(&[
+        ("app.py", "app = print\n"),
+        ("requirements.txt", "six\n-r more/list.txt\n"),
+        ("more/list.txt", "# ours\n\nrwsgi_no_such.package>=1 # at all\n"),
+    ]);
+    let failure = fails(folder.path(), &[], |_| {});
+    let start =
+        "Line 3 of more/list.txt asks for rwsgi_no_such.package>=1, but the package index has nothing of that name";
+    assert!(failure.message.starts_with(start), "{}", failure.message);
+    folder::write(folder.path(), "more/list.txt", "\nsix>=1.17\n");
+    folder::write(folder.path(), "requirements.txt", "six<1.17\n-r more/list.txt\n");
+    let failure = fails(folder.path(), &[], |_| {});
+    assert!(failure.message.contains("requirements.txt") && failure.message.contains("six"), "{}", failure.message);
+    assert_eq!(failure.message.lines().count(), 1, "{}", failure.message);
+    std::fs::remove_file(folder.path().join("requirements.txt")).unwrap();
+    let project =
+        "[project]\nname = \"shop\"\nversion = \"1\"\ndependencies = [\n  \"six\",\n  \"rwsgi-no-such-package\",\n]\n";
+    folder::write(folder.path(), "pyproject.toml", project);
+    let failure = fails(folder.path(), &[], |_| {});
+    let start = "Line 6 of pyproject.toml asks for rwsgi-no-such-package, but ";
+    assert!(failure.message.starts_with(start), "{}", failure.message);
+}
+
+#[test]
+fn extras_are_installed_when_they_are_asked_for() {
+    let project = "[project]\nname = \"shop\"\nversion = \"1\"\ndependencies = [\"six\"]\n\
+                   [project.optional-dependencies]\nsigned = [\"itsdangerous\"]\n";
+    let folder = folder::with(&[("app.py", "app = print\n"), ("pyproject.toml", project)]);
+    let there = "import importlib.util as u; print(bool(u.find_spec('six')), bool(u.find_spec('itsdangerous')))";
+    assert_eq!(Image::of(folder.path(), &[]).python(there), "True False");
+    assert_eq!(Image::of(folder.path(), &["--extra", "signed"]).python(there), "True True");
+}
