@@ -17,6 +17,7 @@ VENV = ROOT / "target" / "bench" / "venv"
 # fastwsgi imports pkg_resources, which later versions lack.
 PACKAGES = sorted({server.package for server in SERVERS if server.package}) + ["flask", "setuptools<81"]
 TOOLS = {"wrk": "wrk", "taskset": "util-linux"}
+FLAGS = "import sysconfig; print(sysconfig.get_config_var('CONFIG_ARGS'))"
 LIBEV = [pathlib.Path(place, "ev.h") for place in ("/usr/include", "/usr/include/libev", "/usr/local/include")]
 
 
@@ -85,7 +86,7 @@ class Environment:
             "versions": {name: self.versions[name] for name in dict.fromkeys(names)},
             "wrk": output("wrk", "--version").splitlines()[0].partition(" [")[0].removeprefix("wrk "),
             "python": output(self.python, "-c", "import platform; print(platform.python_version())"),
-            "python_flags": output(self.python, "-c", "import sysconfig; print(sysconfig.get_config_var('CONFIG_ARGS'))"),
+            "python_profiled": "--enable-optimizations" in output(self.python, "-c", FLAGS),
             "kernel": f"{platform.system()} {platform.release()}",
             "cpu": cpu_model(),
             "cores": len(self.cores),

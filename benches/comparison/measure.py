@@ -1,5 +1,6 @@
 """The ways of measuring a server, each from a running server and a row to figures, and the check that it answers rightly."""
 
+import collections
 import contextlib
 import http.client
 import json
@@ -33,6 +34,7 @@ def beside_slow(server, row, seconds, cores):
         figures = load(server, row, seconds, cores)
     if failures:
         raise Wrong(f"breaks off slow requests: {failures[0]}")
+    figures["errors"] = dict(collections.Counter(alone["errors"]) + collections.Counter(figures["errors"]))
     figures["alone_p99_us"] = alone["p99_us"]
     figures["added_us"] = figures["p99_us"] - alone["p99_us"]
     return figures
@@ -40,8 +42,8 @@ def beside_slow(server, row, seconds, cores):
 
 def memory(server, row, seconds, cores):
     """The proportional set size for each worker after a second of load."""
-    wrk(server, row, 1, cores)
-    return {"pss_bytes": server.pss_bytes() / row.workers}
+    figures = wrk(server, row, 1, cores)
+    return {"pss_bytes": server.pss_bytes() / row.workers, "errors": figures["errors"]}
 
 
 def start(server, row, seconds, cores):
@@ -99,11 +101,7 @@ def slow_requests(server):
 
 def check(server, row, expected):
     """Compares a server's answer with that of the app without a server."""
-    body = pattern(row.body) if row.body else None
-    try:
-        response, answer = server.ask(row.method, row.checked, body)
-    except (OSError, http.client.HTTPException) as error:
-        raise Wrong(f"breaks off: {error or type(error).__name__}") from None
+    response, answer = server.ask(row.method, row.checked, pattern(row.body) if row.body else None)
     status, headers, right = expected
     if f"{response.status} {response.reason}" != status:
         raise Wrong(f"answers {response.status} {response.reason}, not {status}")

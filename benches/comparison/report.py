@@ -11,7 +11,7 @@ def markdown(about, summaries):
 def machine(about):
     """The line that says what the figures were taken with."""
     versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
-    profiled = "with" if "--enable-optimizations" in about["python_flags"] else "without"
+    profiled = "with" if about["python_profiled"] else "without"
     return (
         f"{about['rwsgi']} at {about['commit']}, {versions}. CPython {about['python']} built {profiled} profile-guided optimisation, "
         f"{about['kernel']}, {about['cores']} cores of {about['cpu']}, wrk {about['wrk']}. {rounds(about)}."

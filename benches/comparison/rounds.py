@@ -1,6 +1,7 @@
 """Goes around the rows and the servers, so that a busy moment of the machine falls on all of them."""
 
 import base64
+import http.client
 import sys
 
 from comparison import measure
@@ -52,12 +53,21 @@ def measured(environment, row, server, seconds, expected):
         with Running(server, row.app, environment, own, row.workers, row.threads, row.preload) as running:
             measure.check(running, row, expected)
             figures = row.measure(running, row, seconds * row.longer, load)
-            if figures.get("errors"):
-                raise Wrong("under load: " + ", ".join(f"{count} {kind} errors" for kind, count in figures["errors"].items()))
+            check_load(row, figures, expected)
             measure.check(running, row, expected)
     except Wrong as wrong:
         figures["wrong"] = str(wrong)
+    except (OSError, http.client.HTTPException) as error:
+        figures["wrong"] = f"breaks off: {error or type(error).__name__}"
     return figures
+
+
+def check_load(row, figures, expected):
+    if figures.get("errors"):
+        raise Wrong("under load: " + ", ".join(f"{count} {kind} errors" for kind, count in figures["errors"].items()))
+    _, _, body = expected
+    if row.checked == "/" and figures.get("bytes", 0) < figures.get("requests", 0) * len(body):
+        raise Wrong(f"under load: {figures['bytes']} bytes for {figures['requests']} answers of {len(body)}")
 
 
 def progress(text):
