@@ -269,6 +269,8 @@ def idle(port, ca):
 def stop(port, ca):
     client = Client(port)
     streams = [client.begin(f"/sleep?{number}") for number in range(20)]
+    # Once it has greeted, the server knows of the connection.
+    client.receive()
     print("begun", flush=True)
     for number, stream in enumerate(streams):
         fields, body = client.wait(stream)

@@ -47,6 +47,8 @@ struct Worker {
     generation: u64,
     age: u64,
     state: State,
+    /// Asked to be replaced before it served: new code came while it loaded the old.
+    retires: bool,
     seen: Duration,
 }
 
@@ -131,7 +133,7 @@ impl Supervisor {
             Event::Spawned(pid, generation) => {
                 self.forget_spawning(generation);
                 self.age += 1;
-                self.workers.insert(pid, Worker { generation, age: self.age, state: State::Booting, seen: now });
+                self.workers.insert(pid, Worker { generation, age: self.age, state: State::Booting, retires: false, seen: now });
                 if generation != self.generation && self.candidate != Some(generation) {
                     // A reload has taken the place of the one that it was for.
                     self.end_generation(generation, now, actions);
@@ -149,7 +151,7 @@ impl Supervisor {
                 if let Some(worker) = self.workers.get_mut(&pid)
                     && worker.state == State::Booting
                 {
-                    worker.state = State::Serving;
+                    worker.state = if worker.retires { State::Retiring } else { State::Serving };
                     worker.seen = now;
                     self.has_served = true;
                     self.failures = 0;
@@ -163,6 +165,7 @@ impl Supervisor {
             Event::Retires(pid) => {
                 match self.workers.get_mut(&pid) {
                     Some(worker) if worker.state == State::Serving => worker.state = State::Retiring,
+                    Some(worker) if worker.state == State::Booting => worker.retires = true,
                     // It asks again, because of new code (--reload): its successor may be able to boot now.
                     Some(worker) if worker.state == State::Retiring => (self.failures, self.not_before) = (0, now),
                     _ => {}

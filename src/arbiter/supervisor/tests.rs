@@ -213,6 +213,18 @@ fn a_worker_that_retires_goes_when_its_successor_serves_one_at_a_time() {
 }
 
 #[test]
+fn a_worker_that_is_to_be_replaced_before_it_serves_is_replaced_then() {
+    let mut world = World::new(2);
+    world.send(Event::Booted(101));
+    world.send(Event::Retires(102));
+    assert_eq!(world.pids(), [101, 102]);
+    world.send(Event::Booted(102));
+    assert_eq!(world.pids(), [101, 102, 103]);
+    world.send(Event::Booted(103));
+    assert_eq!(world.take(), [Action::Term(102)]);
+}
+
+#[test]
 fn a_silent_worker_is_killed_and_replaced() {
     let mut world = World::serving(2);
     world.pass(Duration::from_secs(20));
