@@ -133,7 +133,10 @@ impl Supervisor {
             Event::Spawned(pid, generation) => {
                 self.forget_spawning(generation);
                 self.age += 1;
-                self.workers.insert(pid, Worker { generation, age: self.age, state: State::Booting, retires: false, seen: now });
+                self.workers.insert(
+                    pid,
+                    Worker { generation, age: self.age, state: State::Booting, retires: false, seen: now },
+                );
                 if generation != self.generation && self.candidate != Some(generation) {
                     // A reload has taken the place of the one that it was for.
                     self.end_generation(generation, now, actions);
