@@ -6,7 +6,7 @@ use regex::Regex;
 use walkdir::WalkDir;
 
 /// The rows, from the bottom. A path stands for itself and what is below it; the longest that fits counts.
-const ROWS: [&[&str]; 11] = [
+const ROWS: [&[&str]; 12] = [
     &["exit", "sys"],
     &["settings"],
     &["wire"],
@@ -20,11 +20,11 @@ const ROWS: [&[&str]; 11] = [
         "image::inputs",
         "image::progress",
         "image::reference",
-        "image::strip",
     ],
-    &["image::child", "image::layer"],
+    &["image::child", "image::extras", "image::layer"],
     &["image::cache"],
-    &["image::closure", "image::interpreter", "image::plan", "image::tree"],
+    &["image::closure", "image::interpreter", "image::plan", "image::strip", "image::tree"],
+    &["image::chosen", "image::shell", "image::stdlib"],
     &[
         "image::archive",
         "image::base",

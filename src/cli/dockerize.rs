@@ -12,7 +12,9 @@ use super::terminal::{Terminal, megabytes, seconds};
 use crate::{
     exit::{Code, Fatal},
     image::{
-        self, Image, Request, plan,
+        self, Image, Request,
+        extras::Extras,
+        plan,
         progress::Cancel,
         reference::{Invalid, Reference},
         sink::Output,
@@ -41,6 +43,18 @@ pub struct Arguments {
     /// What the image is to run on. Only this machine's own can be built.
     #[arg(long, value_name = "OS/ARCHITECTURE")]
     platform: Option<String>,
+    /// Take the Python that is installed in this folder (`DIR/bin/python3`) instead of the one that runs. It must be of the
+    /// same version, or have rwsgi installed in it.
+    #[arg(long, value_name = "DIR")]
+    python_from: Option<PathBuf>,
+    /// Make an image to look into: with a shell and its tools (`BusyBox`, from this machine) and the standard library's sources.
+    #[arg(long)]
+    debug: bool,
+    /// Keep what is left out of the standard library otherwise (`test`, `lib-dynload/readline*`), and what is left out of
+    /// packages (`**/tests`), by a pattern as in .dockerignore for paths within them; sources of what matches are kept too. May
+    /// be given more than once.
+    #[arg(long, value_name = "PATTERN")]
+    keep: Vec<String>,
     /// Make everything anew, and keep nothing for later builds. The cache is in `RWSGI_CACHE_DIR`, or else `rwsgi` below
     /// `XDG_CACHE_HOME` or ~/.cache; `RWSGI_CACHE_SIZE` says how many MB it may hold (4096).
     #[arg(long)]
@@ -63,11 +77,14 @@ pub fn run(arguments: &Arguments) -> Result<(), Fatal> {
             "Standard output is for the image (--output -) or for the result (--json), not for both. Leave out one.",
         ));
     }
+    let extras = Extras::new(&arguments.keep, arguments.debug)?;
     let request = Request {
         folder: arguments.directory.clone(),
         reference,
         app: arguments.app.clone(),
         port: arguments.port,
+        python_from: arguments.python_from.clone(),
+        extras,
         output,
         cache: !arguments.no_cache,
     };

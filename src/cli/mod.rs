@@ -2,6 +2,7 @@
 
 mod configuration;
 mod dockerize;
+mod ldconfig;
 mod options;
 mod serve;
 mod sockets;
@@ -29,6 +30,9 @@ enum Command {
 pub fn run(args: Vec<OsString>) -> ExitCode {
     if args.first().is_some_and(|program| python::command::called_as_python(program)) {
         return ended(python::command::run_as_called(args));
+    }
+    if args.first().is_some_and(|program| ldconfig::called_so(program)) {
+        return ldconfig::run(&args);
     }
     // Everything behind `python` is the interpreter's, also what clap would take for an option of ours.
     if args.get(1).is_some_and(|command| command == "python") {

@@ -8,8 +8,9 @@ use crate::image::cache::{Cache, Key};
 use crate::image::closure::Closure;
 use crate::image::dependencies::{self, Declared};
 use crate::image::disk;
+use crate::image::extras::Extras;
 use crate::image::ignore::Rules;
-use crate::image::interpreter::{Check, Interpreter};
+use crate::image::interpreter::{Interpreter, Sources};
 use crate::image::layer::{Contents, Layer, Times};
 use crate::image::packages;
 use crate::image::progress::{Cancel, Progress};
@@ -30,6 +31,8 @@ pub struct Build<'a> {
     pub except: &'a [&'a Path],
     /// The Python that goes along.
     pub interpreter: &'a Interpreter,
+    /// What goes along beyond what an app needs.
+    pub extras: &'a Extras,
     /// What earlier builds left.
     pub cache: &'a Cache,
     /// Who hears of it.
@@ -56,8 +59,9 @@ impl Build<'_> {
 
     fn base(&self) -> Result<(Layer, Closure), Fatal> {
         self.progress.step(&format!("Gathering Python {} and its libraries", self.interpreter.facts.full_version));
-        self.cache.layer("base", &self.interpreter.key(), (self.work, self.progress, self.cancel), |progress| {
-            base::gather(self.interpreter, self.work, progress, self.cancel)
+        let key = self.interpreter.key().with(format!("{:?}", self.extras));
+        self.cache.layer("base", &key, (self.work, self.progress, self.cancel), |progress| {
+            base::gather(self.interpreter, self.extras, self.work, progress, self.cancel)
         })
     }
 
@@ -133,7 +137,7 @@ impl Build<'_> {
             let into = self.work.join("app-byte-code");
             fs_err::create_dir_all(&into).map_err(|error| disk::failed("compile the app", &error))?;
             let compiled =
-                self.interpreter.compile_with_cache(&contents, Check::ByHash, self.cache, &into, self.cancel)?;
+                self.interpreter.compile_with_cache(&contents, Sources::Changeable, self.cache, &into, self.cancel)?;
             for (path, byte_code) in compiled {
                 contents.bytes(path, byte_code, false);
             }

@@ -8,9 +8,11 @@ pub mod base;
 pub mod build;
 pub mod cache;
 pub mod child;
+pub mod chosen;
 pub mod closure;
 pub mod dependencies;
 pub mod disk;
+pub mod extras;
 pub mod ignore;
 pub mod inputs;
 pub mod interpreter;
@@ -21,7 +23,9 @@ pub mod progress;
 pub mod project;
 pub mod reference;
 pub mod requirements;
+pub mod shell;
 pub mod sink;
+pub mod stdlib;
 pub mod strip;
 pub mod tree;
 
@@ -33,6 +37,7 @@ use std::{
 use build::Build;
 use cache::Cache;
 use dependencies::Declared;
+use extras::Extras;
 use ignore::Rules;
 use interpreter::Interpreter;
 use plan::Plan;
@@ -54,6 +59,10 @@ pub struct Request {
     pub app: Option<String>,
     /// The port that the app is to listen on.
     pub port: u16,
+    /// Another Python than the running one, by the folder that it is installed in.
+    pub python_from: Option<PathBuf>,
+    /// What goes in beyond what the app needs.
+    pub extras: Extras,
     /// Where the image goes, if not to the engine.
     pub output: Option<Output>,
     /// Whether what earlier builds left may be used, and something left for later ones.
@@ -91,7 +100,10 @@ pub fn dockerize(request: &Request, progress: &dyn Progress, cancel: &Cancel) ->
     // Everything that is made on the way is in here and goes with it, whichever way this function ends.
     let (work, _lock) = cache::work_folder().map_err(|error| disk::failed("make a folder for the build", &error))?;
     let cache = if request.cache { Cache::open(progress)? } else { Cache::none() };
-    let interpreter = Interpreter::ask(&program, &cache, cancel)?;
+    let mut interpreter = Interpreter::ask(&program, &cache, cancel)?;
+    if let Some(directory) = &request.python_from {
+        interpreter = chosen::choose(directory, &interpreter, &cache, cancel)?;
+    }
 
     progress.step("Finding the app");
     let app = project::find(&folder, request.app.as_deref(), &interpreter, &cache, cancel)?;
@@ -104,6 +116,7 @@ pub fn dockerize(request: &Request, progress: &dyn Progress, cancel: &Cancel) ->
         work: work.path(),
         except: &except,
         interpreter: &interpreter,
+        extras: &request.extras,
         cache: &cache,
         progress,
         cancel,

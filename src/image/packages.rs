@@ -14,7 +14,7 @@ use crate::image::cache::Cache;
 use crate::image::closure::{Closure, is_elf};
 use crate::image::disk;
 use crate::image::ignore::Rules;
-use crate::image::interpreter::{Check, Interpreter, PREFIX};
+use crate::image::interpreter::{Interpreter, PREFIX, Sources};
 use crate::image::layer::Contents;
 use crate::image::progress::{Cancel, Progress};
 use crate::image::tree;
@@ -41,7 +41,7 @@ pub fn gather(
     let into = work.join("package-byte-code");
     fs_err::create_dir_all(&into).map_err(|error| disk::failed("compile the dependencies", &error))?;
     // One more requirement does not change the others' sources.
-    let compiled = interpreter.compile_with_cache(&contents, Check::Never, cache, &into, cancel)?;
+    let compiled = interpreter.compile_with_cache(&contents, Sources::Fixed, cache, &into, cancel)?;
     progress.detail("following shared libraries");
     let roots: Vec<PathBuf> = contents
         .files()

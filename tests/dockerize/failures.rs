@@ -300,3 +300,26 @@ fn an_interrupt_leaves_no_half_file_and_no_half_cache() {
         }
     }
 }
+
+#[test]
+fn what_is_to_go_in_beyond_the_usual_is_refused_where_there_is_none() {
+    let folder = hello("");
+    let (empty, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let failure = fails(folder.path(), &["--keep", "a["], |_| {});
+    assert_eq!(failure.code, Some(2));
+    assert!(failure.message.starts_with("--keep \"a[\" is not a pattern: "), "{}", failure.message);
+    let place = empty.path().to_str().unwrap();
+    let failure = fails(folder.path(), &["--python-from", place], |_| {});
+    assert_eq!(failure.code, Some(2));
+    let expected = format!("The Python in {place} cannot be taken: there is no {place}/bin/python3. Name the folder");
+    assert!(failure.message.starts_with(&expected), "{}", failure.message);
+    std::os::unix::fs::symlink("/bin/sh", other.path().join("sh")).unwrap();
+    let failure = fails(folder.path(), &["--debug"], |command| {
+        command.env("PATH", other.path());
+    });
+    assert!(
+        failure.message.starts_with("--debug puts BusyBox into the image, and this machine has none."),
+        "{}",
+        failure.message
+    );
+}

@@ -70,6 +70,51 @@ fn every_module_of_the_standard_library_that_is_there() {
 }
 
 #[test]
+fn libraries_by_name() {
+    prints(
+        "import ctypes, sys; from ctypes.util import find_library as find; names = find('c'), find('m'), find('ssl'), find('z'); \
+         print(all(ctypes.CDLL(name) for name in names), find('nonesuch'))",
+        "True None",
+    );
+}
+
+#[test]
+fn names_of_users_hosts_and_zones_and_authorities() {
+    prints(
+        "import grp, pwd, socket, ssl, zoneinfo, datetime\n\
+         print(pwd.getpwuid(65532).pw_name, pwd.getpwnam('root').pw_uid, grp.getgrgid(65534).gr_name)\n\
+         print(socket.getaddrinfo('localhost', 80, socket.AF_INET)[0][4], socket.getprotobyname('udp'))\n\
+         print(datetime.datetime(2024, 7, 1, tzinfo=zoneinfo.ZoneInfo('Europe/Berlin')).utcoffset())\n\
+         print(ssl.create_default_context().cert_store_stats()['x509_ca'] > 50)",
+        "app 0 nogroup\n('127.0.0.1', 80) 17\n2:00:00\nTrue",
+    );
+}
+
+#[test]
+fn a_shell_of_pythons_in_a_running_container() {
+    let container = folder::hello().serve();
+    for command in ["rwsgi python", "python"] {
+        // script gives it a terminal; what is typed is echoed, what is computed is not typed.
+        let mut child = std::process::Command::new("script")
+            .args(["-qec", &format!("docker exec -it {} {command}", container.name), "/dev/null"])
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        std::io::Write::write_all(
+            &mut stdin,
+            b"import sys, app\nprint(sys.stdin.isatty(), app.app.name, 6 * 7)\nexit(5)\n",
+        )
+        .unwrap();
+        let output = child.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(said.contains(">>> ") && said.contains("True app 42"), "{command}: {said}");
+        assert_eq!(output.status.code(), Some(5), "{command}: {said}");
+    }
+}
+
+#[test]
 fn numpy() {
     prints("import numpy as n; print(round(float(n.linalg.det(n.array([[1., 2.], [3., 4.]])))))", "-2");
 }

@@ -95,7 +95,7 @@ impl Sources {
         {
             return Ok(found);
         }
-        let text = interpreter.script(FIND, &arguments, cancel)?;
+        let text = interpreter.script(FIND, &arguments, Vec::new(), cancel)?;
         let found = Self::from_json(&text)?;
         cache.keep_bytes(KIND, &key, text.as_bytes());
         Ok(found)

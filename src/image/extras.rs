@@ -1,0 +1,83 @@
+//! What a user wants in an image beyond what an app needs to run.
+
+use crate::exit::{Code, Fatal};
+use crate::image::ignore::Rules;
+
+/// What is kept or added.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Extras {
+    keep: Vec<String>,
+    /// Whether the image is one to look into: with a shell, and with the standard library's sources.
+    pub debug: bool,
+}
+
+impl Extras {
+    /// Patterns as in .dockerignore, of what to keep of what is left out otherwise.
+    pub fn new(keep: &[String], debug: bool) -> Result<Self, Fatal> {
+        for pattern in keep {
+            let refused = |reason: &str| {
+                Fatal::with_code(
+                    Code::Usage,
+                    format!("--keep {pattern:?} {reason}. Name what to keep as in .dockerignore."),
+                )
+            };
+            if pattern.trim().is_empty() || pattern.starts_with(['!', '#']) || pattern.contains('\n') {
+                return Err(refused("is not a pattern"));
+            }
+            Rules::parse("--keep", pattern).map_err(|error| refused(error.reason()))?;
+        }
+        Ok(Self { keep: keep.to_vec(), debug })
+    }
+
+    /// Whether there is anything to keep.
+    pub fn keeps_any(&self) -> bool {
+        !self.keep.is_empty()
+    }
+
+    /// What stays out: `usually`, but what is to be kept, and `always`. All are lines of the form of .dockerignore.
+    pub fn left_out(&self, usually: &str, always: &str) -> Rules {
+        let kept: Vec<_> = self.keep.iter().map(|pattern| format!("!{pattern}")).collect();
+        rules(&[usually, &kept.join("\n"), always].join("\n"))
+    }
+
+    /// What is kept, as rules that name it.
+    pub fn kept(&self) -> Rules {
+        rules(&self.keep.join("\n"))
+    }
+}
+
+/// Rules that are known to be right.
+fn rules(text: &str) -> Rules {
+    Rules::parse("a list of rwsgi's own", text)
+        .expect("users' patterns were read before, and a test reads our own lists")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Extras;
+
+    #[test]
+    fn what_is_kept_comes_back_and_what_never_goes_along_does_not() {
+        let extras = Extras::new(&["**/tests".to_owned(), "test".to_owned()], false).unwrap();
+        let out = extras.left_out("test\n**/tests\nidlelib", "**/*.pyc");
+        for (path, excluded) in [
+            ("test/support/x.py", false),
+            ("json/tests/x.py", false),
+            ("test/x.pyc", true),
+            ("idlelib/x.py", true),
+            ("os.py", false),
+        ] {
+            assert_eq!(out.excludes(path), excluded, "{path}");
+        }
+        assert!(extras.kept().excludes("test/support/x.py"));
+        assert!(!Extras::default().kept().excludes("os.py"));
+    }
+
+    #[test]
+    fn what_is_no_pattern_is_refused() {
+        for pattern in ["", " ", "!x", "#x", "a[", "x\ny"] {
+            let error = Extras::new(&[pattern.to_owned()], false).unwrap_err().to_string();
+            assert!(error.contains("--keep") && error.contains(".dockerignore"), "{error}");
+        }
+    }
+}
