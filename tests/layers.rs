@@ -6,7 +6,7 @@ use regex::Regex;
 use walkdir::WalkDir;
 
 /// The rows, from the bottom. A path stands for itself and what is below it; the longest that fits counts.
-const ROWS: [&[&str]; 12] = [
+const ROWS: [&[&str]; 13] = [
     &["exit", "sys"],
     &["settings"],
     &["wire"],
@@ -25,6 +25,7 @@ const ROWS: [&[&str]; 12] = [
     &["image::cache"],
     &["image::closure", "image::interpreter", "image::plan", "image::strip", "image::tree"],
     &["image::chosen", "image::shell", "image::stdlib"],
+    &["image::imports"],
     &[
         "image::archive",
         "image::base",

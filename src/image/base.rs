@@ -12,7 +12,7 @@ use crate::image::interpreter::{Interpreter, PREFIX};
 use crate::image::layer::Contents;
 use crate::image::progress::{Cancel, Progress};
 use crate::image::shell;
-use crate::image::stdlib;
+use crate::image::stdlib::{self, Modules};
 use crate::image::strip;
 use crate::image::tree;
 
@@ -45,7 +45,7 @@ pub fn gather(
     work: &Path,
     progress: &dyn Progress,
     cancel: &Cancel,
-) -> Result<(Contents, Closure), Fatal> {
+) -> Result<(Contents, (Closure, Modules)), Fatal> {
     let mut contents = Contents::default();
     let mut roots = Vec::new();
     let facts = &interpreter.facts;
@@ -66,7 +66,7 @@ pub fn gather(
     }
     // ctypes asks ldconfig for libraries; the program answers to that name too.
     contents.symlink("sbin/ldconfig", Path::new("/").join(&bin).join("rwsgi"));
-    let extensions = stdlib::add(&mut contents, interpreter, extras, work, cancel)?;
+    let (modules, extensions) = stdlib::add(&mut contents, interpreter, extras, work, cancel)?;
     roots.extend(extensions);
     let mut closure = Closure::of(&roots, None, cancel)?;
     closure.add_loaded_by_name();
@@ -75,7 +75,7 @@ pub fn gather(
     }
     closure.add_to(&mut contents, &closure);
     add_system_files(&mut contents, interpreter, progress)?;
-    Ok((contents, closure))
+    Ok((contents, (closure, modules)))
 }
 
 fn add_system_files(contents: &mut Contents, interpreter: &Interpreter, progress: &dyn Progress) -> Result<(), Fatal> {

@@ -10,12 +10,14 @@ use crate::image::dependencies::{self, Declared};
 use crate::image::disk;
 use crate::image::extras::Extras;
 use crate::image::ignore::Rules;
+use crate::image::imports::{self, is_installed};
 use crate::image::interpreter::{Interpreter, Sources};
 use crate::image::layer::{Contents, Layer, Times};
 use crate::image::packages;
 use crate::image::progress::{Cancel, Progress};
 use crate::image::project::App;
 use crate::image::requirements;
+use crate::image::stdlib::Modules;
 use crate::image::tree;
 
 /// The folder, among what is made on the way, that dependencies are installed into.
@@ -44,20 +46,21 @@ pub struct Build<'a> {
 impl Build<'_> {
     /// All layers, bottom first.
     pub fn layers(&self, declared: &Declared, app: &App, rules: &Rules) -> Result<Vec<Layer>, Fatal> {
-        let (base, closure) = self.base()?;
+        let (base, (closure, modules)) = self.base()?;
         let mut layers = vec![base];
-        let installed = match self.packages(declared, app, &closure)? {
+        let installed = match self.packages(declared, &closure)? {
             Some((layer, installed)) => {
                 layers.push(layer);
                 installed
             }
             None => Vec::new(),
         };
-        layers.push(self.app(app, &installed, rules)?);
+        let app = self.app(app, &installed, layers.get(1), &modules, rules)?;
+        layers.push(app);
         Ok(layers)
     }
 
-    fn base(&self) -> Result<(Layer, Closure), Fatal> {
+    fn base(&self) -> Result<(Layer, (Closure, Modules)), Fatal> {
         self.progress.step(&format!("Gathering Python {} and its libraries", self.interpreter.facts.full_version));
         let key = self.interpreter.key().with(format!("{:?}", self.extras));
         self.cache.layer("base", &key, (self.work, self.progress, self.cancel), |progress| {
@@ -66,11 +69,10 @@ impl Build<'_> {
     }
 
     /// The layer with the dependencies, and the names in it that can be imported.
-    fn packages(&self, declared: &Declared, app: &App, base: &Closure) -> Result<Option<(Layer, Vec<String>)>, Fatal> {
+    fn packages(&self, declared: &Declared, base: &Closure) -> Result<Option<(Layer, Vec<String>)>, Fatal> {
         let Some(list) = declared.list(self.folder, self.work)? else {
             self.progress
                 .note("Neither requirements.txt nor pyproject.toml names dependencies, so none are installed.");
-            self.warn_of_undeclared(app, &[]);
             return Ok(None);
         };
         self.progress.step(&format!("Installing the dependencies in {}", declared.file()));
@@ -92,24 +94,7 @@ impl Build<'_> {
                 packages::gather(self.interpreter, &target, self.work, base, self.cache, progress, self.cancel)?;
             Ok((contents, names(&target)?))
         })?;
-        self.warn_of_undeclared(app, &made.1);
         Ok(Some(made))
-    }
-
-    fn warn_of_undeclared(&self, app: &App, installed: &[String]) {
-        let provided = |module: &str| {
-            self.interpreter.facts.modules.iter().any(|name| name == module)
-                || self.folder.join(module).is_dir()
-                || self.folder.join(format!("{module}.py")).is_file()
-                || is_installed(installed, module)
-        };
-        // Other modules may be optional; an app that imports flask is nothing without it.
-        if app.imports.iter().any(|module| module == "flask") && !provided("flask") {
-            self.progress.warning(
-                "The app imports flask, which is not installed in the image: no requirements.txt or pyproject.toml names \
-                 it. Add it there.",
-            );
-        }
     }
 
     /// Whether the module that a container starts with is in the image.
@@ -121,7 +106,14 @@ impl Build<'_> {
             || self.interpreter.facts.modules.iter().any(|known| known == module)
     }
 
-    fn app(&self, app: &App, installed: &[String], rules: &Rules) -> Result<Layer, Fatal> {
+    fn app(
+        &self,
+        app: &App,
+        installed: &[String],
+        packages: Option<&Layer>,
+        modules: &Modules,
+        rules: &Rules,
+    ) -> Result<Layer, Fatal> {
         self.progress.step("Adding the app");
         let mut contents = Contents::new(Times::ByContent);
         tree::add_app(&mut contents, Path::new("app"), self.folder, rules, self.except, self.progress)?;
@@ -132,6 +124,11 @@ impl Build<'_> {
                 app.spec
             ));
         }
+        let root = Path::new("app").join(app.folder.as_deref().unwrap_or(Path::new("")));
+        let image = imports::Image { app: &contents, root: &root, installed, packages, modules };
+        let (interpreter, cache, progress, cancel) = (self.interpreter, self.cache, self.progress, self.cancel);
+        imports::Look { interpreter, cache, progress, cancel }
+            .check(&image, app.spec.split(':').next().unwrap_or_default())?;
         let key = self.interpreter.key().with(contents.key());
         let (layer, ()) = self.cache.layer("app", &key, (self.work, self.progress, self.cancel), |_| {
             let into = self.work.join("app-byte-code");
@@ -145,10 +142,6 @@ impl Build<'_> {
         })?;
         Ok(layer)
     }
-}
-
-fn is_installed(installed: &[String], module: &str) -> bool {
-    installed.iter().any(|name| name == module || name.strip_suffix(".py") == Some(module))
 }
 
 /// The names directly in a folder.

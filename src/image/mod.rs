@@ -14,6 +14,7 @@ pub mod dependencies;
 pub mod disk;
 pub mod extras;
 pub mod ignore;
+pub mod imports;
 pub mod inputs;
 pub mod interpreter;
 pub mod layer;

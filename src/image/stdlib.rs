@@ -9,6 +9,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use serde::{Deserialize, Serialize};
+
 use crate::exit::Fatal;
 use crate::image::closure::is_elf;
 use crate::image::disk;
@@ -24,14 +26,23 @@ const LOOSE: &str = include_str!("../../images/stdlib.loose");
 /// Packages are a layer of their own; byte code is compiled anew, for the paths in the image.
 const NEVER: &str = "site-packages\ndist-packages\n**/__pycache__\n**/*.pyc\n";
 
-/// Adds the standard library and returns its extension modules, as files on this machine.
+/// The names of the standard library's modules, without packages before them and what is below them.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub struct Modules {
+    /// Those that are in the image.
+    pub shipped: BTreeSet<String>,
+    /// Those that are installed here and stay out.
+    pub left_out: BTreeSet<String>,
+}
+
+/// Adds the standard library, and returns its modules and, as files on this machine, those of them that are ELF.
 pub fn add(
     contents: &mut Contents,
     interpreter: &Interpreter,
     extras: &Extras,
     work: &Path,
     cancel: &Cancel,
-) -> Result<Vec<PathBuf>, Fatal> {
+) -> Result<(Modules, Vec<PathBuf>), Fatal> {
     let facts = &interpreter.facts;
     let place = facts.standard_library();
     let rules = extras.left_out(IGNORE, NEVER);
@@ -42,6 +53,7 @@ pub fn add(
         tree::add_whole(&mut library, &place, &facts.extensions, &rules)?;
     }
     contents.depend_like(&library);
+    let modules = modules(&library, &place, interpreter)?;
     let kept = extras.kept();
     let keeps = |path: &Path| extras.debug || kept.excludes(&within(path, &place).to_string_lossy());
     let (mut absent, mut fixed, mut extensions) = (Vec::new(), Vec::new(), Vec::new());
@@ -78,7 +90,30 @@ pub fn add(
         interpreter.pack(&packed, &made, cancel)?;
         contents.file(archive, made, false);
     }
-    Ok(extensions)
+    Ok((modules, extensions))
+}
+
+fn modules(library: &Contents, place: &Path, interpreter: &Interpreter) -> Result<Modules, Fatal> {
+    let facts = &interpreter.facts;
+    let mut shipped: BTreeSet<_> = facts.builtins.iter().cloned().collect();
+    // Frozen into the interpreter under these names.
+    shipped.extend(["_frozen_importlib", "_frozen_importlib_external"].map(str::to_owned));
+    for (path, _) in library.files() {
+        let path = within(path, place);
+        shipped.insert(top(path.strip_prefix("lib-dynload").unwrap_or(path)));
+    }
+    let mut left_out = BTreeSet::new();
+    for folder in [&facts.stdlib, &facts.extensions] {
+        let failed = |error| disk::failed("list the standard library", &error);
+        for entry in fs_err::read_dir(folder).map_err(failed)? {
+            let name = top(entry.map_err(failed)?.file_name().as_ref());
+            // A folder of other files is no module's.
+            if !name.contains('-') && !shipped.contains(&name) {
+                left_out.insert(name);
+            }
+        }
+    }
+    Ok(Modules { shipped, left_out })
 }
 
 fn compile(

@@ -323,3 +323,17 @@ fn what_is_to_go_in_beyond_the_usual_is_refused_where_there_is_none() {
         failure.message
     );
 }
+
+#[test]
+fn an_app_that_cannot_start_for_want_of_a_module_that_is_left_out() {
+    let files = [("app.py", "import gui\napp = print\n"), ("gui.py", "from tkinter import ttk\n")];
+    let folder = folder::with(&files);
+    let failure = fails(folder.path(), &[], |_| {});
+    assert_eq!(
+        failure.message,
+        "gui.py, line 1, imports tkinter, which is left out of images, so it will fail at its start. Do without it, or keep \
+         it: --keep tkinter --keep 'lib-dynload/*tkinter*'."
+    );
+    let kept = super::engine::Image::of(folder.path(), &["--keep", "tkinter", "--keep", "lib-dynload/*tkinter*"]);
+    assert!(!kept.stderr.contains("imports tkinter"), "{}", kept.stderr);
+}

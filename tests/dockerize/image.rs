@@ -135,7 +135,49 @@ fn an_app_that_is_not_in_the_image_is_warned_of() {
         "{}",
         image.stderr
     );
-    assert!(image.stderr.contains("Warning: The app imports flask, which is not installed"), "{}", image.stderr);
+}
+
+#[test]
+fn what_the_app_imports_and_the_image_lacks_is_told_when_it_is_made() {
+    let app = "import flask_missing\nimport shop.views\n\ntry:\n    import nonesuch_one\nexcept ImportError:\n    pass\n\
+        if flask_missing:\n    import nonesuch_two\n\n\ndef draw():\n    import turtle\n\n\napp = print\n";
+    let views = "from . import models\nimport blinker, legacy, colorama.ansi\n";
+    let folder = folder::with(&[
+        ("app.py", app),
+        ("shop/__init__.py", ""),
+        ("shop/views.py", views),
+        ("shop/models.py", "import sqlite3, email.mime.text\nfrom redis import Redis\n"),
+        ("shop/legacy.py", ""),
+        ("unused.py", "import nonesuch_three\n"),
+        ("requirements.txt", "blinker\ncolorama\n"),
+    ]);
+    let image = Image::of(folder.path(), &[]);
+    let warnings: Vec<_> = image.stderr.lines().filter(|line| line.contains(" imports ")).collect();
+    let expected = [
+        "app.py, line 1, imports flask_missing, which is neither in the app's folder nor among its dependencies",
+        "shop/models.py, line 2, imports redis, which is neither",
+        "app.py, line 13, imports turtle in a function, which is left out of images, so that function will fail.",
+    ];
+    assert_eq!(warnings.len(), expected.len(), "{warnings:#?}");
+    for expected in expected {
+        assert!(warnings.iter().any(|warning| warning.contains(expected)), "{expected}: {warnings:#?}");
+    }
+}
+
+#[test]
+fn what_packages_import_and_the_image_lacks_is_told_too() {
+    // An old package, which counts on setuptools without saying so.
+    let folder =
+        folder::with(&[("app.py", "import httpbin_legacy\napp = print\n"), ("requirements.txt", "./legacy\n")]);
+    folder::write(folder.path(), "legacy/httpbin_legacy/__init__.py", "from .deep import x\n");
+    folder::write(folder.path(), "legacy/httpbin_legacy/deep.py", "import sys\nimport pkg_resources\nx = 1\n");
+    let project =
+        "[project]\nname = 'httpbin-legacy'\nversion = '1'\n[tool.setuptools]\npackages = ['httpbin_legacy']\n";
+    folder::write(folder.path(), "legacy/pyproject.toml", project);
+    let image = Image::of(folder.path(), &[]);
+    let expected = "httpbin_legacy/deep.py, line 2, imports pkg_resources (app.py, line 1, leads there), which is not in the \
+        image, so it will fail at its start. Add setuptools<81 to the app's requirements.";
+    assert!(image.stderr.contains(expected), "{}", image.stderr);
 }
 
 #[test]
