@@ -25,7 +25,7 @@ const ROWS: [&[&str]; 13] = [
     &["image::cache"],
     &["image::closure", "image::interpreter", "image::plan", "image::strip", "image::tree"],
     &["image::chosen", "image::shell", "image::stdlib"],
-    &["image::imports"],
+    &["image::imports", "image::package_tests"],
     &[
         "image::archive",
         "image::base",

@@ -78,7 +78,12 @@ impl Build<'_> {
         self.progress.step(&format!("Installing the dependencies in {}", declared.file()));
         let known = requirements::key(&list, self.folder).map(|list| {
             let base = serde_json::to_vec(base).unwrap_or_default();
-            self.interpreter.key().with(base).with(declared.file()).with(format!("{list:?}"))
+            self.interpreter
+                .key()
+                .with(base)
+                .with(format!("{:?}", self.extras))
+                .with(declared.file())
+                .with(format!("{list:?}"))
         });
         let nothing = Cache::none();
         let (cache, key) = known.map_or((&nothing, Key::default()), |key| (self.cache, key));
@@ -90,8 +95,15 @@ impl Build<'_> {
             }
             fs_err::create_dir_all(&target).map_err(|error| disk::failed("install the dependencies", &error))?;
             dependencies::install(declared, self.folder, self.interpreter, &target, self.work, progress, self.cancel)?;
-            let contents =
-                packages::gather(self.interpreter, &target, self.work, base, self.cache, progress, self.cancel)?;
+            let contents = packages::gather(
+                self.interpreter,
+                (&target, self.work),
+                base,
+                self.extras,
+                self.cache,
+                progress,
+                self.cancel,
+            )?;
             Ok((contents, names(&target)?))
         })?;
         Ok(Some(made))

@@ -18,6 +18,7 @@ pub mod imports;
 pub mod inputs;
 pub mod interpreter;
 pub mod layer;
+pub mod package_tests;
 pub mod packages;
 pub mod plan;
 pub mod progress;
