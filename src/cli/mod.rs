@@ -28,7 +28,7 @@ enum Command {
 
 /// Runs what `args` (with the program's name first) ask for.
 pub fn run(args: Vec<OsString>) -> ExitCode {
-    if args.first().is_some_and(|program| python::command::called_as_python(program)) {
+    if let Some(args) = python::command::as_executed(&args) {
         return ended(python::command::run_as_called(args));
     }
     if args.first().is_some_and(|program| ldconfig::called_so(program)) {

@@ -38,6 +38,15 @@ fn subprocesses_of_the_interpreter() {
 }
 
 #[test]
+fn the_interpreter_under_another_name() {
+    prints(
+        "import subprocess, sys; print(subprocess.run(['nonesuch', '-c', 'import flask, sys; sys.exit(47)'], \
+         executable=sys.executable).returncode)",
+        "47",
+    );
+}
+
+#[test]
 fn multiprocessing_by_spawning() {
     prints("import runpy; runpy.run_module('spawned', run_name='__main__', alter_sys=True)", "[2, 4, 6]");
 }
