@@ -4,20 +4,18 @@ use std::collections::BTreeMap;
 
 use crate::image::git::Commit;
 use crate::image::pyproject::Project;
-use crate::image::reference::Reference;
 
-/// What the project, its repository and its time say of themselves, and `asked`, which counts more.
+/// What the project, its repository and its time say of themselves, and `asked`, which counts more. The name that the image
+/// gets is none of it: the same sources under another name are the same image.
 pub fn of(
-    reference: &Reference,
     project: &Project,
     commit: Option<&Commit>,
     created: &str,
     asked: &BTreeMap<String, String>,
 ) -> BTreeMap<String, String> {
     let url = |names: &[&str]| names.iter().find_map(|name| project.urls.get(*name).cloned());
-    let name = reference.repository().rsplit('/').next().unwrap_or_default();
     let found = [
-        ("title", Some(project.name.clone().unwrap_or_else(|| name.to_owned()))),
+        ("title", project.name.clone()),
         ("description", project.description.clone()),
         ("version", project.version.clone().or_else(|| commit?.version.clone())),
         ("licenses", project.license.clone()),
@@ -46,14 +44,14 @@ mod tests {
 
     fn shown(project: &Project, commit: Option<&Commit>, asked: &[(&str, &str)]) -> Vec<String> {
         let asked: BTreeMap<_, _> = asked.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
-        let labels = of(&"example.org/me/shop:1".parse().unwrap(), project, commit, "2026-01-01T00:00:00Z", &asked);
+        let labels = of(project, commit, "2026-01-01T00:00:00Z", &asked);
         let short = |name: &str| name.trim_start_matches("org.opencontainers.image.").to_owned();
         labels.iter().map(|(name, value)| format!("{}={value}", short(name))).collect()
     }
 
     #[test]
     fn a_project_is_more_to_the_point_than_its_repository_and_what_is_asked_for_more_than_both() {
-        assert_eq!(shown(&Project::default(), None, &[]), ["created=2026-01-01T00:00:00Z", "title=shop"]);
+        assert_eq!(shown(&Project::default(), None, &[]), ["created=2026-01-01T00:00:00Z"]);
         let commit = Commit {
             revision: "c0ffee".to_owned(),
             source: Some("https://example.org/fork".to_owned()),
@@ -62,7 +60,7 @@ mod tests {
         };
         let created = "created=2026-01-01T00:00:00Z";
         let found = shown(&Project::default(), Some(&commit), &[("a", "b")]);
-        let of_commit = ["a=b", created, "revision=c0ffee", "source=https://example.org/fork", "title=shop"];
+        let of_commit = ["a=b", created, "revision=c0ffee", "source=https://example.org/fork"];
         assert_eq!(found, [&of_commit[..], &["version=v1-2-gc0ffee"]].concat());
         let project = Project {
             name: Some("store".to_owned()),

@@ -118,7 +118,7 @@ pub fn dockerize(request: &Request, progress: &dyn Progress, cancel: &Cancel) ->
     };
     let commit = git::commit(&folder);
     let created = created::created(commit.as_ref())?;
-    let labels = labels::of(&reference, &project, commit.as_ref(), &created, &choices.labels);
+    let labels = labels::of(&project, commit.as_ref(), &created, &choices.labels);
     let container = Container::of(&app.spec, app.folder.as_deref(), &choices, labels);
     let layers = build.layers(&declared, &app, &rules, &screen)?;
     screen.report(progress);
