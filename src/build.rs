@@ -22,6 +22,7 @@ fn main() {
     }
     // Extension modules resolve the C API against the process. libpython exports it, so nothing else is needed here.
     let executable = python.run_python_script(BASE_EXECUTABLE).unwrap_or_default();
-    println!("cargo::rustc-env=RWSGI_PYTHON_VERSION={}.{}", python.version().major, python.version().minor);
-    println!("cargo::rustc-env=RWSGI_BASE_PYTHON={}", executable.trim());
+    // Cargo gives these to what it runs, too: a name that began with RWSGI_ would look like a setting of the server.
+    println!("cargo::rustc-env=BUILD_PYTHON_VERSION={}.{}", python.version().major, python.version().minor);
+    println!("cargo::rustc-env=BUILD_PYTHON={}", executable.trim());
 }

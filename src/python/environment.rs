@@ -30,7 +30,7 @@ pub fn interpreter(venv: Option<&Path>) -> Result<PathBuf, Fatal> {
     {
         return Ok(sibling);
     }
-    let built_against = Path::new(env!("RWSGI_BASE_PYTHON"));
+    let built_against = Path::new(env!("BUILD_PYTHON"));
     if built_against.exists() {
         return Ok(built_against.to_owned());
     }

@@ -20,7 +20,7 @@ mod start_response;
 mod watched;
 
 /// The version that rwsgi is built against, `major.minor`.
-pub const VERSION: &str = env!("RWSGI_PYTHON_VERSION");
+pub const VERSION: &str = env!("BUILD_PYTHON_VERSION");
 
 pub use app::PyApp;
 pub use capi::full_version;

@@ -193,6 +193,8 @@ fn an_interrupt_leaves_nothing_behind() {
     let folder = hello("flask\n");
     for step in ["Gathering Python", "Installing the dependencies", "Adding the app", "Loading the image"] {
         let (name, temporary) = (unique("image"), tempfile::tempdir().unwrap());
+        // An image of its own: an engine that has the same one from another test is not sent it again.
+        std::fs::write(folder.path().join("unlike.txt"), &name).unwrap();
         let mut child = dockerize(folder.path(), &name, &["--no-cache"])
             .env("TMPDIR", temporary.path())
             .stdout(Stdio::null())
