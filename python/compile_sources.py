@@ -1,25 +1,51 @@
 """Compiles Python sources to byte code, somewhere else than where they are.
 
-Reads JSON from standard input: {"mode": "unchecked-hash", "files": [[source, byte code, name in the image], ...]}. A file
-that does not compile is left out: packages ship templates and code for other versions, which nothing ever imports.
+Reads JSON from standard input: {"fate": "fixed", "files": [[source, byte code, name in the image], ...]}. What becomes of the
+sources decides what is in the byte code: where they are "fixed", it is taken as it is; where they are "changeable", it is
+compared with them at each import; where they are "absent", help texts go with them. A file that does not compile is left
+out: packages ship templates and code for other versions, which nothing ever imports.
 """
 
+import ast
+import importlib.util
 import json
+import marshal
 import os
-import py_compile
 import sys
 import warnings
 
 warnings.simplefilter("ignore")
 order = json.load(sys.stdin)
-mode = py_compile.PycInvalidationMode[order["mode"].replace("-", "_").upper()]
+absent = order["fate"] == "absent"
+# PEP 552: by hash, and whether it is checked.
+FLAGS = 0b11 if order["fate"] == "changeable" else 0b01
+DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+def without_help(source, name):
+    """The syntax tree with empty docstrings, which can be used like others, unless the module itself uses its own."""
+    tree = ast.parse(source, name)
+    if b"__doc__" not in source:
+        for node in ast.walk(tree):
+            if isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False):
+                node.body[0].value = ast.copy_location(ast.Constant(""), node.body[0].value)
+    return tree
+
+
+def compiled(source, name):
+    code = compile(without_help(source, name) if absent else source, name, "exec", dont_inherit=True, optimize=0)
+    header = importlib.util.MAGIC_NUMBER + FLAGS.to_bytes(4, "little") + importlib.util.source_hash(source)
+    return header + marshal.dumps(code)
 
 
 def work(files):
     for source, target, name in files:
         try:
-            py_compile.compile(source, cfile=target, dfile=name, doraise=True, invalidation_mode=mode)
-        except (py_compile.PyCompileError, SyntaxError, ValueError, RecursionError):
+            with open(source, "rb") as file:
+                byte_code = compiled(file.read(), name)
+            with open(target, "wb") as file:
+                file.write(byte_code)
+        except (SyntaxError, ValueError, RecursionError):
             pass
         except OSError as error:
             os.write(2, ("%s\n" % error).encode())

@@ -1,7 +1,6 @@
 """Looks into Python files for WSGI apps, without importing them, and prints what it found as JSON.
 
-Called with a folder and files relative to it. For each file: the names at module level that may be an app or a factory,
-and the modules that it imports.
+Called with a folder and files relative to it. For each file: the names at module level that may be an app or a factory.
 """
 
 import ast
@@ -72,27 +71,15 @@ def names(tree):
                     yield name, "imported-factory"
 
 
-def imports(tree):
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                yield alias.name.partition(".")[0]
-        elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
-            yield node.module.partition(".")[0]
-
-
 def look(path):
     try:
         with open(path, "rb") as file:
             tree = ast.parse(file.read(), path)
     except (OSError, SyntaxError, ValueError, RecursionError) as error:
-        return {"error": str(error), "names": [], "imports": []}
+        return {"error": str(error), "names": []}
     # The last binding of a name is what the module ends up with.
     found = {name: kind for name, kind in names(tree)}
-    return {
-        "names": [{"name": name, "kind": kind} for name, kind in found.items() if kind],
-        "imports": sorted(set(imports(tree))),
-    }
+    return {"names": [{"name": name, "kind": kind} for name, kind in found.items() if kind]}
 
 
 folder = sys.argv[1]

@@ -12,12 +12,17 @@ VERSION = "python%d.%d" % sys.version_info[:2]
 
 
 def libpython():
-    """The shared library that this very process runs, which no configuration variable names reliably."""
+    """The shared library that this very process runs, or else the one beside a program that has it linked in."""
     with open("/proc/self/maps") as maps:
         for line in maps:
             found = re.search(r"/.*/libpython\d[^/]*\.so[^/]*$", line.rstrip())
             if found:
                 return found.group()
+    name = sysconfig.get_config_var("INSTSONAME") or ""
+    directory = sysconfig.get_config_var("LIBDIR") or ""
+    for place in (directory, os.path.join(directory, sysconfig.get_config_var("MULTIARCH") or "")):
+        if ".so" in name and os.path.exists(os.path.join(place, name)):
+            return os.path.join(place, name)
     return None
 
 
@@ -27,6 +32,15 @@ def extension_directory(stdlib):
         if os.path.basename(entry) == "lib-dynload" and os.path.isdir(entry):
             return entry
     return os.path.join(stdlib, "lib-dynload")
+
+
+def modules(stdlib):
+    """The names of the standard library's modules, which Python itself knows from 3.10 on."""
+    known = getattr(sys, "stdlib_module_names", None)
+    if known is None:
+        listed = os.listdir(stdlib) + os.listdir(extension_directory(stdlib))
+        known = {name.split(".")[0] for name in listed if "-" not in name.split(".")[0]} | set(sys.builtin_module_names)
+    return sorted(known)
 
 
 def packages_directory():
@@ -57,12 +71,14 @@ json.dump(
         "extensions": extension_directory(stdlib),
         "libpython": libpython(),
         "platlibdir": getattr(sys, "platlibdir", "lib"),
+        "archive": next((os.path.basename(entry) for entry in sys.path if entry.endswith(".zip")), None),
         "cache_tag": sys.implementation.cache_tag,
         "packages": packages_directory(),
         "openssl_cafile": defaults.openssl_cafile,
         "openssl_capath": defaults.openssl_capath,
         "zones": zone_directory(),
-        "modules": sorted(getattr(sys, "stdlib_module_names", ())),
+        "modules": modules(stdlib),
+        "builtins": sorted(sys.builtin_module_names),
     },
     sys.stdout,
 )

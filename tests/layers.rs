@@ -6,7 +6,7 @@ use regex::Regex;
 use walkdir::WalkDir;
 
 /// The rows, from the bottom. A path stands for itself and what is below it; the longest that fits counts.
-const ROWS: [&[&str]; 12] = [
+const ROWS: [&[&str]; 14] = [
     &["exit", "sys"],
     &["settings"],
     &["wire"],
@@ -22,11 +22,12 @@ const ROWS: [&[&str]; 12] = [
         "image::progress",
         "image::reference",
         "image::secrets",
-        "image::strip",
     ],
-    &["health", "image::child", "image::created", "image::layer", "image::screen"],
+    &["health", "image::child", "image::created", "image::kept", "image::layer", "image::screen"],
     &["image::cache", "image::choices"],
-    &["image::closure", "image::container", "image::interpreter", "image::pyproject", "image::tree"],
+    &["image::closure", "image::container", "image::interpreter", "image::pyproject", "image::strip", "image::tree"],
+    &["image::chosen", "image::shell", "image::stdlib"],
+    &["image::imports", "image::package_tests"],
     &[
         "image::base",
         "image::copies",

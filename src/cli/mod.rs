@@ -3,6 +3,7 @@
 mod configuration;
 mod dockerize;
 mod healthcheck;
+mod ldconfig;
 mod options;
 mod serve;
 mod sockets;
@@ -29,8 +30,11 @@ enum Command {
 
 /// Runs what `args` (with the program's name first) ask for.
 pub fn run(args: Vec<OsString>) -> ExitCode {
-    if args.first().is_some_and(|program| python::command::called_as_python(program)) {
+    if let Some(args) = python::command::as_executed(&args) {
         return ended(python::command::run_as_called(args));
+    }
+    if args.first().is_some_and(|program| ldconfig::called_so(program)) {
+        return ldconfig::run(&args);
     }
     // Everything behind `python` is the interpreter's, also what clap would take for an option of ours.
     if args.get(1).is_some_and(|command| command == "python") {

@@ -2,19 +2,20 @@
 //!
 //! It depends on the interpreter and on rwsgi alone, so that all images that one rwsgi makes share it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::exit::Fatal;
-use crate::image::closure::{Closure, is_elf};
-use crate::image::disk;
+use crate::image::closure::Closure;
 use crate::image::ignore::Rules;
-use crate::image::interpreter::{Check, Interpreter, PREFIX};
+use crate::image::interpreter::{Interpreter, PREFIX};
+use crate::image::kept::Kept;
 use crate::image::layer::Contents;
 use crate::image::progress::{Cancel, Progress};
+use crate::image::shell;
+use crate::image::stdlib::{self, Modules};
 use crate::image::strip;
 use crate::image::tree;
 
-const STDLIB_IGNORE: &str = include_str!("../../images/stdlib.ignore");
 /// Files of ours.
 const FILES: [(&str, &str); 3] = [
     ("etc/passwd", include_str!("../../images/passwd")),
@@ -40,15 +41,16 @@ const LOCALE: &str = "usr/lib/locale/C.utf8";
 /// Gathers the base layer; what is made on the way is put into `work`.
 pub fn gather(
     interpreter: &Interpreter,
+    kept: &Kept,
     work: &Path,
     progress: &dyn Progress,
     cancel: &Cancel,
-) -> Result<(Contents, Closure), Fatal> {
+) -> Result<(Contents, (Closure, Modules)), Fatal> {
     let mut contents = Contents::default();
     let mut roots = Vec::new();
     let facts = &interpreter.facts;
     let bin = Path::new(PREFIX).join("bin");
-    add_stripped(&mut contents, bin.join("rwsgi"), interpreter.program(), true)?;
+    strip::add(&mut contents, bin.join("rwsgi"), interpreter.program(), true)?;
     roots.push(interpreter.program().to_owned());
     for name in ["python", "python3", &format!("python{}", facts.version)] {
         contents.symlink(bin.join(name), "rwsgi");
@@ -56,10 +58,15 @@ pub fn gather(
     if let Some(libpython) = &facts.libpython
         && let Some(name) = libpython.file_name()
     {
-        add_stripped(&mut contents, Path::new(PREFIX).join("lib").join(name), libpython, false)?;
+        strip::add(&mut contents, Path::new(PREFIX).join("lib").join(name), libpython, false)?;
         roots.push(libpython.clone());
     }
-    let extensions = add_standard_library(&mut contents, interpreter, work, cancel)?;
+    if kept.debug {
+        roots.push(shell::add(&mut contents, cancel)?);
+    }
+    // ctypes asks ldconfig for libraries; the program answers to that name too.
+    contents.symlink("sbin/ldconfig", Path::new("/").join(&bin).join("rwsgi"));
+    let (modules, extensions) = stdlib::add(&mut contents, interpreter, kept, work, cancel)?;
     roots.extend(extensions);
     let mut closure = Closure::of(&roots, None, cancel)?;
     closure.add_loaded_by_name();
@@ -68,42 +75,7 @@ pub fn gather(
     }
     closure.add_to(&mut contents, &closure);
     add_system_files(&mut contents, interpreter, progress)?;
-    Ok((contents, closure))
-}
-
-/// Adds the standard library and returns its extension modules, as files on this machine.
-fn add_standard_library(
-    contents: &mut Contents,
-    interpreter: &Interpreter,
-    work: &Path,
-    cancel: &Cancel,
-) -> Result<Vec<PathBuf>, Fatal> {
-    let facts = &interpreter.facts;
-    let place = facts.standard_library();
-    let rules = rules("stdlib.ignore", STDLIB_IGNORE);
-    let mut library = Contents::default();
-    tree::add_whole(&mut library, &place, &facts.stdlib, &rules)?;
-    if !facts.extensions.starts_with(&facts.stdlib) {
-        let place = place.join("lib-dynload");
-        tree::add_whole(&mut library, &place, &facts.extensions, &rules)?;
-    }
-    let into = work.join("byte-code");
-    fs_err::create_dir_all(&into).map_err(|error| disk::failed("compile the standard library", &error))?;
-    let compiled = interpreter.compile(library.files(), Check::Never, &into, cancel)?;
-    contents.depend_like(&library);
-    let mut extensions = Vec::new();
-    for (path, file) in library.files() {
-        if path.extension().is_some_and(|extension| extension == "so") && is_elf(file) {
-            extensions.push(file.to_owned());
-            add_stripped(contents, path.to_owned(), file, false)?;
-        } else {
-            contents.file(path, file, false);
-        }
-    }
-    for (path, file) in compiled {
-        contents.file(path, file, false);
-    }
-    Ok(extensions)
+    Ok((contents, (closure, modules)))
 }
 
 fn add_system_files(contents: &mut Contents, interpreter: &Interpreter, progress: &dyn Progress) -> Result<(), Fatal> {
@@ -159,16 +131,6 @@ fn add_if_there(contents: &mut Contents, path: &str) {
     }
 }
 
-fn add_stripped(contents: &mut Contents, place: PathBuf, file: &Path, executable: bool) -> Result<(), Fatal> {
-    contents.depends_on(file);
-    let content = fs_err::read(file).map_err(|error| disk::failed(&format!("read {}", file.display()), &error))?;
-    match strip::strip(&content) {
-        Some(stripped) => contents.bytes(place, stripped, executable),
-        None => contents.file(place, file, executable),
-    }
-    Ok(())
-}
-
 /// Rules of our own.
 fn rules(name: &str, text: &str) -> Rules {
     Rules::parse(name, text).expect("the program's own lists are read by a test")
@@ -176,17 +138,10 @@ fn rules(name: &str, text: &str) -> Rules {
 
 #[cfg(test)]
 mod tests {
-    use super::{STDLIB_IGNORE, ZONES_IGNORE, rules};
+    use super::{ZONES_IGNORE, rules};
 
     #[test]
-    fn the_lists_can_be_read() {
-        let stdlib = rules("stdlib.ignore", STDLIB_IGNORE);
-        for path in ["test/support/__init__.py", "json/tests/x.py", "idlelib", "lib-dynload/_dbm.cpython-311.so"] {
-            assert!(stdlib.excludes(path), "{path}");
-        }
-        for path in ["unittest/mock.py", "os.py", "lib-dynload/_ssl.cpython-311.so", "json/decoder.py"] {
-            assert!(!stdlib.excludes(path), "{path}");
-        }
+    fn the_list_can_be_read() {
         assert!(rules("zones", ZONES_IGNORE).excludes("right/Europe/Paris"));
     }
 }

@@ -11,12 +11,15 @@ use crate::image::copies;
 use crate::image::dependencies::{Declared, Installation};
 use crate::image::disk;
 use crate::image::ignore::Rules;
-use crate::image::interpreter::{Check, Interpreter};
+use crate::image::imports::{self, is_installed};
+use crate::image::interpreter::{Interpreter, Sources};
+use crate::image::kept::Kept;
 use crate::image::layer::{Contents, Layer, Times};
 use crate::image::packages;
 use crate::image::progress::{Cancel, Progress};
 use crate::image::project::App;
 use crate::image::screen::Screen;
+use crate::image::stdlib::Modules;
 use crate::image::tree;
 
 /// The folder, among what is made on the way, that dependencies are installed into.
@@ -34,6 +37,8 @@ pub struct Build<'a> {
     pub interpreter: &'a Interpreter,
     /// What was chosen.
     pub choices: &'a Choices,
+    /// What goes along beyond what an app needs.
+    pub kept: &'a Kept,
     /// What earlier builds left.
     pub cache: &'a Cache,
     /// Who hears of it.
@@ -45,41 +50,51 @@ pub struct Build<'a> {
 impl Build<'_> {
     /// All layers, bottom first.
     pub fn layers(&self, declared: &Declared, app: &App, rules: &Rules, screen: &Screen) -> Result<Vec<Layer>, Fatal> {
-        let (base, closure) = self.base()?;
+        let (base, (closure, modules)) = self.base()?;
         let mut layers = vec![base];
-        let installed = match self.packages(declared, app, &closure)? {
+        let installed = match self.packages(declared, &closure)? {
             Some((layer, installed)) => {
                 layers.push(layer);
                 installed
             }
             None => Vec::new(),
         };
-        layers.push(self.app(app, &installed, rules, screen)?);
-        if !self.choices.copies.is_empty() {
-            layers.push(self.files(&layers, screen)?);
+        self.progress.step("Adding the app");
+        let mut contents = Contents::new(Times::ByContent);
+        tree::add_app(&mut contents, Path::new("app"), self.folder, rules, self.except, screen, self.progress)?;
+        let files = match &self.choices.copies[..] {
+            [] => None,
+            copies => Some(copies::gather(copies, screen, self.progress)?),
+        };
+        self.check(app, (&contents, files.as_ref()), (&installed, layers.get(1)), &modules)?;
+        layers.push(self.with_byte_code("app", contents)?);
+        if let Some(mut files) = files {
+            self.progress.step("Adding further files");
+            copies::fit(&mut files, &layers)?;
+            layers.push(self.with_byte_code("files", files)?);
         }
         Ok(layers)
     }
 
-    fn base(&self) -> Result<(Layer, Closure), Fatal> {
+    fn base(&self) -> Result<(Layer, (Closure, Modules)), Fatal> {
         self.progress.step(&format!("Gathering Python {} and its libraries", self.interpreter.facts.full_version));
-        self.cache.layer("base", &self.interpreter.key(), (self.work, self.progress, self.cancel), |progress| {
-            base::gather(self.interpreter, self.work, progress, self.cancel)
+        let key = self.interpreter.key().with(format!("{:?}", self.kept));
+        self.cache.layer("base", &key, (self.work, self.progress, self.cancel), |progress| {
+            base::gather(self.interpreter, self.kept, self.work, progress, self.cancel)
         })
     }
 
     /// The layer with the dependencies, and the names in it that can be imported.
-    fn packages(&self, declared: &Declared, app: &App, base: &Closure) -> Result<Option<(Layer, Vec<String>)>, Fatal> {
+    fn packages(&self, declared: &Declared, base: &Closure) -> Result<Option<(Layer, Vec<String>)>, Fatal> {
         let Some(installation) = Installation::of(declared, self.folder, self.work)? else {
             self.progress
                 .note("Neither requirements.txt nor pyproject.toml names dependencies, so none are installed.");
-            self.warn_of_undeclared(app, &[]);
             return Ok(None);
         };
         self.progress.step(&installation.step());
         let known = installation.key().map(|wanted| {
             let base = serde_json::to_vec(base).unwrap_or_default();
-            self.interpreter.key().with(base).with_all(&wanted)
+            self.interpreter.key().with(base).with(format!("{:?}", self.kept)).with_all(&wanted)
         });
         let nothing = Cache::none();
         let (cache, key) = known.map_or((&nothing, Key::default()), |key| (self.cache, key));
@@ -91,28 +106,18 @@ impl Build<'_> {
             }
             fs_err::create_dir_all(&target).map_err(|error| disk::failed("install the dependencies", &error))?;
             installation.run(self.interpreter, &target, progress, self.cancel)?;
-            let contents =
-                packages::gather(self.interpreter, &target, self.work, base, self.cache, progress, self.cancel)?;
+            let contents = packages::gather(
+                self.interpreter,
+                (&target, self.work),
+                base,
+                self.kept,
+                self.cache,
+                progress,
+                self.cancel,
+            )?;
             Ok((contents, names(&target)?))
         })?;
-        self.warn_of_undeclared(app, &made.1);
         Ok(Some(made))
-    }
-
-    fn warn_of_undeclared(&self, app: &App, installed: &[String]) {
-        let provided = |module: &str| {
-            self.interpreter.facts.modules.iter().any(|name| name == module)
-                || self.folder.join(module).is_dir()
-                || self.folder.join(format!("{module}.py")).is_file()
-                || is_installed(installed, module)
-        };
-        // Other modules may be optional; an app that imports flask is nothing without it.
-        if app.imports.iter().any(|module| module == "flask") && !provided("flask") {
-            self.progress.warning(
-                "The app imports flask, which is not installed in the image: no requirements.txt or pyproject.toml names \
-                 it. Add it there.",
-            );
-        }
     }
 
     /// Whether the module that a container starts with is in the image.
@@ -124,26 +129,26 @@ impl Build<'_> {
             || self.interpreter.facts.modules.iter().any(|known| known == module)
     }
 
-    fn app(&self, app: &App, installed: &[String], rules: &Rules, screen: &Screen) -> Result<Layer, Fatal> {
-        self.progress.step("Adding the app");
-        let mut contents = Contents::new(Times::ByContent);
-        tree::add_app(&mut contents, Path::new("app"), self.folder, rules, self.except, screen, self.progress)?;
-        if !self.has_module(app, &contents, installed) {
+    /// Warns of what the app imports and the image does not have.
+    fn check(
+        &self,
+        app: &App,
+        (contents, files): (&Contents, Option<&Contents>),
+        (installed, packages): (&[String], Option<&Layer>),
+        modules: &Modules,
+    ) -> Result<(), Fatal> {
+        if ![Some(contents), files].into_iter().flatten().any(|contents| self.has_module(app, contents, installed)) {
             self.progress.warning(&format!(
                 "The module of {} is neither among the app's files nor among its dependencies, so a container will not \
                  start. See to --app and .dockerignore.",
                 app.spec
             ));
         }
-        self.with_byte_code("app", contents)
-    }
-
-    /// The layer with what comes from elsewhere.
-    fn files(&self, below: &[Layer], screen: &Screen) -> Result<Layer, Fatal> {
-        self.progress.step("Adding further files");
-        let mut contents = copies::gather(&self.choices.copies, screen, self.progress)?;
-        copies::fit(&mut contents, below)?;
-        self.with_byte_code("files", contents)
+        let root = Path::new("app").join(app.folder.as_deref().unwrap_or(Path::new("")));
+        let image = imports::Image { app: contents, files, root: &root, installed, packages, modules };
+        let (interpreter, cache, progress, cancel) = (self.interpreter, self.cache, self.progress, self.cancel);
+        imports::Look { interpreter, cache, progress, cancel }
+            .check(&image, app.spec.split(':').next().unwrap_or_default())
     }
 
     fn with_byte_code(&self, name: &'static str, mut contents: Contents) -> Result<Layer, Fatal> {
@@ -152,7 +157,7 @@ impl Build<'_> {
             let into = self.work.join(format!("{name}-byte-code"));
             fs_err::create_dir_all(&into).map_err(|error| disk::failed("compile the app", &error))?;
             let compiled =
-                self.interpreter.compile_with_cache(&contents, Check::ByHash, self.cache, &into, self.cancel)?;
+                self.interpreter.compile_with_cache(&contents, Sources::Changeable, self.cache, &into, self.cancel)?;
             for (path, byte_code) in compiled {
                 contents.bytes(path, byte_code, false);
             }
@@ -160,10 +165,6 @@ impl Build<'_> {
         })?;
         Ok(layer)
     }
-}
-
-fn is_installed(installed: &[String], module: &str) -> bool {
-    installed.iter().any(|name| name == module || name.strip_suffix(".py") == Some(module))
 }
 
 /// The names directly in a folder.

@@ -10,6 +10,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 pub use copy::Copy;
 
 use crate::health::place::Named;
+use crate::image::ignore::Rules;
 use crate::image::reference::Reference;
 
 /// Where commands are looked for in an image.
@@ -42,6 +43,12 @@ pub struct Choices {
     pub extras: Vec<String>,
     /// Where dependencies come from, if not from a list of them.
     pub from_venv: FromVenv,
+    /// Another Python than the running one, by the folder that it is installed in.
+    pub python_from: Option<PathBuf>,
+    /// Patterns for what goes along of Python and of packages although it would stay out.
+    pub keep: Vec<String>,
+    /// Whether the image is one to look into.
+    pub debug: bool,
 }
 
 /// How an engine finds out whether a container is well.
@@ -91,6 +98,9 @@ impl Choices {
             health_check: if self.health_check == HealthCheck::Usual { below.health_check } else { self.health_check },
             extras: [below.extras, self.extras].concat(),
             from_venv: if self.from_venv == FromVenv::Unsaid { below.from_venv } else { self.from_venv },
+            python_from: self.python_from.or(below.python_from),
+            keep: [below.keep, self.keep].concat(),
+            debug: self.debug || below.debug,
         }
     }
 }
@@ -134,6 +144,15 @@ pub fn workers(text: &str) -> Result<String, String> {
     Err("it is neither a number from 1 nor auto".to_owned())
 }
 
+/// A pattern as in .dockerignore that names something.
+pub fn pattern(text: &str) -> Result<String, String> {
+    if text.trim().is_empty() || text.starts_with(['!', '#']) || text.contains('\n') {
+        return Err("it is not a pattern".to_owned());
+    }
+    Rules::parse("", text).map_err(|error| format!("it {}", error.reason()))?;
+    Ok(text.to_owned())
+}
+
 /// What a health check asks for: a path or a URL.
 pub fn health_check(text: &str) -> Result<HealthCheck, String> {
     let is_path = text.starts_with('/') && !text.contains(|c: char| c.is_whitespace() || c.is_control());
@@ -153,7 +172,7 @@ pub fn sounds_secret(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Choices, HealthCheck, health_check, label, pair, sounds_secret, variable, workers};
+    use super::{Choices, HealthCheck, health_check, label, pair, pattern, sounds_secret, variable, workers};
 
     #[test]
     fn what_is_nearer_counts_and_lists_are_joined() {
@@ -191,6 +210,12 @@ mod tests {
         for (text, right) in [("/", true), ("/a?b", true), ("a", false), ("/a b", false), ("https://[::1]:1/", true)] {
             assert_eq!(health_check(text).is_ok(), right, "{text}");
         }
+        for (text, right) in
+            [("**/tests", true), ("", false), (" ", false), ("!x", false), ("#x", false), ("a[", false)]
+        {
+            assert_eq!(pattern(text).is_ok(), right, "{text}");
+        }
+        assert!(pattern("x\ny").is_err());
         assert!(sounds_secret("DB_PASSWORD") && sounds_secret("stripe_api_key") && !sounds_secret("LOG_LEVEL"));
     }
 }

@@ -21,12 +21,15 @@ pub const PREFIX: &str = "usr/local";
 const FACTS: &str = include_str!("../../python/interpreter_facts.py");
 const FACTS_KIND: &str = "facts";
 const COMPILE: &str = include_str!("../../python/compile_sources.py");
+const PACK: &str = include_str!("../../python/pack_modules.py");
 
 /// The interpreter that the program embeds.
 #[derive(Debug)]
 pub struct Interpreter {
-    /// The running program, whose `python` command is the interpreter.
+    /// The program for the image, whose `python` command is the interpreter.
     program: PathBuf,
+    /// Another interpreter of the same version, which is taken along instead.
+    other: Option<PathBuf>,
     /// What it told about itself.
     pub facts: Facts,
 }
@@ -50,6 +53,8 @@ pub struct Facts {
     pub platlibdir: String,
     /// `cpython-311`.
     pub cache_tag: String,
+    /// The name of the archive that it looks for modules in, beside the folder of the standard library.
+    pub archive: Option<String>,
     /// Where it looks for packages when its prefix is `/usr/local`.
     pub packages: PathBuf,
     /// Where its OpenSSL looks for certificate authorities, whatever the environment says.
@@ -58,8 +63,10 @@ pub struct Facts {
     pub openssl_capath: PathBuf,
     /// The system's time zones.
     pub zones: Option<PathBuf>,
-    /// The names of the standard library's modules; empty before 3.10.
+    /// The names of the standard library's modules.
     pub modules: Vec<String>,
+    /// Those of them that are in the interpreter itself.
+    pub builtins: Vec<String>,
 }
 
 impl Facts {
@@ -68,36 +75,58 @@ impl Facts {
         Path::new(PREFIX).join(&self.platlibdir).join(format!("python{}", self.version))
     }
 
+    /// Where modules may be in one archive.
+    pub fn archive_place(&self) -> Option<PathBuf> {
+        Some(Path::new(PREFIX).join(&self.platlibdir).join(self.archive.as_ref()?))
+    }
+
     /// Where packages are in an image.
     pub fn packages_place(&self) -> &Path {
         self.packages.strip_prefix("/").unwrap_or(&self.packages)
     }
 }
 
-/// When an interpreter looks whether byte code fits its source.
-#[derive(Clone, Copy, Debug)]
-pub enum Check {
-    /// Never: nobody changes an image's packages.
-    Never,
-    /// At import, by content: someone may mount another version over the app's folder.
-    ByHash,
+/// What becomes of sources in an image, which decides how their byte code is made.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Sources {
+    /// They are left out, and with them help texts and what points to a place within one of their lines.
+    Absent,
+    /// They are there, and nobody changes an image's packages: byte code is taken as it is.
+    Fixed,
+    /// Someone may mount another version over the app's folder: they are compared with their byte code at import.
+    Changeable,
 }
 
 impl Interpreter {
     /// Asks the interpreter of `program` (rwsgi itself).
     pub fn ask(program: &Path, cache: &Cache, cancel: &Cancel) -> Result<Self, Fatal> {
+        Self::ask_either(program, None, cache, cancel)
+    }
+
+    /// Asks `other`, an interpreter whose installation `program` is to run.
+    pub fn ask_other(program: &Path, other: &Path, cache: &Cache, cancel: &Cancel) -> Result<Self, Fatal> {
+        Self::ask_either(program, Some(other), cache, cancel)
+    }
+
+    fn ask_either(program: &Path, other: Option<&Path>, cache: &Cache, cancel: &Cancel) -> Result<Self, Fatal> {
+        let asked = other.unwrap_or(program);
         let mut inputs = Inputs::default();
         inputs.add(program);
-        let key = Key::default().with(program.as_os_str().as_encoded_bytes()).with(inputs.to_bytes());
+        inputs.add(asked);
+        let key = Key::default().with(asked.as_os_str().as_encoded_bytes()).with(inputs.to_bytes());
+        let interpreter = |facts| Self { program: program.to_owned(), other: other.map(Path::to_owned), facts };
         if let Some(facts) = cache.recall(FACTS_KIND, &key) {
-            return Ok(Self { program: program.to_owned(), facts });
+            return Ok(interpreter(facts));
         }
-        let mut command = python(program);
+        let mut command = python(program, other);
         command.arg("-I");
-        let output = child::run(command.args(["-c", FACTS]), "the embedded Python", Vec::new(), cancel, |_| {})?;
+        let output = child::run(command.args(["-c", FACTS]), "Python", Vec::new(), cancel, |_| {})?;
         let facts: Facts = serde_json::from_str(&output.stdout).map_err(|error| {
             let reason = output.stderr.lines().last().map_or_else(|| error.to_string(), str::to_owned);
-            Fatal::new(format!("The embedded Python does not work, so it cannot be put into an image: {reason}"))
+            let which = other
+                .map_or_else(|| "The embedded Python".to_owned(), |other| format!("Python at {}", other.display()));
+            Fatal::new(format!("{which} does not work, so it cannot be put into an image: {reason}"))
         })?;
         for path in [&facts.executable, &facts.stdlib, &facts.extensions].into_iter().chain(&facts.libpython) {
             inputs.add(path);
@@ -106,7 +135,7 @@ impl Interpreter {
             inputs.add(path);
         }
         cache.remember(FACTS_KIND, &key, &inputs, &facts);
-        Ok(Self { program: program.to_owned(), facts })
+        Ok(interpreter(facts))
     }
 
     /// What tells this interpreter from others: an answer of one is not another's.
@@ -116,63 +145,76 @@ impl Interpreter {
         Key::default()
             .with(serde_json::to_vec(&self.facts).unwrap_or_default())
             .with(self.program.as_os_str().as_encoded_bytes())
+            .with(format!("{:?}", self.other))
             .with(inputs.to_bytes())
     }
 
-    /// The running program.
+    /// The program for the image.
     pub fn program(&self) -> &Path {
         &self.program
     }
 
     /// A command that runs the base interpreter apart from the user's variables and the working directory's modules.
     pub fn command(&self) -> Command {
-        let mut command = python(&self.program);
+        let mut command = python(&self.program, self.other.as_deref());
         command.arg("-I");
         command
     }
 
-    /// Runs a script of ours and returns what it printed.
-    pub fn script(&self, script: &str, arguments: &[PathBuf], cancel: &Cancel) -> Result<String, Fatal> {
+    /// Runs a script of ours, which reads `input`, and returns what it printed.
+    pub fn script(
+        &self,
+        script: &str,
+        arguments: &[PathBuf],
+        input: Vec<u8>,
+        cancel: &Cancel,
+    ) -> Result<String, Fatal> {
         let mut command = self.command();
         command.args(["-c", script]).args(arguments);
-        let output = child::run(&mut command, "the embedded Python", Vec::new(), cancel, |_| {})?;
+        let output = child::run(&mut command, "the embedded Python", input, cancel, |_| {})?;
         if output.status.success() {
             return Ok(output.stdout);
+        }
+        if output.stderr.contains("No space left on device") {
+            return Err(disk::full("write what Python makes"));
         }
         let reason = output.stderr.lines().last().unwrap_or("it gave no reason");
         Err(Fatal::new(format!("The embedded Python failed at a script of rwsgi's own: {reason}")))
     }
 
-    /// Compiles `sources` (path in the image, path on disk) and returns the byte code in the same form, below `into`.
+    /// Compiles `files` (path in the image, path on disk), and returns for each its path in the image and where its byte code
+    /// is, below `into`.
     ///
     /// What does not compile is left out.
     pub fn compile<'a>(
         &self,
         sources: impl Iterator<Item = (&'a Path, &'a Path)>,
-        check: Check,
+        fate: Sources,
         into: &Path,
         cancel: &Cancel,
     ) -> Result<Vec<(PathBuf, PathBuf)>, Fatal> {
         let mut files = Vec::new();
         let mut targets = Vec::new();
         for (path, source) in sources {
-            let Some(target) = self.byte_code(path) else { continue };
+            if path.extension().is_none_or(|extension| extension != "py") {
+                continue;
+            }
             let written = into.join(files.len().to_string());
             let named = Path::new("/").join(path);
             // A name that is not UTF-8 is not one that Python could import.
             if let (Some(source), Some(written), Some(named)) = (source.to_str(), written.to_str(), named.to_str()) {
                 files.push([source.to_owned(), written.to_owned(), named.to_owned()]);
-                targets.push((target, PathBuf::from(written)));
+                targets.push((path.to_owned(), PathBuf::from(written)));
             }
         }
-        let mode = match check {
-            Check::Never => "unchecked-hash",
-            Check::ByHash => "checked-hash",
-        };
-        let order = serde_json::json!({ "mode": mode, "files": files }).to_string().into_bytes();
+        let order = serde_json::json!({ "fate": fate, "files": files }).to_string().into_bytes();
         // Not isolated, which would ignore the hash seed: it decides the order of sets in byte code before Python 3.11.
-        let mut command = python(&self.program);
+        let mut command = python(&self.program, self.other.as_deref());
         command.args(["-s", "-B", "-c", COMPILE]).current_dir("/").env("PYTHONHASHSEED", "0");
+        if matches!(fate, Sources::Absent) {
+            // Columns are shown beside the line that they are of, which nobody has.
+            command.env("PYTHONNODEBUGRANGES", "1");
+        }
         let output = child::run(&mut command, "the embedded Python", order, cancel, |_| {})?;
         if !output.status.success() {
             let doing = "compile Python sources";
@@ -190,7 +232,7 @@ impl Interpreter {
     pub fn compile_with_cache(
         &self,
         contents: &Contents,
-        check: Check,
+        fate: Sources,
         cache: &Cache,
         into: &Path,
         cancel: &Cancel,
@@ -203,7 +245,7 @@ impl Interpreter {
             let key = Key::default()
                 .with(&self.facts.full_version)
                 .with(&self.facts.cache_tag)
-                .with(format!("{check:?}"))
+                .with(format!("{fate:?}"))
                 .with(path.as_os_str().as_encoded_bytes())
                 .with(content);
             match cache.bytes(KIND, &key) {
@@ -212,16 +254,16 @@ impl Interpreter {
                 Some(byte_code) => known.push((target, byte_code)),
                 None => {
                     unknown.push((path, source));
-                    keys.push((target, key));
+                    keys.push((path, target, key));
                 }
             }
         }
         if unknown.is_empty() {
             return Ok(known);
         }
-        let compiled: BTreeMap<_, _> = self.compile(unknown.into_iter(), check, into, cancel)?.into_iter().collect();
-        for (target, key) in keys {
-            let byte_code = match compiled.get(&target) {
+        let compiled: BTreeMap<_, _> = self.compile(unknown.into_iter(), fate, into, cancel)?.into_iter().collect();
+        for (path, target, key) in keys {
+            let byte_code = match compiled.get(path) {
                 Some(file) => fs_err::read(file).map_err(|error| disk::failed("compile the app", &error))?,
                 None => Vec::new(),
             };
@@ -233,17 +275,25 @@ impl Interpreter {
         Ok(known)
     }
 
+    /// Packs modules (their names in the archive, their files) into an archive at `into` that Python imports from.
+    pub fn pack(&self, modules: &[(String, PathBuf)], into: &Path, cancel: &Cancel) -> Result<(), Fatal> {
+        let order = serde_json::to_vec(modules).unwrap_or_default();
+        self.script(PACK, &[into.to_owned()], order, cancel).map(drop)
+    }
+
     /// Where Python looks for the byte code of the source at `path`.
-    fn byte_code(&self, path: &Path) -> Option<PathBuf> {
+    pub fn byte_code(&self, path: &Path) -> Option<PathBuf> {
         let stem = path.file_name()?.to_str()?.strip_suffix(".py")?;
         Some(path.parent()?.join("__pycache__").join(format!("{stem}.{}.pyc", self.facts.cache_tag)))
     }
 }
 
-/// `rwsgi python` for the base installation, whatever environment is active.
-fn python(program: &Path) -> Command {
-    let mut command = Command::new(program);
-    command.arg("python");
+/// `other`, or `rwsgi python` for the base installation, whatever environment is active.
+fn python(program: &Path, other: Option<&Path>) -> Command {
+    let mut command = Command::new(other.unwrap_or(program));
+    if other.is_none() {
+        command.arg("python");
+    }
     for name in ["VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP"] {
         command.env_remove(name);
     }

@@ -183,6 +183,11 @@ impl Contents {
         self.entries.iter().map(|(path, entry)| (path.as_path(), matches!(entry.source, Source::Directory)))
     }
 
+    /// Takes out what is for paths that `keep` refuses.
+    pub fn retain(&mut self, keep: impl Fn(&Path) -> bool) {
+        self.entries.retain(|path, _| keep(path));
+    }
+
     /// How many entries there are.
     pub fn len(&self) -> usize {
         self.entries.len()

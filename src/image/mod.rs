@@ -9,6 +9,7 @@ pub mod build;
 pub mod cache;
 pub mod child;
 pub mod choices;
+pub mod chosen;
 pub mod closure;
 pub mod container;
 pub mod copies;
@@ -17,10 +18,13 @@ pub mod dependencies;
 pub mod disk;
 pub mod git;
 pub mod ignore;
+pub mod imports;
 pub mod inputs;
 pub mod interpreter;
+pub mod kept;
 pub mod labels;
 pub mod layer;
+pub mod package_tests;
 pub mod packages;
 pub mod plan;
 pub mod progress;
@@ -29,7 +33,9 @@ pub mod pyproject;
 pub mod reference;
 pub mod screen;
 pub mod secrets;
+pub mod shell;
 pub mod sink;
+pub mod stdlib;
 pub mod strip;
 pub mod tree;
 
@@ -42,6 +48,7 @@ use container::Container;
 use dependencies::Declared;
 use ignore::Rules;
 use interpreter::Interpreter;
+use kept::Kept;
 use plan::Plan;
 use progress::{Cancel, Progress};
 use pyproject::Project;
@@ -97,7 +104,10 @@ pub fn dockerize(request: &Request, progress: &dyn Progress, cancel: &Cancel) ->
     // Everything that is made on the way is in here and goes with it, whichever way this function ends.
     let (work, _lock) = cache::work_folder().map_err(|error| disk::failed("make a folder for the build", &error))?;
     let cache = if request.cache { Cache::open(progress)? } else { Cache::none() };
-    let interpreter = Interpreter::ask(&program, &cache, cancel)?;
+    let mut interpreter = Interpreter::ask(&program, &cache, cancel)?;
+    if let Some(directory) = &choices.python_from {
+        interpreter = chosen::choose(directory, &interpreter, &cache, cancel)?;
+    }
     let declared = Declared::find(&folder, &project, &choices, &interpreter.facts, progress)?;
 
     progress.step("Finding the app");
@@ -106,12 +116,14 @@ pub fn dockerize(request: &Request, progress: &dyn Progress, cancel: &Cancel) ->
 
     let result = request.output.as_ref().and_then(Output::path);
     let except: Vec<&Path> = [Some(work.path()), cache.folder(), result.as_deref()].into_iter().flatten().collect();
+    let kept = Kept::new(&choices.keep, choices.debug);
     let build = Build {
         folder: &folder,
         work: work.path(),
         except: &except,
         interpreter: &interpreter,
         choices: &choices,
+        kept: &kept,
         cache: &cache,
         progress,
         cancel,

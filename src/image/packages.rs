@@ -2,7 +2,7 @@
 //! need beyond those of the base layer.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
 };
 
@@ -14,8 +14,10 @@ use crate::image::cache::Cache;
 use crate::image::closure::{Closure, is_elf};
 use crate::image::disk;
 use crate::image::ignore::Rules;
-use crate::image::interpreter::{Check, Interpreter, PREFIX};
+use crate::image::interpreter::{Interpreter, PREFIX, Sources};
+use crate::image::kept::Kept;
 use crate::image::layer::Contents;
+use crate::image::package_tests;
 use crate::image::progress::{Cancel, Progress};
 use crate::image::tree;
 
@@ -26,9 +28,9 @@ const SHEBANG: &[u8] = b"#!/usr/local/bin/python3\n";
 /// Gathers the layer from an installation in `target`.
 pub fn gather(
     interpreter: &Interpreter,
-    target: &Path,
-    work: &Path,
+    (target, work): (&Path, &Path),
     base: &Closure,
+    kept: &Kept,
     cache: &Cache,
     progress: &dyn Progress,
     cancel: &Cancel,
@@ -37,11 +39,12 @@ pub fn gather(
     let place = interpreter.facts.packages_place();
     contents.directory(place);
     tree::add_whole(&mut contents, place, target, &rules())?;
+    leave_out_tests(&mut contents, place, kept, progress)?;
     progress.detail("compiling");
     let into = work.join("package-byte-code");
     fs_err::create_dir_all(&into).map_err(|error| disk::failed("compile the dependencies", &error))?;
     // One more requirement does not change the others' sources.
-    let compiled = interpreter.compile_with_cache(&contents, Check::Never, cache, &into, cancel)?;
+    let compiled = interpreter.compile_with_cache(&contents, Sources::Fixed, cache, &into, cancel)?;
     progress.detail("following shared libraries");
     let roots: Vec<PathBuf> = contents
         .files()
@@ -67,6 +70,25 @@ pub fn gather(
         contents.bytes(Path::new(PREFIX).join("bin").join(name), content, true);
     }
     Ok(contents)
+}
+
+/// Takes out packages' tests, but those that are to be kept.
+fn leave_out_tests(contents: &mut Contents, place: &Path, kept: &Kept, progress: &dyn Progress) -> Result<(), Fatal> {
+    let within = |path: &Path| path.strip_prefix(place).unwrap_or(path).to_owned();
+    let files = contents.files().map(|(path, file)| (path.strip_prefix(place).unwrap_or(path), file));
+    let folders = package_tests::folders(files)?;
+    let named = kept.rules();
+    contents.retain(|path| {
+        let path = within(path);
+        let is_below = path.ancestors().any(|folder| folders.contains(folder));
+        !is_below || named.excludes(&path.to_string_lossy())
+    });
+    let owners: BTreeSet<_> = folders.iter().filter_map(|folder| folder.iter().next()?.to_str()).collect();
+    if !owners.is_empty() {
+        let owners = owners.into_iter().collect::<Vec<_>>().join(", ");
+        progress.note(&format!("without the tests of {owners}, which --keep '**/tests' would keep"));
+    }
+    Ok(())
 }
 
 fn rules() -> Rules {
@@ -107,17 +129,25 @@ fn correct_records(contents: &mut Contents, commands: &BTreeMap<String, Vec<u8>>
         contents.files().filter(|(path, _)| is_record(path)).map(|(p, f)| (p.to_owned(), f.to_owned())).collect();
     for (path, file) in records {
         let record = fs_err::read_to_string(&file).map_err(|error| disk::failed("read a package's record", &error))?;
-        if let Some(corrected) = correct_record(&record, commands) {
+        let place = path.parent().and_then(Path::parent).unwrap_or(Path::new(""));
+        let is_there =
+            |name: &str| name.starts_with("..") || name.starts_with('"') || contents.contains(place.join(name));
+        if let Some(corrected) = correct_record(&record, commands, is_there) {
             contents.bytes(path, corrected, false);
         }
     }
     Ok(())
 }
 
-/// The record with other lines for commands; nothing if it has none.
-fn correct_record(record: &str, commands: &BTreeMap<String, Vec<u8>>) -> Option<String> {
+/// The record with other lines for commands, and with none for files that are left out; nothing if it stays as it is.
+fn correct_record(
+    record: &str,
+    commands: &BTreeMap<String, Vec<u8>>,
+    is_there: impl Fn(&str) -> bool,
+) -> Option<String> {
     let mut any = false;
-    let lines = record.lines().map(|line| {
+    let there = record.lines().filter(|line| is_there(line.split(',').next().unwrap_or_default()));
+    let lines = there.map(|line| {
         let command = line
             .strip_prefix("../../bin/")
             .and_then(|rest| rest.split(',').next())
@@ -128,7 +158,7 @@ fn correct_record(record: &str, commands: &BTreeMap<String, Vec<u8>>) -> Option<
         format!("../../../bin/{name},sha256={digest},{}", content.len())
     });
     let corrected = lines.collect::<Vec<_>>().join("\n") + "\n";
-    any.then_some(corrected)
+    (any || corrected.lines().count() < record.lines().count()).then_some(corrected)
 }
 
 /// A script whose first line names this machine's Python, for the one in the image.
@@ -175,14 +205,20 @@ mod tests {
 
     #[test]
     fn records_name_commands_as_they_are_in_the_image() {
+        let is_there = |name: &str| !name.starts_with("x/tests");
         let commands = [("flask".to_owned(), b"x".to_vec())].into();
         assert_eq!(
-            correct_record("../../bin/flask,sha256=old,3\nflask/__init__.py,sha256=y,1\n", &commands).as_deref(),
+            correct_record(
+                "../../bin/flask,sha256=old,3\nflask/__init__.py,sha256=y,1\nx/tests/a.py,,\n",
+                &commands,
+                is_there
+            )
+            .as_deref(),
             Some(
                 "../../../bin/flask,sha256=LXEWQrcmsEQBYnyp-6wy9chTD7GQPMTbAiWHF5IaSIE,1\nflask/__init__.py,sha256=y,1\n"
             )
         );
-        assert_eq!(correct_record("flask/__init__.py,sha256=y,1\n", &commands), None);
+        assert_eq!(correct_record("flask/__init__.py,sha256=y,1\n", &commands, is_there), None);
     }
 
     #[test]

@@ -4,6 +4,12 @@
 //! must not. Loaded bytes are not touched, so nothing can move; the section table stays for what is kept, since profilers
 //! and Python's own remote debugging look for sections by name. ELF, 64 bits, little endian; anything else is left alone.
 
+use std::path::{Path, PathBuf};
+
+use crate::exit::Fatal;
+use crate::image::disk;
+use crate::image::layer::Contents;
+
 const HEADER: usize = 64;
 const PROGRAM_HEADER: usize = 56;
 const SECTION_HEADER: usize = 64;
@@ -18,6 +24,17 @@ struct Section<'a> {
     offset: usize,
     size: usize,
     link: usize,
+}
+
+/// Adds an ELF file without what is never loaded of it.
+pub fn add(contents: &mut Contents, place: PathBuf, file: &Path, executable: bool) -> Result<(), Fatal> {
+    contents.depends_on(file);
+    let content = fs_err::read(file).map_err(|error| disk::failed(&format!("read {}", file.display()), &error))?;
+    match strip(&content) {
+        Some(stripped) => contents.bytes(place, stripped, executable),
+        None => contents.file(place, file, executable),
+    }
+    Ok(())
 }
 
 /// The same file without what is never loaded; nothing if there is nothing to take away or its form is unknown.

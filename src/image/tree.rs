@@ -87,11 +87,14 @@ fn enters(entry: &DirEntry, folder: &Path, rules: &Rules, except: &[&Path]) -> b
 pub fn add_whole(contents: &mut Contents, place: &Path, folder: &Path, rules: &Rules) -> Result<(), Fatal> {
     let enter = |entry: &DirEntry| {
         let relative = entry.path().strip_prefix(folder).unwrap_or(entry.path());
-        entry.depth() == 0 || !rules.excludes(&relative.to_string_lossy())
+        entry.depth() == 0 || rules.may_keep_below() || !rules.excludes(&relative.to_string_lossy())
     };
     for entry in WalkDir::new(folder).sort_by_file_name().into_iter().filter_entry(enter) {
         let entry = entry.map_err(|error| failed(folder, error))?;
         let relative = entry.path().strip_prefix(folder).unwrap_or(entry.path());
+        if entry.depth() > 0 && rules.excludes(&relative.to_string_lossy()) {
+            continue;
+        }
         let mut metadata = entry.metadata().map_err(|error| failed(folder, error))?;
         if metadata.is_dir() {
             contents.depends_on(entry.path());

@@ -6,12 +6,21 @@ use std::{
 };
 
 use super::{capi, environment};
-use crate::exit::Fatal;
+use crate::{exit::Fatal, sys};
 
 /// Whether the program was called by a name of Python's (`python`, `python3`, `python3.11`).
-pub fn called_as_python(program: &OsStr) -> bool {
+fn called_as_python(program: &OsStr) -> bool {
     let name = Path::new(program).file_name().and_then(OsStr::to_str).unwrap_or_default();
     name.strip_prefix("python").is_some_and(|rest| rest.chars().all(|c| c.is_ascii_digit() || c == '.'))
+}
+
+/// `args` for the `python` that was run, if one was: its own name is the first of them, whatever the caller has put there.
+pub fn as_executed(args: &[OsString]) -> Option<Vec<OsString>> {
+    if args.first().is_some_and(|program| called_as_python(program)) {
+        return Some(args.to_vec());
+    }
+    let executed = sys::executed().filter(|path| called_as_python(path.as_os_str()))?;
+    Some(std::iter::once(executed.into_os_string()).chain(args.iter().skip(1).cloned()).collect())
 }
 
 /// Behaves as the `python` that it was called as, and returns its exit code.

@@ -1,6 +1,12 @@
 //! Processes: starting, ending and waiting for them.
 
-use std::io;
+use std::{
+    ffi::{CStr, OsStr},
+    io,
+    os::unix::ffi::OsStrExt as _,
+    path::PathBuf,
+    ptr,
+};
 
 use nix::{
     errno::Errno,
@@ -17,6 +23,18 @@ use super::Signal;
 pub fn exit_now(code: u8) -> ! {
     // SAFETY: _exit takes any status, and does not return.
     unsafe { libc::_exit(i32::from(code)) }
+}
+
+/// The path that the kernel was told to run, which need not be what the program is called in its arguments.
+pub fn executed() -> Option<PathBuf> {
+    // SAFETY: getauxval only reads what the kernel gave the process.
+    let address = unsafe { libc::getauxval(libc::AT_EXECFN) };
+    if address == 0 {
+        return None;
+    }
+    // SAFETY: the kernel has put a null-terminated string there, which stays as long as the process.
+    let path = unsafe { CStr::from_ptr(ptr::with_exposed_provenance(usize::try_from(address).ok()?)) };
+    Some(PathBuf::from(OsStr::from_bytes(path.to_bytes())))
 }
 
 /// Sets the mask of permissions that new files do not get, and returns the one before.

@@ -310,3 +310,40 @@ fn an_interrupt_leaves_no_half_file_and_no_half_cache() {
         }
     }
 }
+
+#[test]
+fn what_is_to_go_in_beyond_the_usual_is_refused_where_there_is_none() {
+    let folder = hello("");
+    let (empty, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let failure = fails(folder.path(), &["--keep", "a["], |_| {});
+    assert_eq!(failure.code, Some(2));
+    assert!(failure.message.starts_with("--keep \"a[\" cannot be used: it is not a pattern"), "{}", failure.message);
+    let place = empty.path().to_str().unwrap();
+    let failure = fails(folder.path(), &["--python-from", place], |_| {});
+    assert_eq!(failure.code, Some(2));
+    let expected = format!("The Python in {place} cannot be taken: there is no {place}/bin/python3. Name the folder");
+    assert!(failure.message.starts_with(&expected), "{}", failure.message);
+    std::os::unix::fs::symlink("/bin/sh", other.path().join("sh")).unwrap();
+    let failure = fails(folder.path(), &["--debug"], |command| {
+        command.env("PATH", other.path());
+    });
+    assert!(
+        failure.message.starts_with("--debug puts BusyBox into the image, and this machine has none."),
+        "{}",
+        failure.message
+    );
+}
+
+#[test]
+fn an_app_that_cannot_start_for_want_of_a_module_that_is_left_out() {
+    let files = [("app.py", "import gui\napp = print\n"), ("gui.py", "from tkinter import ttk\n")];
+    let folder = folder::with(&files);
+    let failure = fails(folder.path(), &[], |_| {});
+    assert_eq!(
+        failure.message,
+        "gui.py, line 1, imports tkinter, which is left out of images, so it will fail at its start. Do without it, or keep \
+         it: --keep tkinter --keep 'lib-dynload/*tkinter*'."
+    );
+    let kept = super::engine::Image::of(folder.path(), &["--keep", "tkinter", "--keep", "lib-dynload/*tkinter*"]);
+    assert!(!kept.stderr.contains("imports tkinter"), "{}", kept.stderr);
+}

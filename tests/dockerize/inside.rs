@@ -38,6 +38,15 @@ fn subprocesses_of_the_interpreter() {
 }
 
 #[test]
+fn the_interpreter_under_another_name() {
+    prints(
+        "import subprocess, sys; print(subprocess.run(['nonesuch', '-c', 'import flask, sys; sys.exit(47)'], \
+         executable=sys.executable).returncode)",
+        "47",
+    );
+}
+
+#[test]
 fn multiprocessing_by_spawning() {
     prints("import runpy; runpy.run_module('spawned', run_name='__main__', alter_sys=True)", "[2, 4, 6]");
 }
@@ -67,6 +76,51 @@ fn every_module_of_the_standard_library_that_is_there() {
         \x20   except BaseException as error: failed[name] = repr(error)\n\
         print(failed)";
     prints(code, "{}");
+}
+
+#[test]
+fn libraries_by_name() {
+    prints(
+        "import ctypes, sys; from ctypes.util import find_library as find; names = find('c'), find('m'), find('ssl'), find('z'); \
+         print(all(ctypes.CDLL(name) for name in names), find('nonesuch'))",
+        "True None",
+    );
+}
+
+#[test]
+fn names_of_users_hosts_and_zones_and_authorities() {
+    prints(
+        "import grp, pwd, socket, ssl, zoneinfo, datetime\n\
+         print(pwd.getpwuid(65532).pw_name, pwd.getpwnam('root').pw_uid, grp.getgrgid(65534).gr_name)\n\
+         print(socket.getaddrinfo('localhost', 80, socket.AF_INET)[0][4], socket.getprotobyname('udp'))\n\
+         print(datetime.datetime(2024, 7, 1, tzinfo=zoneinfo.ZoneInfo('Europe/Berlin')).utcoffset())\n\
+         print(ssl.create_default_context().cert_store_stats()['x509_ca'] > 50)",
+        "app 0 nogroup\n('127.0.0.1', 80) 17\n2:00:00\nTrue",
+    );
+}
+
+#[test]
+fn a_shell_of_pythons_in_a_running_container() {
+    let container = folder::hello().serve();
+    for command in ["rwsgi python", "python"] {
+        // script gives it a terminal; what is typed is echoed, what is computed is not typed.
+        let mut child = std::process::Command::new("script")
+            .args(["-qec", &format!("docker exec -it {} {command}", container.name), "/dev/null"])
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        std::io::Write::write_all(
+            &mut stdin,
+            b"import sys, app\nprint(sys.stdin.isatty(), app.app.name, 6 * 7)\nexit(5)\n",
+        )
+        .unwrap();
+        let output = child.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(said.contains(">>> ") && said.contains("True app 42"), "{command}: {said}");
+        assert_eq!(output.status.code(), Some(5), "{command}: {said}");
+    }
 }
 
 #[test]

@@ -51,6 +51,18 @@ pub struct Arguments {
     /// (`VIRTUAL_ENV`), or of the one in DIR.
     #[arg(long, value_name = "DIR", num_args = 0..=1, require_equals = true, default_missing_value = "", help_heading = CONTENT)]
     from_venv: Option<String>,
+    /// Take the Python that is installed in this folder (`DIR/bin/python3`) instead of the one that runs. It must be of the
+    /// same version, or have rwsgi installed in it.
+    #[arg(long, value_name = "DIR", help_heading = CONTENT)]
+    python_from: Option<PathBuf>,
+    /// Keep what is left out of the standard library otherwise (`test`, `lib-dynload/readline*`), and what is left out of
+    /// packages (`**/tests`), by a pattern as in .dockerignore for paths within them; sources of what matches are kept too.
+    #[arg(long, value_name = "PATTERN", help_heading = CONTENT)]
+    keep: Vec<String>,
+    /// Make an image to look into: with a shell and its tools (`BusyBox`, from this machine) and the standard library's
+    /// sources.
+    #[arg(long, help_heading = CONTENT)]
+    debug: bool,
     /// The app, `MODULE:NAME` or `MODULE:FACTORY()`, where it is not to be looked for.
     #[arg(long, value_name = "SPEC", help_heading = CONTAINER)]
     app: Option<String>,
@@ -90,6 +102,9 @@ impl Arguments {
         let copies = self.copy.iter().map(|text| {
             Copy::parse(text, &here).map_err(|why| usage(format!("--copy {text} cannot be used: {why}. Correct it.")))
         });
+        let keep = self.keep.iter().map(|text| {
+            choices::pattern(text).map_err(|why| usage(format!("--keep {text:?} cannot be used: {why}. Correct it.")))
+        });
         Ok(Choices {
             tag: tag.map_err(|error: Invalid| usage(error.to_string()))?,
             app: self.app.clone(),
@@ -111,6 +126,9 @@ impl Arguments {
                 Some(folder) => FromVenv::Folder(here.join(folder)),
                 None => FromVenv::Unsaid,
             },
+            python_from: self.python_from.as_ref().map(|folder| here.join(folder)),
+            keep: keep.collect::<Result<_, _>>()?,
+            debug: self.debug,
         })
     }
 }

@@ -30,6 +30,13 @@ pub struct Invalid {
     reason: &'static str,
 }
 
+impl Invalid {
+    /// What is wrong with the line.
+    pub fn reason(&self) -> &'static str {
+        self.reason
+    }
+}
+
 impl Rules {
     /// Reads the lines of a `.dockerignore`; `file` is its name for messages.
     pub fn parse(file: &str, text: &str) -> Result<Self, Invalid> {

@@ -29,7 +29,6 @@ pub struct Sources {
 #[derive(Debug, Default, Deserialize)]
 pub struct Source {
     names: Vec<Name>,
-    imports: Vec<String>,
     #[serde(default)]
     error: Option<String>,
 }
@@ -95,7 +94,7 @@ impl Sources {
         {
             return Ok(found);
         }
-        let text = interpreter.script(FIND, &arguments, cancel)?;
+        let text = interpreter.script(FIND, &arguments, Vec::new(), cancel)?;
         let found = Self::from_json(&text)?;
         cache.keep_bytes(KIND, &key, text.as_bytes());
         Ok(found)
@@ -106,14 +105,6 @@ impl Sources {
         let files = serde_json::from_str(text)
             .map_err(|error| Fatal::new(format!("The app's files cannot be looked into: {error}.")))?;
         Ok(Self { files })
-    }
-
-    /// The modules that any of the files import.
-    pub fn imports(&self) -> Vec<String> {
-        let mut all: Vec<_> = self.files.values().flat_map(|source| source.imports.iter().cloned()).collect();
-        all.sort();
-        all.dedup();
-        all
     }
 
     /// Whether `name` in `file` is a function that a server would have to call to get an app.

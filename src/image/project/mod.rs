@@ -23,8 +23,6 @@ pub struct App {
     pub folder: Option<PathBuf>,
     /// Why it was taken.
     pub reason: String,
-    /// The modules that the files looked at import.
-    pub imports: Vec<String>,
 }
 
 /// The files of a folder that are looked into first.
@@ -43,8 +41,7 @@ pub fn find(
         .map(|(value, origin)| (Target::of(&value, folder), value, origin));
     let named = flask_app.as_ref().and_then(|(target, ..)| target.as_ref()?.file.clone());
     let sources = Sources::read(folder, named, interpreter, cache, cancel)?;
-    let imports = sources.imports();
-    let app = |spec: String, reason: String| App { spec, folder: None, reason, imports: imports.clone() };
+    let app = |spec: String, reason: String| App { spec, folder: None, reason };
     if let Some(spec) = asked {
         return Ok(app(spec.to_owned(), "from --app".to_owned()));
     }

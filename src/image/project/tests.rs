@@ -13,7 +13,7 @@ fn sources(files: &[(&str, &[(&str, &str)])]) -> Sources {
         .map(|(file, names)| {
             let names: Vec<_> =
                 names.iter().map(|(name, kind)| serde_json::json!({ "name": name, "kind": kind })).collect();
-            ((*file).to_owned(), serde_json::json!({ "names": names, "imports": [] }))
+            ((*file).to_owned(), serde_json::json!({ "names": names }))
         })
         .collect();
     Sources::from_json(&serde_json::Value::from(files).to_string()).unwrap()

@@ -8,7 +8,7 @@ use crate::image::choices::{self, Choices, Copy, FromVenv, HealthCheck};
 use crate::image::reference::Invalid;
 
 /// Every key.
-pub const KEYS: [&str; 12] = [
+pub const KEYS: [&str; 15] = [
     "tag",
     "app",
     "port",
@@ -21,6 +21,9 @@ pub const KEYS: [&str; 12] = [
     "healthcheck",
     "extra",
     "from-venv",
+    "python-from",
+    "keep",
+    "debug",
 ];
 
 /// What `tool.rwsgi` chooses. Names of files are relative to `folder`.
@@ -72,6 +75,14 @@ fn choose(chosen: &mut Choices, name: &str, at: &At<'_>, folder: &Path) -> Resul
                 None => FromVenv::Folder(folder.join(at.text()?)),
             }
         }
+        "python-from" => chosen.python_from = Some(folder.join(at.text()?)),
+        "keep" => {
+            for each in at.list()? {
+                let pattern = choices::pattern(each.text()?);
+                chosen.keep.push(pattern.map_err(|why| each.refuse(&format!("cannot be used: {why}")))?);
+            }
+        }
+        "debug" => chosen.debug = at.flag().ok_or_else(|| at.refuse("is neither true nor false"))?,
         _ => return Err(at.refuse(&format!("is not known; the table has {}", KEYS.join(", ")))),
     }
     Ok(())

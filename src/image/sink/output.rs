@@ -175,7 +175,7 @@ fn write_layout(
 fn compress(layer: &Layer, target: &Path, progress: &dyn Progress, cancel: &Cancel) -> Result<(), Fatal> {
     let failed = |error: io::Error| disk::failed_in("compress a layer", parent(target), &error);
     let mut from = File::open(&layer.path).map_err(failed)?;
-    let mut gzip = GzBuilder::new().write(File::create(target).map_err(failed)?, Compression::default());
+    let mut gzip = GzBuilder::new().write(File::create(target).map_err(failed)?, Compression::best());
     let (mut chunk, mut done) = (vec![0; CHUNK], 0);
     loop {
         cancel.check()?;
