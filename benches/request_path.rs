@@ -201,6 +201,10 @@ impl BodyReader for Body {
     fn next(&mut self) -> Result<Option<Bytes>, BodyError> {
         Ok(self.0.take())
     }
+
+    fn is_ready(&self) -> bool {
+        true
+    }
 }
 
 /// A client that takes everything, and counts it.

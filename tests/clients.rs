@@ -81,13 +81,6 @@ fn status(server: &Server, request: impl AsRef<[u8]>) -> u16 {
     client.response("GET").status
 }
 
-/// How many files a process has open that are in no directory.
-fn files_without_names(pid: u32) -> usize {
-    let descriptors = std::fs::read_dir(format!("/proc/{pid}/fd")).expect("the process lives");
-    let targets = descriptors.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
-    targets.filter(|target| target.starts_with("/tmp") && target.to_string_lossy().ends_with(" (deleted)")).count()
-}
-
 fn wait_until(what: &str, is_so: impl Fn() -> bool) {
     assert!(process::until(LIMIT, || is_so().then_some(())).is_some(), "in vain: {what}");
 }
@@ -322,7 +315,7 @@ fn large_answers_wait_in_files_without_names() {
         client.send("GET /large HTTP/1.1\r\nConnection: close\r\n\r\n");
     }
     // 200 MB of answers: each is put into a file when its client has taken nothing for a second.
-    let files = || files_without_names(worker);
+    let files = || process::files_without_names(worker);
     wait_until("every answer is in a file", || files() == clients.len());
     assert_eq!(server.connect().get("/").text(), "hello");
     for client in &mut clients {
@@ -337,8 +330,8 @@ fn a_client_that_takes_nothing_is_cut_off() {
     let mut client = server.connect();
     client.send("GET /large HTTP/1.1\r\nConnection: close\r\n\r\n");
     let worker = server.worker();
-    wait_until("the answer waits", || files_without_names(worker) == 1);
-    wait_until("the answer is given up", || files_without_names(worker) == 0);
+    wait_until("the answer waits", || process::files_without_names(worker) == 1);
+    wait_until("the answer is given up", || process::files_without_names(worker) == 0);
     assert!(!client.response("GET").whole);
 }
 

@@ -1,20 +1,31 @@
 //! A request's body on its way to the app.
 //!
-//! It is taken in before the app is called, so that a client which sends a byte a second costs no app thread: what is
-//! short waits in memory, the rest in a file. What is too much for that too, and all of it where nothing is to be
+//! It is taken in before the app is called, so that a client which sends a byte a second costs no app thread. One that is
+//! large, or whose client is slow, waits in a file. What is too much for that too, and all of it where nothing is to be
 //! buffered, is read by the app at its own pace, and the connection reads no further than that.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    future::{Future, poll_fn},
+    pin::pin,
+    sync::Arc,
+    task::Context,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
-use tokio::{runtime::Handle, time::timeout_at};
+use tokio::{
+    runtime::Handle,
+    time::{Instant, timeout_at},
+};
 
 use super::{
     http1::Feed,
+    patience::Patience,
     rate::Rate,
-    spool::{Spool, Waiting},
+    spool::{Held, SLOW, Spool, Waiting},
 };
 use crate::{
     wire::Refusal,
@@ -23,6 +34,9 @@ use crate::{
 
 /// So many bytes of a body wait in memory.
 const MEMORY: usize = 64 << 10;
+
+/// And so many while their client is not slow, as long as not too much of all clients does.
+const LARGE: usize = 16 << 20;
 
 /// What the app leaves unread of a stream is read and dropped for this long, so that the client gets to see the answer: a
 /// connection that is closed with unread bytes is reset, and the answer with it (RFC 9112 section 9.6).
@@ -33,6 +47,8 @@ const DRAIN_TIME: Duration = Duration::from_secs(30);
 pub struct RequestBody {
     first: VecDeque<Bytes>,
     size: usize,
+    /// That it may, where it is large.
+    held: Option<(Held, Instant)>,
     /// What comes behind that.
     waiting: Option<Waiting>,
     /// What comes behind that: the piece that had no room.
@@ -47,6 +63,10 @@ pub struct NoBody;
 impl BodyReader for NoBody {
     fn next(&mut self) -> Result<Option<Bytes>, BodyError> {
         Ok(None)
+    }
+
+    fn is_ready(&self) -> bool {
+        true
     }
 }
 
@@ -105,7 +125,7 @@ impl RequestBody {
         let mut body = Self::default();
         while !intake.incoming.is_end_stream() {
             if let Some(spool) = spool {
-                let Some(piece) = intake.next().await? else { break };
+                let Some(piece) = body.patiently(intake.next(), spool).await? else { break };
                 if body.take_in(piece, spool) {
                     continue;
                 }
@@ -116,21 +136,60 @@ impl RequestBody {
         Ok(body)
     }
 
+    /// Waits for the next piece. What came before it waits in memory for no longer than a client may be slow.
+    pub async fn patiently<T>(&mut self, next: impl Future<Output = T>, spool: &Spool) -> T {
+        let (mut next, mut patience) = (pin!(next), Patience::default());
+        poll_fn(|context: &mut Context<'_>| {
+            let polled = next.as_mut().poll(context);
+            if polled.is_pending()
+                && let Some((_, since)) = &self.held
+                && patience.is_over(context, Some(*since + SLOW))
+            {
+                self.spill(spool);
+            }
+            polled
+        })
+        .await
+    }
+
     /// Takes the next piece in. False where there is no room for another.
     pub fn take_in(&mut self, piece: Bytes, spool: &Spool) -> bool {
         self.size += piece.len();
-        if self.size <= MEMORY {
+        if self.waiting.is_none() && (self.size <= MEMORY || self.holds(piece.len(), spool)) {
             self.first.push_back(piece);
             return true;
         }
         if self.waiting.is_none() {
-            self.waiting = spool.open();
+            self.spill(spool);
         }
         let has_room = self.waiting.as_mut().is_some_and(|waiting| waiting.push(&piece).is_ok());
         if !has_room {
             self.last = Some(piece);
         }
         has_room
+    }
+
+    /// Whether there is room in memory for another piece of a large body.
+    fn holds(&mut self, size: usize, spool: &Spool) -> bool {
+        if self.size > LARGE {
+            return false;
+        }
+        match &mut self.held {
+            Some((held, _)) => held.grow(size as u64),
+            None => {
+                self.held = spool.hold(self.size as u64).map(|held| (held, Instant::now()));
+                self.held.is_some()
+            }
+        }
+    }
+
+    /// Puts what is in memory into a file. Where that cannot be it stays.
+    fn spill(&mut self, spool: &Spool) {
+        let Some(mut waiting) = spool.open() else { return };
+        if self.first.iter().all(|piece| waiting.push(piece).is_ok()) {
+            self.first.clear();
+            (self.waiting, self.held) = (Some(waiting), None);
+        }
     }
 
     /// The rest comes through `feed`, as the app reads it.
@@ -178,6 +237,10 @@ impl BodyReader for RequestBody {
             self.let_go();
         }
         piece
+    }
+
+    fn is_ready(&self) -> bool {
+        self.waiting.is_none() && self.rest.is_none()
     }
 }
 

@@ -4,21 +4,32 @@
 use std::{
     fs::File,
     io,
+    ops::RangeInclusive,
     os::unix::fs::FileExt as _,
     path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use bytes::Bytes;
 
+use crate::sys;
+
 /// So many bytes may wait in one file.
 const MOST: u64 = 1 << 30;
 
-/// So many bytes of answers that are whole may wait in memory, of all clients together; but for one, which may be larger.
-const TOGETHER: u64 = 64 << 20;
+/// So many bytes may wait in memory, of all clients together, whatever there is of it. Of an answer that is larger there may
+/// be one.
+const TOGETHER: RangeInclusive<u64> = (64 << 20)..=(256 << 20);
+
+/// Within these, one part of memory in so many.
+const SHARE: u64 = 64;
+
+/// What waits in memory is put into a file when its client has been slow for this long.
+pub const SLOW: Duration = Duration::from_secs(1);
 
 /// So many bytes are read from a file at a time.
 const PIECE: usize = 64 << 10;
@@ -29,14 +40,30 @@ pub struct Spool {
     directory: PathBuf,
     /// Whether it was said already that there can be none.
     warned: AtomicBool,
-    /// How much of whole answers waits in memory.
+    /// How much waits in memory.
     held: Arc<AtomicU64>,
+    /// And how much may.
+    room: u64,
 }
 
 /// Bytes that wait in memory, for as long as this lives.
 pub struct Held {
     total: Arc<AtomicU64>,
+    room: u64,
     size: u64,
+}
+
+impl Held {
+    /// Room for so many more. False where too much waits already.
+    pub fn grow(&mut self, size: u64) -> bool {
+        let has_room = self.total.fetch_add(size, Ordering::Relaxed) + size <= self.room;
+        if has_room {
+            self.size += size;
+        } else {
+            self.total.fetch_sub(size, Ordering::Relaxed);
+        }
+        has_room
+    }
 }
 
 impl Drop for Held {
@@ -58,14 +85,15 @@ pub struct Waiting {
 impl Spool {
     /// Makes files in this directory.
     pub fn new(directory: PathBuf) -> Self {
-        Self { directory, warned: AtomicBool::new(false), held: Arc::default() }
+        let room = (sys::memory_limit().unwrap_or(0) / SHARE).clamp(*TOGETHER.start(), *TOGETHER.end());
+        Self { directory, warned: AtomicBool::new(false), held: Arc::default(), room }
     }
 
-    /// Room in memory for so many bytes of a whole answer. None where too much waits there already.
+    /// Room in memory for so many bytes that wait. None where too much does already.
     pub fn hold(&self, size: u64) -> Option<Held> {
         let before = self.held.fetch_add(size, Ordering::Relaxed);
-        let held = Held { total: Arc::clone(&self.held), size };
-        (before == 0 || before + size <= TOGETHER).then_some(held)
+        let held = Held { total: Arc::clone(&self.held), room: self.room, size };
+        (before == 0 || before + size <= self.room).then_some(held)
     }
 
     /// A new file. None where there can be none: then memory must do, and whoever brings too much must wait.
@@ -138,7 +166,7 @@ impl Waiting {
 
 #[cfg(test)]
 mod tests {
-    use super::{MOST, Spool};
+    use super::{MOST, Spool, TOGETHER};
 
     #[test]
     fn what_waits_comes_out_as_it_went_in() {
@@ -196,9 +224,12 @@ mod tests {
         let large = spool.hold(1 << 30);
         assert!(large.is_some() && spool.hold(1).is_none());
         drop(large);
-        let all: Vec<_> = std::iter::repeat_with(|| spool.hold(1 << 20)).map_while(|held| held).take(100).collect();
-        assert_eq!(all.len(), 64);
+        let all: Vec<_> = std::iter::repeat_with(|| spool.hold(1 << 20)).map_while(|held| held).take(300).collect();
+        assert!(all.len() as u64 == spool.room >> 20 && TOGETHER.contains(&spool.room), "{}", all.len());
         drop(all);
+        let mut grows = spool.hold(1).expect("room");
+        assert!(grows.grow(spool.room - 1) && !grows.grow(1));
+        drop(grows);
         assert!(spool.hold(1 << 30).is_some(), "what is gone makes room");
     }
 

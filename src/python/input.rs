@@ -35,15 +35,27 @@ impl Input {
         self.input.try_lock().ok()?.fault()
     }
 
-    /// Reads without holding Python back while the client is slow.
+    /// Reads, without holding Python back where that can take its time.
     fn with<'py>(
         &self,
         py: Python<'py>,
-        read: impl FnOnce(&mut wsgi::Input) -> Result<Bytes, BodyError> + Send,
+        read: impl FnOnce(&mut wsgi::Input) -> Result<Vec<Bytes>, BodyError> + Send,
     ) -> PyResult<Bound<'py, PyBytes>> {
-        let read = py.detach(|| read(&mut self.input.lock().unwrap_or_else(PoisonError::into_inner)));
+        let read = match self.input.try_lock() {
+            Ok(mut input) if input.is_ready() => read(&mut input),
+            other => {
+                drop(other);
+                py.detach(|| read(&mut self.input.lock().unwrap_or_else(PoisonError::into_inner)))
+            }
+        };
         // OSError is what a broken file raises; werkzeug and Django turn it into their own "client is gone".
-        read.map(|bytes| PyBytes::new(py, &bytes)).map_err(|error| PyOSError::new_err(error.to_string()))
+        let pieces = read.map_err(|error| PyOSError::new_err(error.to_string()))?;
+        if let [piece] = &pieces[..] {
+            return Ok(PyBytes::new(py, piece));
+        }
+        PyBytes::new_with_writer(py, pieces.iter().map(Bytes::len).sum(), |writer| {
+            pieces.iter().try_for_each(|piece| writer.write_bytes(piece))
+        })
     }
 }
 

@@ -7,6 +7,7 @@ mod clock;
 mod daemon;
 mod descriptors;
 mod forks;
+mod memory;
 mod process;
 mod signals;
 mod title;
@@ -20,6 +21,7 @@ pub use descriptors::{
     waiting_connections,
 };
 pub use forks::forks;
+pub use memory::memory_limit;
 pub use process::{
     Fork, adopt_orphans, executed, exit_now, fork, is_alive, kill_group, reap, remove_variable, send, set_umask,
     set_variable,

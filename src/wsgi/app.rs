@@ -58,6 +58,9 @@ pub trait BodyReader: Send {
     /// # Errors
     /// The body ended early or was malformed: what was read so far is not the whole.
     fn next(&mut self) -> Result<Option<Bytes>, BodyError>;
+
+    /// Whether all that is left is in memory, so that nothing blocks.
+    fn is_ready(&self) -> bool;
 }
 
 /// A request's body that did not come as it was announced.

@@ -1,6 +1,7 @@
 //! `wsgi.input` without Python: reading a body by size, by line, or whole.
 
-use bytes::{Buf as _, Bytes, BytesMut};
+use bytes::Bytes;
+use memchr::memchr;
 
 use super::{BodyError, BodyReader};
 
@@ -24,51 +25,43 @@ impl Input {
         Self { reader: None, piece: Bytes::new(), broken: None }
     }
 
-    /// Reads `size` bytes, or to the end where `size` is `None`. Fewer only at the end.
+    /// Reads `size` bytes, or to the end where `size` is `None`. Fewer only at the end. Gives them in pieces, as they came:
+    /// who makes one of them copies each byte once.
     ///
     /// # Errors
     /// The body did not come as announced.
-    pub fn read(&mut self, size: Option<usize>) -> Result<Bytes, BodyError> {
-        let mut wanted = size.unwrap_or(usize::MAX);
-        if wanted == 0 || !self.refill()? {
-            return Ok(Bytes::new());
-        }
-        // The most common read is served by one piece, which is then handed on without a copy.
-        if size.is_some() && self.piece.len() >= wanted {
-            return Ok(self.piece.split_to(wanted));
-        }
-        let mut result = BytesMut::new();
+    pub fn read(&mut self, size: Option<usize>) -> Result<Vec<Bytes>, BodyError> {
+        let (mut wanted, mut pieces) = (size.unwrap_or(usize::MAX), Vec::new());
         while wanted > 0 && self.refill()? {
             let taken = self.piece.split_to(self.piece.len().min(wanted));
             wanted -= taken.len();
-            result.extend_from_slice(&taken);
+            pieces.push(taken);
         }
-        Ok(result.freeze())
+        Ok(pieces)
     }
 
     /// Reads to the end of a line, its newline with it, or `limit` bytes of it.
     ///
     /// # Errors
     /// The body did not come as announced.
-    pub fn read_line(&mut self, limit: Option<usize>) -> Result<Bytes, BodyError> {
-        let limit = limit.unwrap_or(usize::MAX);
-        let mut line = BytesMut::new();
-        while line.len() < limit && self.refill()? {
+    pub fn read_line(&mut self, limit: Option<usize>) -> Result<Vec<Bytes>, BodyError> {
+        let (mut room, mut pieces) = (limit.unwrap_or(usize::MAX), Vec::new());
+        while room > 0 && self.refill()? {
             // Looks no further than it may take: the same bytes would be searched again by each of many short reads.
-            let reach = self.piece.len().min(limit - line.len());
-            let newline = self.piece[..reach].iter().position(|byte| *byte == b'\n');
-            let take = newline.map_or(reach, |at| at + 1);
-            let whole = newline.is_some() || take == limit;
-            if whole && line.is_empty() {
-                return Ok(self.piece.split_to(take));
-            }
-            line.extend_from_slice(&self.piece[..take]);
-            self.piece.advance(take);
-            if whole {
+            let reach = self.piece.len().min(room);
+            let newline = memchr(b'\n', &self.piece[..reach]);
+            pieces.push(self.piece.split_to(newline.map_or(reach, |at| at + 1)));
+            if newline.is_some() {
                 break;
             }
+            room -= reach;
         }
-        Ok(line.freeze())
+        Ok(pieces)
+    }
+
+    /// Whether all that is left is in memory, so that nothing blocks.
+    pub fn is_ready(&self) -> bool {
+        self.reader.as_ref().is_none_or(|reader| reader.is_ready())
     }
 
     /// The status that tells the client that its body did not come as it must, as far as it was read.
@@ -118,6 +111,14 @@ mod tests {
         fn next(&mut self) -> Result<Option<Bytes>, BodyError> {
             self.0.pop_front().transpose()
         }
+
+        fn is_ready(&self) -> bool {
+            true
+        }
+    }
+
+    fn text(read: Result<Vec<Bytes>, BodyError>, expectation: &str) -> Vec<u8> {
+        read.expect(expectation).concat()
     }
 
     fn input(pieces: &[&'static [u8]]) -> Input {
@@ -132,26 +133,26 @@ mod tests {
     #[test]
     fn read_gives_the_size_that_was_asked_for_however_the_body_came() {
         for mut input in inputs(b"one two three") {
-            assert_eq!(input.read(Some(0)).expect("no error"), "");
-            assert_eq!(input.read(Some(5)).expect("no error"), "one t");
-            assert_eq!(input.read(Some(3)).expect("no error"), "wo ");
-            assert_eq!(input.read(None).expect("no error"), "three");
-            assert_eq!(input.read(None).expect("no error"), "");
-            assert_eq!(input.read(Some(9)).expect("no error"), "");
+            assert_eq!(text(input.read(Some(0)), "no error"), b"");
+            assert_eq!(text(input.read(Some(5)), "no error"), b"one t");
+            assert_eq!(text(input.read(Some(3)), "no error"), b"wo ");
+            assert_eq!(text(input.read(None), "no error"), b"three");
+            assert_eq!(text(input.read(None), "no error"), b"");
+            assert_eq!(text(input.read(Some(9)), "no error"), b"");
         }
     }
 
     #[test]
     fn lines_keep_their_newline_and_respect_the_limit() {
         for mut input in inputs(b"ab\n\ncdef\ngh") {
-            assert_eq!(input.read_line(Some(0)).expect("no error"), "");
-            assert_eq!(input.read_line(None).expect("no error"), "ab\n");
-            assert_eq!(input.read_line(Some(5)).expect("no error"), "\n");
-            assert_eq!(input.read_line(Some(2)).expect("no error"), "cd");
-            assert_eq!(input.read_line(Some(3)).expect("no error"), "ef\n");
-            assert_eq!(input.read(Some(1)).expect("no error"), "g");
-            assert_eq!(input.read_line(None).expect("no error"), "h");
-            assert_eq!(input.read_line(None).expect("no error"), "");
+            assert_eq!(text(input.read_line(Some(0)), "no error"), b"");
+            assert_eq!(text(input.read_line(None), "no error"), b"ab\n");
+            assert_eq!(text(input.read_line(Some(5)), "no error"), b"\n");
+            assert_eq!(text(input.read_line(Some(2)), "no error"), b"cd");
+            assert_eq!(text(input.read_line(Some(3)), "no error"), b"ef\n");
+            assert_eq!(text(input.read(Some(1)), "no error"), b"g");
+            assert_eq!(text(input.read_line(None), "no error"), b"h");
+            assert_eq!(text(input.read_line(None), "no error"), b"");
         }
     }
 
@@ -165,7 +166,7 @@ mod tests {
         assert!(broken().read(None).is_err());
         assert!(broken().read(Some(4)).is_err());
         assert!(broken().read_line(None).is_err());
-        assert_eq!(broken().read(Some(3)).expect("these bytes came"), "abc");
+        assert_eq!(text(broken().read(Some(3)), "these bytes came"), b"abc");
         let mut twice = broken();
         assert!(twice.read(None).is_err() && twice.read(None).is_err(), "the second read is told as well");
         assert_eq!((twice.fault(), input(&[b"abc"]).fault()), (Some(400), None));
@@ -174,11 +175,11 @@ mod tests {
     #[test]
     fn a_closed_input_has_let_go_of_the_body() {
         let mut read = input(&[b"abc"]);
-        assert_eq!(read.read(None).expect("no error"), "abc");
+        assert_eq!(text(read.read(None), "no error"), b"abc");
         read.close();
-        assert_eq!(read.read(None).expect("it had ended"), "");
+        assert_eq!(text(read.read(None), "it had ended"), b"");
         let mut unread = input(&[b"abc", b"def"]);
-        assert_eq!(unread.read(Some(1)).expect("no error"), "a");
+        assert_eq!(text(unread.read(Some(1)), "no error"), b"a");
         unread.close();
         assert!(unread.read(Some(1)).is_err(), "what is left of it is not the body");
     }

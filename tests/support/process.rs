@@ -27,6 +27,13 @@ pub fn descriptors(pid: u32) -> usize {
     std::fs::read_dir(format!("/proc/{pid}/fd")).expect("the process runs").count()
 }
 
+/// How many files a process has open that are in no directory.
+pub fn files_without_names(pid: u32) -> usize {
+    let descriptors = std::fs::read_dir(format!("/proc/{pid}/fd")).expect("the process lives");
+    let targets = descriptors.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
+    targets.filter(|target| target.starts_with("/tmp") && target.to_string_lossy().ends_with(" (deleted)")).count()
+}
+
 /// A field of the process's status, `Uid:` say.
 pub fn field(pid: u32, name: &str) -> String {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("the process runs");

@@ -115,9 +115,11 @@ impl<S: Socket> Exchange<'_, S> {
             return Ok(Box::new(NoBody));
         }
         let mut taken = Box::<RequestBody>::default();
-        if let Some(spool) = &self.connection.spool {
+        let connection = self.connection;
+        if let Some(spool) = &connection.spool {
             loop {
-                let Some(piece) = poll_fn(|context| self.poll_piece(context)).await? else { return Ok(taken) };
+                let piece = taken.patiently(poll_fn(|context| self.poll_piece(context)), spool).await?;
+                let Some(piece) = piece else { return Ok(taken) };
                 if !taken.take_in(piece, spool) {
                     break;
                 }

@@ -16,11 +16,8 @@ use tokio::time::Instant;
 use crate::http::{
     parcel::{Parcel, Socket},
     patience::Patience,
-    spool::Spool,
+    spool::{SLOW, Spool},
 };
-
-/// A client that takes nothing for this long is slow.
-const SPILL: Duration = Duration::from_secs(1);
 
 /// What is not larger than this is copied behind what precedes it, and goes out with it in one piece.
 const COPIED: usize = 16 << 10;
@@ -167,7 +164,7 @@ impl Outbox {
         if let (Some(parcel @ Parcel::Memory(_)), Some(spool)) = (&mut self.parcel, slowness.spool)
             && parcel.left() > MEMORY
         {
-            if !self.patience.is_over(context, Some(since + SPILL)) {
+            if !self.patience.is_over(context, Some(since + SLOW)) {
                 return Poll::Pending;
             }
             parcel.spill(spool);
