@@ -132,7 +132,7 @@ impl Names {
         let Key::Header(name) = key else { return Ok(&mut self.fixed[place(key)]) };
         let mut place = hash(name) % PLACES;
         while let Some(number) = usize::from(self.places[place]).checked_sub(1) {
-            if *self.fields[number].0 == *name {
+            if same(&self.fields[number].0, name) {
                 return Ok(&mut self.fields[number].1);
             }
             place = (place + 1) % PLACES;
@@ -159,7 +159,7 @@ impl Variable {
     fn item<'py>(&mut self, py: Python<'py>, value: &[u8]) -> Option<Item<'py>> {
         let key = self.key.bind(py).clone();
         if let Some((bytes, text)) = &self.last
-            && *bytes == value
+            && same(bytes, value)
         {
             return (self.kept != Kept::Always).then(|| (key, text.bind(py).clone()));
         }
@@ -168,6 +168,20 @@ impl Variable {
             self.last = Some((value.to_vec(), text.clone().unbind()));
         }
         Some((key, text))
+    }
+}
+
+/// Whether two texts are the same. Most are short: then a call of memcmp would cost more than the comparison.
+fn same(one: &[u8], other: &[u8]) -> bool {
+    if one.len() != other.len() {
+        return false;
+    }
+    match (one.first_chunk::<8>(), other.first_chunk::<8>(), one.last_chunk::<8>(), other.last_chunk::<8>()) {
+        (Some(start), Some(other_start), Some(end), Some(other_end)) if one.len() <= 16 => {
+            start == other_start && end == other_end
+        }
+        (None, ..) => one.iter().zip(other).all(|(one, other)| one == other),
+        _ => one == other,
     }
 }
 
@@ -210,7 +224,20 @@ fn hash(name: &[u8]) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::FIXED;
+    use super::{FIXED, same};
+
+    #[test]
+    fn texts_are_compared_to_their_last_byte() {
+        let text: Vec<u8> = (0..40).collect();
+        for length in 0..text.len() {
+            assert!(same(&text[..length], &text[..length].to_vec()) && !same(&text[..length], &text[..=length]));
+            for wrong in 0..length {
+                let mut other = text[..length].to_vec();
+                other[wrong] ^= 1;
+                assert!(!same(&text[..length], &other), "{length} {wrong}");
+            }
+        }
+    }
 
     #[test]
     fn every_fixed_key_has_a_name_of_its_own() {

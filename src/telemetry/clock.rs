@@ -1,6 +1,10 @@
 //! The time as the logs write it. What changes once a second is written once a second.
 
+use std::time::SystemTime;
+
 use jiff::{Timestamp, ZonedDateTime};
+
+use crate::sys;
 
 /// The time in one of the logs' forms.
 #[derive(Debug)]
@@ -30,7 +34,14 @@ impl Clock {
 
     /// Appends the time.
     pub fn write(&mut self, line: &mut Vec<u8>) {
-        self.write_at(line, Timestamp::now());
+        // Only one form has room for more than seconds.
+        let now = match self.form {
+            Form::Rfc3339 => Timestamp::now(),
+            Form::Access | Form::Error => {
+                Timestamp::try_from(SystemTime::UNIX_EPOCH + sys::coarse_time()).unwrap_or_else(|_| Timestamp::now())
+            }
+        };
+        self.write_at(line, now);
     }
 
     fn write_at(&mut self, line: &mut Vec<u8>, now: Timestamp) {

@@ -21,8 +21,12 @@ use tokio::{
 
 use crate::{sys, wsgi::Call};
 
-/// How often the thread that stands by looks whether a call lasts: two looks at the same call, and it drives.
-const LOOK: Duration = Duration::from_millis(1);
+/// How often the thread that stands by looks whether a call lasts: two looks at the same call, and it drives. Each costs
+/// the app thread its processor for a moment.
+const LOOK: Duration = Duration::from_millis(4);
+
+/// Calls that come together are answered together for so long.
+const TOGETHER: Duration = Duration::from_millis(1);
 
 /// After so many looks at a server without calls it sleeps until there is one.
 const LOOKS: u32 = 20;
@@ -205,7 +209,7 @@ impl Seat {
     pub fn ready(&self) -> Option<Call> {
         self.drive.end_call();
         let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
-        if calls.driven.elapsed() >= LOOK || calls.forks != sys::forks() {
+        if calls.driven.elapsed() >= TOGETHER || calls.forks != sys::forks() {
             return None;
         }
         let call = calls.receiver.try_recv().ok()?;

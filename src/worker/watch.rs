@@ -9,15 +9,14 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use crate::python::Interrupt;
+use crate::{python::Interrupt, sys};
 
 /// What every app thread of a worker is at.
 #[derive(Debug)]
 pub struct Watch {
-    start: Instant,
     threads: Mutex<Vec<Activity>>,
 }
 
@@ -27,7 +26,6 @@ pub struct Activity(Arc<Thread>);
 
 #[derive(Debug)]
 struct Thread {
-    start: Instant,
     since: AtomicU64,
     /// Counts requests.
     begun: AtomicU64,
@@ -58,13 +56,13 @@ impl Overdue {
 impl Watch {
     /// Nothing runs yet.
     pub fn new() -> Self {
-        Self { start: Instant::now(), threads: Mutex::default() }
+        Self { threads: Mutex::default() }
     }
 
     /// A further app thread, which is this one.
     pub fn join(&self, interrupt: Option<Arc<Interrupt>>) -> Activity {
         let (since, begun) = (AtomicU64::new(0), AtomicU64::new(0));
-        let activity = Activity(Arc::new(Thread { start: self.start, since, begun, interrupt }));
+        let activity = Activity(Arc::new(Thread { since, begun, interrupt }));
         HERE.set(Some(activity.clone()));
         self.threads.lock().unwrap_or_else(PoisonError::into_inner).push(activity.clone());
         activity
@@ -87,7 +85,7 @@ impl Watch {
 impl Activity {
     /// The app runs from now on.
     pub fn work(&self) {
-        self.0.since.store(self.now(), Ordering::Relaxed);
+        self.0.since.store(now(), Ordering::Relaxed);
     }
 
     /// A request begins.
@@ -120,14 +118,14 @@ impl Activity {
     fn elapsed(&self) -> Duration {
         match self.0.since.load(Ordering::Relaxed) {
             0 => Duration::ZERO,
-            since => Duration::from_millis(self.now().saturating_sub(since)),
+            since => Duration::from_millis(now().saturating_sub(since)),
         }
     }
+}
 
-    /// From 1, so that 0 is free to mean that nothing runs.
-    fn now(&self) -> u64 {
-        u64::try_from(self.0.start.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1)
-    }
+/// Milliseconds from 1, so that 0 is free to mean that nothing runs.
+fn now() -> u64 {
+    u64::try_from(sys::coarse_clock().as_millis()).unwrap_or(u64::MAX).saturating_add(1)
 }
 
 #[cfg(test)]

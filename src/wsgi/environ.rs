@@ -122,8 +122,11 @@ pub fn mount(request: &Request) -> Option<(&[u8], &[u8])> {
     let named = request.head.fields.all("script_name").next_back();
     let script_name = named.unwrap_or(request.origin.script_name.as_bytes());
     let script_name = script_name.strip_suffix(b"/").unwrap_or(script_name);
+    if script_name.is_empty() {
+        return Some((script_name, path));
+    }
     let below = path.strip_prefix(script_name)?;
-    (script_name.is_empty() || below.is_empty() || below.starts_with(b"/")).then_some((script_name, below))
+    (below.is_empty() || below.starts_with(b"/")).then_some((script_name, below))
 }
 
 fn set_fields<E: Environ>(fields: &Fields, environ: &mut E) -> Result<(), E::Error> {

@@ -142,4 +142,4 @@ pub(super) fn reopen() {
 }
 
 /// How long a line may wait for others to be written with. A line each would cost more than all else in this module.
-const GATHER: Duration = Duration::from_millis(10);
+const GATHER: Duration = Duration::from_millis(50);
