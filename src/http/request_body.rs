@@ -174,13 +174,11 @@ impl RequestBody {
         if self.size > LARGE {
             return false;
         }
-        match &mut self.held {
-            Some((held, _)) => held.grow(size as u64),
-            None => {
-                self.held = spool.hold(self.size as u64).map(|held| (held, Instant::now()));
-                self.held.is_some()
-            }
+        if let Some((held, _)) = &mut self.held {
+            return held.grow(size as u64);
         }
+        self.held = spool.hold(self.size as u64).map(|held| (held, Instant::now()));
+        self.held.is_some()
     }
 
     /// Puts what is in memory into a file. Where that cannot be it stays.

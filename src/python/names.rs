@@ -230,7 +230,7 @@ mod tests {
     fn texts_are_compared_to_their_last_byte() {
         let text: Vec<u8> = (0..40).collect();
         for length in 0..text.len() {
-            assert!(same(&text[..length], &text[..length].to_vec()) && !same(&text[..length], &text[..=length]));
+            assert!(same(&text[..length], &text.clone()[..length]) && !same(&text[..length], &text[..=length]));
             for wrong in 0..length {
                 let mut other = text[..length].to_vec();
                 other[wrong] ^= 1;

@@ -5,6 +5,7 @@ use pyo3::{
     types::{PyDict, PyString},
 };
 
+use super::capi::get_item;
 use crate::wsgi::Notes;
 
 /// The names of the variables. The first is `REMOTE_ADDR`, which counts only where the app has replaced it.
@@ -44,7 +45,7 @@ impl Watched {
 
     fn get<'py>(&self, environ: &Bound<'py, PyDict>, index: usize) -> Option<Bound<'py, PyAny>> {
         let spellings = self.0.get(index)?;
-        spellings.iter().find_map(|name| environ.get_item(name.bind(environ.py())).ok().flatten())
+        spellings.iter().find_map(|name| get_item(environ, name.bind(environ.py())))
     }
 }
 

@@ -1,7 +1,5 @@
 //! The time as the logs write it. What changes once a second is written once a second.
 
-use std::time::SystemTime;
-
 use jiff::{Timestamp, ZonedDateTime};
 
 use crate::sys;
@@ -34,14 +32,11 @@ impl Clock {
 
     /// Appends the time.
     pub fn write(&mut self, line: &mut Vec<u8>) {
-        // Only one form has room for more than seconds.
-        let now = match self.form {
-            Form::Rfc3339 => Timestamp::now(),
-            Form::Access | Form::Error => {
-                Timestamp::try_from(SystemTime::UNIX_EPOCH + sys::coarse_time()).unwrap_or_else(|_| Timestamp::now())
-            }
-        };
-        self.write_at(line, now);
+        // Only one form has room for more than seconds, which seldom change.
+        if self.form != Form::Rfc3339 && u64::try_from(self.second) == Ok(sys::coarse_time().as_secs()) {
+            return line.extend_from_slice(self.head.as_bytes());
+        }
+        self.write_at(line, Timestamp::now());
     }
 
     fn write_at(&mut self, line: &mut Vec<u8>, now: Timestamp) {

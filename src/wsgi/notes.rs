@@ -12,6 +12,11 @@ impl Notes {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = values;
     }
 
+    /// Forgets what was left.
+    pub fn clear(&mut self) {
+        self.0.get_mut().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// Takes what was left.
     pub fn take(&self) -> Vec<Option<Vec<u8>>> {
         std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))

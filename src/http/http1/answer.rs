@@ -55,7 +55,7 @@ struct Exchange<'a, S> {
     /// Where the app reads the body from, if it reads while it comes.
     feed: Option<Feeding>,
     outbox: Outbox,
-    log: Option<Box<LogEntry>>,
+    log: Option<LogEntry>,
     /// So many bytes of the answer's body went out.
     sent: u64,
 }
@@ -63,13 +63,13 @@ struct Exchange<'a, S> {
 /// Answers a request whose head has come.
 pub async fn answer<S: Socket>(connection: &Connection, transport: &mut Transport<S>, head: Arc<wire::Head>) -> Next {
     let address = connection.peer.map(|(address, _)| address);
-    let log = connection.access_log.as_ref().map(|log| Box::new(LogEntry::new(log, address, &head)));
+    let log = connection.access_log.as_ref().map(|log| LogEntry::new(log, address));
     let body = Body::new(head.framing, head.expects_continue, &connection.clients);
     let mut exchange =
         Exchange { connection, transport, head, body, feed: None, outbox: Outbox::default(), log, sent: 0 };
     let next = exchange.run().await;
-    if let Some(log) = &exchange.log {
-        log.write(exchange.sent);
+    if let (Some(entry), Some(log)) = (&exchange.log, &connection.access_log) {
+        entry.write(log, &exchange.head, exchange.sent);
     }
     next
 }
@@ -87,7 +87,7 @@ impl<S: Socket> Exchange<'_, S> {
             peer: connection.peer,
             proxied: connection.proxied,
             origin: Arc::clone(&connection.origin),
-            notes: self.log.as_ref().and_then(|log| log.notes()),
+            notes: self.log.as_ref().and_then(LogEntry::notes),
         };
         if wsgi::mount(&request).is_none() {
             return self.refuse(OUTSIDE).await;
@@ -224,8 +224,8 @@ impl<S: Socket> Exchange<'_, S> {
         let fate = if keep_alive { wire::Connection::KeepAlive } else { wire::Connection::Close };
         let (version, status) = (request.version, head.status.as_u16());
         wire::write_head(self.outbox.text(), version, status, &head.reason, fate, length, chunked, &head.fields);
-        if let Some(log) = &mut self.log {
-            log.answered(&head);
+        if let (Some(entry), Some(log)) = (&mut self.log, &self.connection.access_log) {
+            entry.answered(log, &head);
         }
         let written = match body {
             AnswerBody::Pieces(pieces) if has_body => {

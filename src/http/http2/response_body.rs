@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use crate::http::{
     connection::Running,
-    log_entry::LogEntry,
+    log_entry::OwnEntry,
     outgoing::{End, Outgoing},
     parcel::Parcel,
     patience::Patience,
@@ -25,7 +25,7 @@ pub struct ResponseBody {
     broken: bool,
     patience: Patience,
     sent: u64,
-    log: Option<Box<LogEntry>>,
+    log: Option<Box<OwnEntry>>,
     /// The request runs until its answer is out.
     _running: Option<Running>,
 }
@@ -46,7 +46,7 @@ pub enum Kind {
 pub struct BrokenOff;
 
 impl ResponseBody {
-    pub fn new(kind: Kind, log: Option<Box<LogEntry>>, running: Option<Running>) -> Self {
+    pub fn new(kind: Kind, log: Option<Box<OwnEntry>>, running: Option<Running>) -> Self {
         Self { kind, broken: false, patience: Patience::default(), sent: 0, log, _running: running }
     }
 

@@ -24,7 +24,7 @@ use super::{
 use crate::{
     http::{
         connection::{Connection, OUTSIDE, Running},
-        log_entry::LogEntry,
+        log_entry::OwnEntry,
         request_body::{Intake, RequestBody, TOO_LARGE},
         responder::{Answer, AnswerBody, ChannelResponder},
         slot::{Found, Slot, Waiting},
@@ -37,7 +37,7 @@ use crate::{
 struct Stream {
     running: Option<Running>,
     open: Open,
-    log: Option<Box<LogEntry>>,
+    log: Option<Box<OwnEntry>>,
     to_head: bool,
 }
 
@@ -71,7 +71,7 @@ async fn call(
     let head = head::read(parts, &clients.rules, trust, connection.https, !incoming.is_end_stream())?;
     let head = Arc::new(head);
     let address = connection.peer.map(|(address, _)| address);
-    stream.log = connection.access_log.as_ref().map(|log| Box::new(LogEntry::new(log, address, &head)));
+    stream.log = connection.access_log.as_ref().map(|log| Box::new(OwnEntry::new(log, address, &head)));
     let limit = clients.limit_request_body;
     if matches!((head.framing, limit), (Framing::Length(length), Some(limit)) if length > limit) {
         return Err(TOO_LARGE);

@@ -231,12 +231,19 @@ fn decimal(line: &mut Vec<u8>, number: u64) {
 fn address(line: &mut Vec<u8>, address: IpAddr) {
     match address.to_canonical() {
         IpAddr::V4(address) => {
-            for (place, octet) in address.octets().into_iter().enumerate() {
-                if place > 0 {
-                    line.push(b'.');
+            let (mut text, mut end) = ([0; 16], 0);
+            for octet in address.octets() {
+                for (unit, digits) in [(100, 3), (10, 2), (1, 1)] {
+                    if digits == 1 || octet >= unit {
+                        text[end] = b'0' + octet / unit % 10;
+                        end += 1;
+                    }
                 }
-                decimal(line, octet.into());
+                text[end] = b'.';
+                end += 1;
             }
+            // The dot behind the last is not.
+            line.extend_from_slice(&text[..end - 1]);
         }
         IpAddr::V6(address) => drop(write!(line, "{address}")),
     }
