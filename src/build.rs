@@ -20,9 +20,21 @@ fn main() {
     if let Some(directory) = python.lib_dir() {
         println!("cargo::rustc-link-arg=-Wl,-rpath,{directory}");
     }
+    if loader_unpacks_relocations() {
+        println!("cargo::rustc-link-arg=-Wl,-z,pack-relative-relocs");
+    }
     // Extension modules resolve the C API against the process. libpython exports it, so nothing else is needed here.
     let executable = python.run_python_script(BASE_EXECUTABLE).unwrap_or_default();
     // Cargo gives these to what it runs, too: a name that began with RWSGI_ would look like a setting of the server.
     println!("cargo::rustc-env=BUILD_PYTHON_VERSION={}.{}", python.version().major, python.version().minor);
     println!("cargo::rustc-env=BUILD_PYTHON={}", executable.trim());
+}
+
+/// Whether the C library's loader takes relocations in a packed form: a quarter of a megabyte less in each image.
+fn loader_unpacks_relocations() -> bool {
+    let version = std::process::Command::new("getconf").arg("GNU_LIBC_VERSION").output();
+    let version = version.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+    let numbers = version.trim().strip_prefix("glibc ").and_then(|version| version.split_once('.'));
+    let same_machine = std::env::var("HOST") == std::env::var("TARGET");
+    same_machine && numbers.and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?))) >= Some((2, 36))
 }

@@ -102,7 +102,7 @@ impl Connection {
         if http2 {
             let (socket, first) = transport.into_socket();
             // Most connections never need the room that this takes.
-            Box::pin(http2::serve(Arc::new(self), socket, first, trust)).await;
+            Box::pin(http2::serve(Arc::new(self), Box::new(socket), first, trust)).await;
         } else {
             http1::serve(&self, transport, trust).await;
         }

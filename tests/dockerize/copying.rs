@@ -6,7 +6,8 @@ use super::{engine::Image, failures::fails, folder};
 
 #[test]
 fn files_and_folders_arrive_with_sane_owners_and_modes() {
-    let folder = folder::with(&[("app.py", "app = print\n"), ("conf.py", "kind = 'development'\n")]);
+    let app = "import placed\nfrom lib import below\n\n\ndef app():\n    import absent\n";
+    let folder = folder::with(&[("app.py", app), ("conf.py", "kind = 'development'\n")]);
     let other =
         folder::with(&[("prod.py", "kind = 'production'\n"), ("tree/a/b.txt", "b"), ("tree/run", "x"), ("s.txt", "s")]);
     let place = |name: &str| other.path().join(name);
@@ -15,12 +16,22 @@ fn files_and_folders_arrive_with_sane_owners_and_modes() {
     std::fs::create_dir(place("tree/empty")).unwrap();
     symlink("run", place("tree/link")).unwrap();
     symlink(place("s.txt"), place("linked.txt")).unwrap();
-    let copies = [("prod.py", "conf.py"), ("tree", "/data/tree"), ("s.txt", "/tmp/"), ("linked.txt", "/etc/shop.txt")];
+    let copies = [
+        ("prod.py", "conf.py"),
+        ("prod.py", "placed.py"),
+        ("prod.py", "lib/below.py"),
+        ("tree", "/data/tree"),
+        ("s.txt", "/tmp/"),
+        ("linked.txt", "/etc/shop.txt"),
+    ];
     let arguments: Vec<String> =
         copies.iter().flat_map(|(from, to)| ["--copy".to_owned(), format!("{}:{to}", place(from).display())]).collect();
     let image = Image::of(folder.path(), &arguments.iter().map(String::as_str).collect::<Vec<_>>());
     assert_eq!(image.result["layers"].as_array().unwrap().last().unwrap()["name"], "files");
-    let code = "import os, conf\n\
+    // What is copied counts as there, and only that.
+    let warnings: Vec<_> = image.stderr.lines().filter(|line| line.contains(" imports ")).collect();
+    assert!(warnings.len() == 1 && warnings[0].contains("app.py, line 6, imports absent"), "{}", image.stderr);
+    let code = "import os, conf, app\n\
         print(conf.kind, conf.__cached__ and os.path.exists(conf.__cached__))\n\
         for path in ['/app/conf.py', '/data/tree/a/b.txt', '/data/tree/run', '/data/tree/empty', '/etc/shop.txt', '/tmp', '/etc']:\n\
         \x20   found = os.lstat(path)\n\

@@ -80,7 +80,9 @@ fn an_engine_that_goes_away_while_it_loads() {
 fn only_layers_that_an_engine_lacks_are_sent() {
     let requirements = ("requirements.txt", "itsdangerous\nclick\n");
     let one = Image::of(folder::with(&[("app.py", "app = print\n"), requirements]).path(), &[]);
-    let other = folder::with(&[("app.py", "app = repr\n"), requirements]);
+    // No engine has it yet, whatever ran before.
+    let name = unique("second");
+    let other = folder::with(&[("app.py", &format!("app = repr  # {name}\n")), requirements]);
     let place = tempfile::tempdir().unwrap();
     let build = |socket: &Path, name: &str| {
         let mut command = super::engine::dockerize(other.path(), name, &[]);
@@ -94,7 +96,6 @@ fn only_layers_that_an_engine_lacks_are_sent() {
         loads.fetch_add(usize::from(is_load(piece)), Ordering::Relaxed);
         sent.fetch_add(piece.len(), Ordering::Relaxed) < usize::MAX
     });
-    let name = unique("second");
     build(&socket, &name);
     let sent = sent.load(Ordering::Relaxed);
     assert!((1..200_000).contains(&sent), "{sent}");

@@ -15,10 +15,15 @@ const APP: &str = "import threading\n\n\ndef app(environ, start_response):\n    
 impl Container {
     /// Waits for the engine to have made up its mind, and returns what it thinks, and what the last check said.
     fn health(&self) -> (String, String) {
+        self.health_after("starting")
+    }
+
+    /// The same, once it thinks something else than this.
+    fn health_after(&self, before: &str) -> (String, String) {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let status = docker(&["inspect", "-f", "{{.State.Health.Status}}", &self.name]);
-            if status != "starting" {
+            if status != before {
                 let log = docker(&["inspect", "-f", "{{range .State.Health.Log}}{{.Output}}{{end}}", &self.name]);
                 return (status, log);
             }
@@ -76,6 +81,20 @@ fn an_engine_sees_that_an_app_is_not_well() {
         let text = String::from_utf8(output.stderr).unwrap();
         assert!(output.status.code() == Some(1) && text.starts_with(why), "{text}");
     }
+}
+
+#[test]
+fn an_engine_sees_that_a_worker_hangs_and_that_it_is_replaced() {
+    let folder = folder::with(&[("app.py", APP)]);
+    let image = Image::of(folder.path(), &[]);
+    let container = run(&image.name, &[], &["rwsgi", "app:app", "--bind", "127.0.0.1:5000", "--timeout", "15"]);
+    assert_eq!(container.health().0, "healthy");
+    // Its only thread never comes back from this.
+    try_docker(&["exec", &container.name, "rwsgi", "healthcheck", "--path", "/hangs", "--timeout", "0.1"]);
+    let (status, log) = container.health_after("healthy");
+    assert_eq!(status, "unhealthy", "{log}");
+    assert!(log.contains("127.0.0.1:5000 did not answer GET / within 5 s."), "{log}");
+    assert_eq!(container.health_after("unhealthy").0, "healthy");
 }
 
 #[test]

@@ -2,8 +2,12 @@
 
 use std::{path::Path, process::Command};
 
-use super::{engine::Image, failures::fails, folder};
-use crate::support::environment::{run, venv};
+use super::{
+    engine::{Image, dockerize, unique},
+    failures::fails,
+    folder,
+};
+use crate::support::environment::{run, rwsgi, venv};
 
 /// Wheels of two small packages in a folder, and the requirement with the hash of the first.
 fn wheels(folder: &Path) -> String {
@@ -55,6 +59,55 @@ fn lists_may_include_others_and_name_an_index_and_hashes() {
     write("requirements.txt", &format!("--no-index\n--find-links wheels\n{hashed}six\n"));
     let failure = fails(folder.path(), &[], |_| {});
     let start = "Line 5 of requirements.txt asks for six without a hash, but another line has one, and so all must.";
+    assert!(failure.message.starts_with(start), "{}", failure.message);
+}
+
+#[test]
+fn uv_installs_where_there_is_no_pip() {
+    let place = tempfile::tempdir().unwrap();
+    let environment = place.path().join("environment");
+    run(Command::new(rwsgi()).args(["python", "-m", "venv", "--without-pip"]).arg(&environment));
+    let tools = place.path().join("tools");
+    std::fs::create_dir(&tools).unwrap();
+    std::os::unix::fs::symlink(venv().join("bin/uv"), tools.join("uv")).unwrap();
+    let with_uv = |command: &mut Command| {
+        command.args(["--python-from", environment.to_str().unwrap()]).env_remove("VIRTUAL_ENV").env("PATH", &tools);
+    };
+    let folder = folder::with(&[("app.py", "import itsdangerous\napp = print\n")]);
+    let hashed = wheels(folder.path());
+    let write = |name: &str, text: &str| folder::write(folder.path(), name, text);
+    write("requirements.txt", "--no-index\n--find-links wheels\n-r more/list.txt\n-c pins.txt\n");
+    write("more/list.txt", "six\n");
+    write("pins.txt", "six==1.17.0\nitsdangerous==1\n");
+    let made = || {
+        let name = unique("image");
+        let mut command = dockerize(folder.path(), &name, &["--json"]);
+        with_uv(&mut command);
+        let output = command.output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{stderr}");
+        Image { name, result: serde_json::from_slice(&output.stdout).unwrap(), stderr }
+    };
+    let code = "import importlib.metadata as m, os, sysconfig; six = m.distribution('six')\n\
+                print(six.version, six.read_text('INSTALLER'), '.lock' in os.listdir(sysconfig.get_path('purelib')))";
+    assert_eq!(made().python(code), "1.17.0 uv False");
+    write("requirements.txt", &format!("--no-index\n--find-links wheels\n{hashed}"));
+    assert_eq!(made().python("import app; print(app.itsdangerous.__name__)"), "itsdangerous");
+
+    let wrong = "0".repeat(64);
+    write("requirements.txt", &format!("--no-index\n--find-links wheels\nitsdangerous==2.2.0 --hash=sha256:{wrong}\n"));
+    let failure = fails(folder.path(), &[], with_uv);
+    let start = "Line 3 of requirements.txt asks for itsdangerous==2.2.0 with a hash that is not the hash of what";
+    assert!(failure.message.starts_with(start), "{}", failure.message);
+    write("requirements.txt", &format!("--no-index\n--find-links wheels\n{hashed}six==1.17.0\n"));
+    let failure = fails(folder.path(), &[], with_uv);
+    let start =
+        "Line 5 of requirements.txt asks for six==1.17.0 without a hash, but another line has one, and so all must.";
+    assert!(failure.message.starts_with(start), "{}", failure.message);
+    write("requirements.txt", "six\nrwsgi_no_such.package>=1 # at all\n");
+    let failure = fails(folder.path(), &[], with_uv);
+    let start =
+        "Line 2 of requirements.txt asks for rwsgi-no-such-package>=1, but the package index has nothing of that name";
     assert!(failure.message.starts_with(start), "{}", failure.message);
 }
 

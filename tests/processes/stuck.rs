@@ -1,6 +1,6 @@
 //! `--timeout`: workers that are stuck, and workers that only look as if they were.
 
-use std::time::Duration;
+use std::{os::unix::net::UnixStream, time::Duration};
 
 use super::{answers, children, ends, write};
 use crate::support::{Server, process};
@@ -45,7 +45,8 @@ fn a_stuck_worker_says_where_each_of_its_threads_is_and_is_replaced() {
             Server::of(STICKS).args(["app:app", "--threads", "2", "--timeout", "2", "--graceful-timeout", "1"]);
         let bind = format!("unix:{}/app.sock", server.directory().display());
         let mut server = server.without_bind().args(["--bind", &bind]).args(log.iter().copied()).start_quietly();
-        let connected = process::until(super::LIMIT, || server.directory().join("app.sock").exists().then_some(()));
+        // Its file is there a moment before anything listens.
+        let connected = process::until(super::LIMIT, || UnixStream::connect(server.directory().join("app.sock")).ok());
         assert!(connected.is_some(), "{}", server.stderr());
         let connect = || crate::support::Client::connect(&bind);
         let before = connect().get("/").text();

@@ -14,15 +14,15 @@ use std::{
 use bytes::Bytes;
 use hyper::{server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::time::sleep;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::sleep,
+};
 
 pub use self::head::read as read_head;
 
 use self::pulse::{Beating, Pulse};
-use super::{
-    connection::{Connection, Running, Stop},
-    parcel::Socket,
-};
+use super::connection::{Connection, Running, Stop};
 use crate::wire::Trust;
 
 /// How often it is looked whether a connection should end.
@@ -40,8 +40,13 @@ const SHORTEST: Duration = Duration::from_secs(1);
 /// So much of all bodies of a connection may be under way.
 const WINDOW: u32 = 1 << 20;
 
+/// A socket of any kind: the program has hyper's and h2's code once, not once for each kind.
+pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Duplex for S {}
+
 /// Answers the requests of a connection, of which these bytes were read before.
-pub async fn serve(connection: Arc<Connection>, socket: impl Socket + Send + 'static, first: Bytes, trust: Trust) {
+pub async fn serve(connection: Arc<Connection>, socket: Box<dyn Duplex>, first: Bytes, trust: Trust) {
     let Some(settings) = connection.clients.http2 else { return };
     // Until the last byte is out this counts as a request: the answers of streams that have ended may still wait here.
     let own = Running::new(&connection.running);

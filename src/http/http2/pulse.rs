@@ -14,6 +14,8 @@ use std::{
 use bytes::{Buf as _, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::Duplex;
+
 /// What is written in answer to frames that keep a connection busy, and nothing else, is no longer.
 const SMALL: usize = 64;
 
@@ -97,14 +99,14 @@ impl Drop for Open {
 }
 
 /// A socket that tells when it moves, and whose first bytes were read before.
-pub struct Beating<S> {
-    socket: S,
+pub struct Beating {
+    socket: Box<dyn Duplex>,
     first: Bytes,
     pulse: Arc<Pulse>,
 }
 
-impl<S> Beating<S> {
-    pub fn new(socket: S, first: Bytes, pulse: Arc<Pulse>) -> Self {
+impl Beating {
+    pub fn new(socket: Box<dyn Duplex>, first: Bytes, pulse: Arc<Pulse>) -> Self {
         Self { socket, first, pulse }
     }
 
@@ -115,7 +117,7 @@ impl<S> Beating<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Beating<S> {
+impl AsyncRead for Beating {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -131,7 +133,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Beating<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Beating<S> {
+impl AsyncWrite for Beating {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.socket).poll_write(context, bytes);
         self.wrote(&written);

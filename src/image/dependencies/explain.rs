@@ -51,22 +51,32 @@ pub fn explain(stderr: &str, declared: &Declared, folder: &Path, version: &str) 
             asks(package)
         ));
     }
-    if stderr.contains("DO NOT MATCH THE HASHES") {
-        let package =
-            stderr.lines().skip_while(|line| !line.contains("DO NOT MATCH")).nth(1).unwrap_or_default().trim();
-        let package = package.split([' ', ':']).next().unwrap_or(package);
+    let mismatch = stderr.lines().skip_while(|line| !line.contains("DO NOT MATCH THE HASHES")).nth(1).map(str::trim);
+    if let Some(package) = mismatch.or_else(|| after("Hash mismatch for `")) {
+        let package = package.split([' ', ':', '`']).next().unwrap_or(package);
         return Fatal::new(format!(
             "{}{package} with a hash that is not the hash of what the package index has. If the file was changed \
              on purpose, correct the hash; if not, do not install it.",
             asks(package)
         ));
     }
-    if stderr.contains("--require-hashes mode") {
-        let package = after("    ").and_then(|line| line.split([' ', ';']).next()).unwrap_or("one of them");
+    let hashless =
+        after("mode, all requirements must have").and_then(|rest| rest.rsplit_once(": ")).map(|(_, last)| last);
+    if stderr.contains("--require-hashes mode") || hashless.is_some() {
+        let package = hashless.or_else(|| after("    ")).and_then(|line| line.split([' ', ';']).next());
+        let package = package.unwrap_or("one of them");
         return Fatal::new(format!(
             "{}{package} without a hash, but another line has one, and so all must. Add it, or leave all hashes out.",
             asks(package)
         ));
+    }
+    if let Some(unsolved) = unsolved(stderr) {
+        return unsolvable(&unsolved, declared, &asks, version);
+    }
+    if let Some(reason) = after("Couldn't parse requirement").and_then(|_| after("cause: ")) {
+        let wanted = stderr.lines().skip_while(|line| !line.contains("cause: ")).nth(1).unwrap_or_default().trim();
+        let place = declared.place(folder, wanted).unwrap_or_else(|| declared.file().to_owned());
+        return Fatal::new(format!("{place} is not a requirement: {wanted} ({reason}). Correct it."));
     }
     if let Some(reason) = after("Invalid requirement: ") {
         let (wanted, reason) = reason.strip_prefix('\'').and_then(|rest| rest.split_once('\'')).unwrap_or((reason, ""));
@@ -90,15 +100,38 @@ pub fn explain(stderr: &str, declared: &Declared, folder: &Path, version: &str) 
     ))
 }
 
-/// What pip and uv say of requirements that exclude each other.
+/// What pip says of requirements that exclude each other.
 fn conflict(stderr: &str) -> Option<String> {
-    if let Some((_, rest)) = stderr.split_once("The conflict is caused by:") {
-        let claims: Vec<_> = rest.lines().map(str::trim).skip(1).take_while(|line| !line.is_empty()).collect();
-        return (!claims.is_empty()).then(|| claims.join(", "));
-    }
+    let (_, rest) = stderr.split_once("The conflict is caused by:")?;
+    let claims: Vec<_> = rest.lines().map(str::trim).skip(1).take_while(|line| !line.is_empty()).collect();
+    (!claims.is_empty()).then(|| claims.join(", "))
+}
+
+/// What uv says of requirements that cannot be met, without its conclusion.
+fn unsolved(stderr: &str) -> Option<String> {
     let (_, rest) = stderr.split_once("No solution found when resolving dependencies")?;
-    let words: Vec<_> = rest.trim_start_matches([':', ' ']).split_whitespace().filter(|word| *word != "╰─▶").collect();
-    Some(words.join(" ").trim_end_matches('.').to_owned())
+    let rest = rest.split("hint:").next().unwrap_or(rest);
+    let words: Vec<_> = rest.split_whitespace().filter(|word| ![":", "╰─▶", "cause:"].contains(word)).collect();
+    let text = words.join(" ");
+    let text = text.trim_start_matches("Because ").trim_end_matches('.');
+    Some(text.split(", we can conclude that your requirements are").next().unwrap_or(text).to_owned())
+}
+
+/// The error for that.
+fn unsolvable(unsolved: &str, declared: &Declared, asks: &dyn Fn(&str) -> String, version: &str) -> Fatal {
+    let wanted = unsolved.rsplit_once(" you require ").map(|(_, wanted)| wanted);
+    if let Some((name, _)) = unsolved.split_once(" was not found in the package registry") {
+        let wanted = wanted.filter(|wanted| wanted.starts_with(name)).unwrap_or(name);
+        let why = format!("the package index has nothing of that name for Python {version}");
+        return Fatal::new(format!("{}{wanted}, but {why}. Correct it.", asks(wanted)));
+    }
+    if let Some((requirement, _)) =
+        unsolved.strip_prefix("there is no version of ").and_then(|it| it.split_once(" and "))
+    {
+        let why = format!("the package index has no such version for Python {version}");
+        return Fatal::new(format!("{}{requirement}, but {why}. Correct it.", asks(requirement)));
+    }
+    Fatal::new(format!("The dependencies in {} do not go together: {unsolved}. Correct it.", declared.file()))
 }
 
 #[cfg(test)]
@@ -155,9 +188,36 @@ mod tests {
             ),
             (
                 "  × No solution found when resolving dependencies:\n  ╰─▶ Because nonesuch was not found in the package\n      \
-                 registry, it fails.\n",
-                "The dependencies in requirements.txt do not go together: Because nonesuch was not found in the package \
-                 registry, it fails. Correct it.",
+                 registry and you require nonesuch, we can conclude that your\n      requirements are unsatisfiable.\n",
+                "Line 3 of requirements.txt asks for nonesuch, but the package index has nothing of that name for Python 3.11. \
+                 Correct it.",
+            ),
+            (
+                "error: No solution found when resolving dependencies\n  cause: Because there is no version of flask==99 and \
+                 you require flask==99, we can conclude that your requirements are unsatisfiable.\n",
+                "Line 1 of requirements.txt asks for flask==99, but the package index has no such version for Python 3.11. \
+                 Correct it.",
+            ),
+            (
+                "error: No solution found when resolving dependencies\n  cause: Because you require six<1 and six>=1, we \
+                 can conclude that your requirements are unsatisfiable.\n",
+                "The dependencies in requirements.txt do not go together: you require six<1 and six>=1. Correct it.",
+            ),
+            (
+                "error: Couldn't parse requirement in `requirements.txt` at position 0\n  cause: Expected one of `@`, found \
+                 `b`\n         a b\n           ^\n",
+                "Line 4 of requirements.txt is not a requirement: a b (Expected one of `@`, found `b`). Correct it.",
+            ),
+            (
+                "error: Failed to download `x==1`\n  cause: Hash mismatch for `x==1`\n\n         Expected:\n",
+                "Line 5 of requirements.txt asks for x==1 with a hash that is not the hash of what the package index has. If \
+                 the file was changed on purpose, correct the hash; if not, do not install it.",
+            ),
+            (
+                "error: In `--require-hashes` mode, all requirements must have their versions pinned with `==`, but found: \
+                 nonesuch\n",
+                "Line 3 of requirements.txt asks for nonesuch without a hash, but another line has one, and so all must. \
+                 Add it, or leave all hashes out.",
             ),
         ] {
             assert_eq!(explain(stderr, &Declared::Requirements, folder.path(), "3.11").to_string(), sentence);

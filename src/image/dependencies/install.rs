@@ -87,18 +87,23 @@ impl<'a> Installation<'a> {
         let Self { declared, folder, work, .. } = self;
         let installer = installer(interpreter, cancel)?;
         let mut command = installer.command(interpreter);
-        command.args(["install", "--target"]).arg(target).arg("-r").arg(list).current_dir(folder);
         match installer {
             Installer::Pip { .. } => {
-                command.args(["--no-compile", "--no-input", "--progress-bar", "off", "--no-color"]);
+                command.args(["install", "--no-compile", "--no-input", "--progress-bar", "off", "--no-color"]);
                 command.args(["--disable-pip-version-check", "--no-warn-script-location"]);
                 // A configuration for the user's own installs does not go together with --target.
                 command.env("PIP_USER", "0").env("PIP_REQUIRE_VIRTUALENV", "0");
             }
             Installer::Uv => {
-                command.args(["--no-progress", "--color", "never", "--python"]).arg(&interpreter.facts.executable);
+                command.args(["pip", "install", "--no-progress", "--color", "never", "--python"]);
+                command.arg(&interpreter.facts.executable);
+                // As pip has it: where one line has a hash, all must.
+                if lines::read(list).iter().any(|line| line.text.contains("--hash")) {
+                    command.arg("--require-hashes");
+                }
             }
         }
+        command.arg("--target").arg(target).arg("-r").arg(list).current_dir(folder);
         // Nobody would see a question for a password: a repository that needs one is an error.
         command.env("GIT_TERMINAL_PROMPT", "0");
         if std::env::var_os("GIT_SSH_COMMAND").is_none() {
@@ -112,6 +117,8 @@ impl<'a> Installation<'a> {
             }
         })?;
         if output.status.success() {
+            // What uv leaves there for itself.
+            let _ = fs_err::remove_file(target.join(".lock"));
             return Ok(());
         }
         Err(explain(&output.stderr, declared, folder, &interpreter.facts.version))
@@ -157,11 +164,7 @@ impl Installer {
                 command.args(["-m", "pip"]);
                 command
             }
-            Self::Uv => {
-                let mut command = Command::new("uv");
-                command.arg("pip");
-                command
-            }
+            Self::Uv => Command::new("uv"),
         }
     }
 }

@@ -34,7 +34,8 @@ fn dependencies_that_only_another_tool_reads_are_noticed() {
 fn the_table_has_every_choice() {
     let text = "[tool.rwsgi.image]\ntag = 'shop:1'\napp = 'shop:app'\nport = 8080\nworkers = 'auto'\nthreads = 4\n\
                 env = { A = '1' }\nlabel = { team = 'web' }\ncopy = ['a.ini:/etc/a.ini']\ninclude = ['.env']\n\
-                healthcheck = '/healthz'\nextra = ['fast']\nfrom-venv = '.venv'\n";
+                healthcheck = '/healthz'\nextra = ['fast']\nfrom-venv = '.venv'\npython-from = '../python'\n\
+                keep = ['test', 'lib-dynload/readline*']\ndebug = true\n";
     let choices = read(text).unwrap().choices;
     assert_eq!(choices.tag.map(|tag| tag.to_string()).as_deref(), Some("shop:1"));
     assert_eq!((choices.app.as_deref(), choices.port, choices.threads), (Some("shop:app"), Some(8080), Some(4)));
@@ -43,8 +44,11 @@ fn the_table_has_every_choice() {
     assert_eq!(choices.copies[0].source, Path::new("/src/a.ini"));
     assert_eq!(choices.health_check, HealthCheck::At("/healthz".to_owned()));
     assert_eq!((choices.extras, choices.from_venv), (vec!["fast".to_owned()], FromVenv::Folder("/src/.venv".into())));
-    let text = "[tool.rwsgi.image]\nworkers = 3\nhealthcheck = false\nfrom-venv = true\n";
+    assert_eq!(choices.python_from.as_deref(), Some(Path::new("/src/../python")));
+    assert_eq!((choices.keep, choices.debug), (vec!["test".to_owned(), "lib-dynload/readline*".to_owned()], true));
+    let text = "[tool.rwsgi.image]\nworkers = 3\nhealthcheck = false\nfrom-venv = true\ndebug = false\n";
     let choices = read(text).unwrap().choices;
+    assert!(!choices.debug);
     assert_eq!((choices.workers.as_deref(), choices.health_check), (Some("3"), HealthCheck::Off));
     assert_eq!(choices.from_venv, FromVenv::InUse);
 }
@@ -89,6 +93,16 @@ fn what_cannot_be_is_refused_with_its_line() {
             "pyproject.toml, line 4: tool.rwsgi.image.healthcheck is not a string but integer.",
         ),
         (&image("from-venv = 1"), "pyproject.toml, line 4: tool.rwsgi.image.from-venv is not a string but integer."),
+        (
+            &image("python-from = true"),
+            "pyproject.toml, line 4: tool.rwsgi.image.python-from is not a string but boolean.",
+        ),
+        (&image("keep = 'test'"), "pyproject.toml, line 4: tool.rwsgi.image.keep is not a list but string."),
+        (
+            &image("keep = [\n'test',\n'a[']"),
+            "pyproject.toml, line 6: tool.rwsgi.image.keep cannot be used: it is not a pattern",
+        ),
+        (&image("debug = 'yes'"), "pyproject.toml, line 4: tool.rwsgi.image.debug is neither true nor false."),
     ] {
         let error = read(text).map(|_| ()).unwrap_err();
         assert!(error.starts_with(start) && error.ends_with(". Correct it."), "{text}: {error}");
