@@ -318,6 +318,30 @@ def app(environ, start_response):
 }
 
 #[test]
+fn the_memory_of_many_connections_goes_with_them() {
+    let app = "
+def app(environ, start_response):
+    start_response('200 OK', [])
+    return [b'x' * int(environ['QUERY_STRING'])]
+";
+    let server = Server::of(app).args(["app:app", "--threads", "4"]).start();
+    assert_eq!(server.connect().get("/?5").text(), "xxxxx");
+    let before = process::resident_kib(server.worker());
+    let mut clients: Vec<_> = (0..200).map(|_| server.connect()).collect();
+    for client in &mut clients {
+        ask(client, "/?2000000");
+    }
+    for client in &mut clients {
+        let there = process::until(crate::support::server::LIMIT, || client.has_come().then_some(()));
+        assert!(there.is_some(), "its answer begins");
+    }
+    drop(clients);
+    let gone = || (process::resident_kib(server.worker()) < before + (16 << 10)).then_some(());
+    let gone = process::until(crate::support::server::LIMIT, gone);
+    assert!(gone.is_some(), "{} KiB at first, and {} later", before, process::resident_kib(server.worker()));
+}
+
+#[test]
 fn an_app_is_not_ahead_of_a_client_that_does_not_read_where_nothing_is_buffered() {
     let server = large_server_with(&["--no-buffering"]);
     let mut client = server.connect();

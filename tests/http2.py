@@ -5,6 +5,7 @@ import socket
 import ssl
 import sys
 import threading
+import time
 
 import h2.config
 import h2.connection
@@ -16,13 +17,18 @@ TRANSITIONS = h2.connection.H2ConnectionStateMachine._transitions
 TRANSITIONS[STATE.CLIENT_OPEN, INPUT.RECV_GOAWAY] = (None, STATE.CLIENT_OPEN)
 
 
+def connect(port, ca=None, alpn=("h2",)):
+    connection = socket.create_connection(("127.0.0.1", port), 30)
+    if ca:
+        context = ssl.create_default_context(cafile=ca)
+        context.set_alpn_protocols(list(alpn))
+        connection = context.wrap_socket(connection, server_hostname="localhost")
+    return connection
+
+
 class Client:
-    def __init__(self, port, ca=None, alpn=("h2",), connect=None):
-        self.socket = socket.create_connection(("127.0.0.1", port), 30)
-        if ca:
-            context = ssl.create_default_context(cafile=ca)
-            context.set_alpn_protocols(list(alpn))
-            self.socket = context.wrap_socket(self.socket, server_hostname="localhost")
+    def __init__(self, port, ca=None):
+        self.socket = connect(port, ca)
         config = h2.config.H2Configuration(header_encoding="latin-1", validate_outbound_headers=False,
                                            normalize_outbound_headers=False)
         self.h2 = h2.connection.H2Connection(config)
@@ -199,20 +205,33 @@ def frame(kind, flags, stream, payload=b""):
     return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + payload
 
 
-def floods(port, ca):
-    """Frames that cost their sender next to nothing: the connection ends, or goes on for nothing; others are served."""
-    # GET http://a/ as HPACK has it.
-    head = b"\x82\x86\x84\x41\x01a"
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0)
+# GET http://a/ as HPACK has it.
+HEAD = b"\x82\x86\x84\x41\x01a"
 
+
+def rest(connection):
+    """What comes until the end, even if that is a reset."""
+    received = b""
+    try:
+        while data := connection.recv(65536):
+            received += data
+    except ConnectionResetError:
+        pass
+    return received
+
+
+def floods(port, ca):
+    """Frames that cost their sender next to nothing: the connection ends, with the reason; others are served."""
     def resets(number):
         stream = 2 * number + 1
-        return frame(1, 5, stream, head) + frame(3, 0, stream, (8).to_bytes(4, "big"))
+        return frame(1, 5, stream, HEAD) + frame(3, 0, stream, (8).to_bytes(4, "big"))
 
     def continuations(number):
-        return frame(1, 0, 1, head) if number == 0 else frame(9, 0, 1, b"\x00\x01x\x01y" * 100)
+        return frame(1, 0, 1, HEAD) if number == 0 else frame(9, 0, 1, b"\x00\x01x\x01y" * 100)
 
     def empty_data(number):
-        return frame(1, 4, 1, b"\x83" + head[1:]) if number == 0 else frame(0, 0, 1)
+        return frame(1, 4, 1, b"\x83" + HEAD[1:]) if number == 0 else frame(0, 0, 1)
 
     def pings(number):
         return frame(6, 0, 0, bytes(8))
@@ -227,17 +246,17 @@ def floods(port, ca):
         return frame(2, 0, 2 * number + 1, bytes(5))
 
     for flood in [resets, continuations, empty_data, pings, all_settings, windows, priorities]:
-        with socket.create_connection(("127.0.0.1", port), 30) as raw:
-            raw.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0))
-            raw.settimeout(5)
-            ended = False
+        with connect(port) as raw:
+            raw.sendall(PREFACE)
             try:
-                for number in range(0, 30_000, 100):
-                    raw.sendall(b"".join(flood(number + more) for more in range(100)))
+                # Nothing that comes back is read meanwhile.
+                for number in range(0, 1_000_000, 1000):
+                    raw.sendall(b"".join(flood(number + more) for more in range(1000)))
             except OSError:
-                # Closed, or not read any more while its answers are not taken.
-                ended = True
-            print(flood.__name__, ended)
+                pass
+            # ENHANCE_YOUR_CALM, in the last frame.
+            calm = (11).to_bytes(4, "big") in rest(raw)[-40:]
+            print(flood.__name__, "ended" if number < 999_000 else "went on", "calm" if calm else "")
             status, _, body = Client(port).get("/environ")
             assert status == "200", flood.__name__
 
@@ -250,9 +269,7 @@ def settings(port, ca):
 
 def protocols(port, ca):
     for offered in [("h2",), ("http/1.1",), ("h2", "http/1.1"), ("http/1.1", "h2")]:
-        context = ssl.create_default_context(cafile=ca)
-        context.set_alpn_protocols(list(offered))
-        with context.wrap_socket(socket.create_connection(("127.0.0.1", port), 30), server_hostname="localhost") as s:
+        with connect(port, ca, offered) as s:
             print(",".join(offered), s.selected_alpn_protocol())
     status, _, body = Client(port, ca).get("/environ", scheme="https")
     print(status, "'https'" in body.decode())
@@ -278,6 +295,45 @@ def stop(port, ca):
     while client.receive():
         pass
     assert client.goaway
+
+
+def late(port, ca):
+    """Connections that have come to different points when the server begins to stop."""
+    # It serves already: what comes before that is lost when it stops.
+    Client(port, ca).get("/204")
+    whole = PREFACE + frame(1, 5, 1, HEAD)
+    points = [0, 10, 24, len(PREFACE)]
+    connections = [(point, connect(port, ca)) for point in points]
+    silent = [(point, connect(port, ca)) for point in points]
+    for point, connection in connections + silent:
+        connection.sendall(whole[:point])
+    print("begun", flush=True)
+    try:
+        while True:
+            socket.create_connection(("127.0.0.1", port)).close()
+            time.sleep(0.001)
+    except OSError:
+        pass
+    for point, connection in connections:
+        connection.sendall(whole[point:])
+    for point, connection in connections:
+        assert b"PATH_INFO" in rest(connection), point
+    for point, connection in silent:
+        assert b"PATH_INFO" not in rest(connection), point
+
+
+def busy(port, ca):
+    """A client that says something all the time, and asks for nothing."""
+    Client(port).get("/204")
+    with connect(port) as raw:
+        raw.sendall(PREFACE + frame(6, 0, 0, bytes(8)))
+        print("begun", flush=True)
+        try:
+            while raw.recv(65536):
+                raw.sendall(frame(6, 0, 0, bytes(8)) * 10)
+                time.sleep(0.05)
+        except OSError:
+            pass
 
 
 def load(port, ca):

@@ -106,6 +106,11 @@ impl Server {
         Ok(server)
     }
 
+    /// The number of connections that are open.
+    pub fn connections(&self) -> usize {
+        self.open.count()
+    }
+
     /// Stops accepting, after those that the kernel has accepted already, and returns once every request is answered.
     pub async fn stop(mut self) {
         // There is no receiver when every acceptor has ended, and then there is none to tell.

@@ -199,6 +199,13 @@ pub fn dump_stacks() {
     sys::send_to_self(sys::dump_signal());
 }
 
+/// Gives memory back to the system, after the objects that connections let go of: that waits until a thread has Python.
+pub fn release_memory() {
+    // Whoever attaches drops them.
+    let _ = Python::try_attach(|_| ());
+    sys::release_memory();
+}
+
 fn load_error(loader: &Bound<'_, PyModule>, spec: &str, error: &PyErr) -> LoadError {
     static SPEC_ERROR: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let py = loader.py();

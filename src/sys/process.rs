@@ -25,6 +25,15 @@ pub fn exit_now(code: u8) -> ! {
     unsafe { libc::_exit(i32::from(code)) }
 }
 
+/// Gives memory that was freed back to the system. The C library keeps most of it otherwise.
+pub fn release_memory() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: malloc_trim takes the allocator's own locks, and touches only what is free.
+    unsafe {
+        libc::malloc_trim(0)
+    };
+}
+
 /// The path that the kernel was told to run, which need not be what the program is called in its arguments.
 pub fn executed() -> Option<PathBuf> {
     // SAFETY: getauxval only reads what the kernel gave the process.

@@ -42,6 +42,9 @@ const ALIVE: Duration = Duration::from_millis(250);
 /// How long the other requests of a worker may take to finish when one of them takes too long.
 const STUCK: Duration = Duration::from_secs(5);
 
+/// When this many connections and more were open, and most of them are gone, their memory goes too.
+const MANY: usize = 100;
+
 /// How long the stacks of Python's threads take to be written, at most.
 const DUMP: Duration = Duration::from_millis(500);
 
@@ -183,7 +186,7 @@ async fn live(plan: Plan, may_begin: oneshot::Receiver<()>, may_end: oneshot::Re
     let stop = tokio::select! {
         stop = signals.next() => stop,
         () = arbiter.gone() => Stop::InOrder,
-        () = look_after(&link, &watch, timeout, request_timeout) => Stop::Stuck,
+        () = look_after(&server, &link, &watch, timeout, request_timeout) => Stop::Stuck,
     };
     let deadline = Instant::now() + if stop == Stop::Stuck { graceful_timeout.min(STUCK) } else { graceful_timeout };
     if stop == Stop::Stuck {
@@ -238,25 +241,42 @@ async fn too_long(timeout: Option<Duration>) {
     }
 }
 
-/// Tells the arbiter again and again that connections are looked after. Returns when the app has been at a request for
+/// Tells the arbiter again and again that connections are looked after, and keeps no memory for those that are gone. Returns
+/// when the app has been at a request for
 /// longer than it may.
-async fn look_after(link: &Link, watch: &Watch, timeout: Option<Duration>, request_timeout: Option<Duration>) {
+async fn look_after(
+    server: &Server,
+    link: &Link,
+    watch: &Watch,
+    timeout: Option<Duration>,
+    request_timeout: Option<Duration>,
+) {
+    let mut most = 0;
     let mut interval = tokio::time::interval(ALIVE);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         interval.tick().await;
         link.report(Report::Alive);
+        let connections = server.connections();
+        most = most.max(connections);
+        if most >= MANY && connections <= most / 10 {
+            wait_for_python("rwsgi-memory", python::release_memory);
+            most = connections;
+        }
         let overdue = request_timeout.map_or_else(Vec::new, |limit| watch.longer_than(limit));
         if !overdue.is_empty() {
-            // Whoever interrupts a thread waits for Python, which connections must not.
-            let interrupt = move || overdue.iter().for_each(Overdue::interrupt);
-            if let Err(error) = thread::Builder::new().name("rwsgi-timeout".to_owned()).spawn(interrupt) {
-                tracing::error!("A request that takes too long cannot be interrupted: {error}.");
-            }
+            wait_for_python("rwsgi-timeout", move || overdue.iter().for_each(Overdue::interrupt));
         }
         if timeout.is_some_and(|timeout| watch.longest() > timeout) {
             return;
         }
+    }
+}
+
+/// Does what waits for Python, which connections must not, on a thread of its own.
+fn wait_for_python(name: &str, work: impl FnOnce() + Send + 'static) {
+    if let Err(error) = thread::Builder::new().name(name.to_owned()).spawn(work) {
+        tracing::error!("The thread {name} cannot be started: {error}.");
     }
 }
 

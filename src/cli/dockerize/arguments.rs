@@ -16,7 +16,7 @@ const CONTAINER: &str = "What a container does";
 /// What is chosen for the image, its name too, can stand in pyproject.toml instead, in the table `[tool.rwsgi.image]`, by the
 /// names of the options: port = 8080, env = { NAME = "VALUE" }, healthcheck = false. The command line counts more.
 #[derive(clap::Args)]
-#[expect(clippy::struct_excessive_bools, reason = "each is an option that is there or not")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct Arguments {
     /// The app's folder.
     #[arg(default_value = ".", value_name = "DIR")]

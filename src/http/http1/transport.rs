@@ -30,7 +30,7 @@ const PIECE: usize = 64 << 10;
 const LINGER: Duration = Duration::from_secs(2);
 
 /// What a client of HTTP/2 sends first.
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// A connection as bytes.
 pub struct Transport<S> {

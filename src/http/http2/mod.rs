@@ -1,6 +1,7 @@
-//! A connection of HTTP/2 (RFC 9113): hyper and h2 have its frames, streams and windows, and what floods them; here is
+//! A connection of HTTP/2 (RFC 9113): hyper and h2 have its frames, streams and windows, and bound their memory; here is
 //! when it ends. Heads are read by the same rules as those of HTTP/1, and requests go the same way to the app.
 
+mod frames;
 mod head;
 mod pulse;
 mod response_body;

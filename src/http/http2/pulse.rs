@@ -7,17 +7,21 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
 
 use bytes::{Buf as _, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::Duplex;
+use super::{Duplex, frames::Frames};
+use crate::http::http1::PREFACE;
 
-/// What is written in answer to frames that keep a connection busy, and nothing else, is no longer.
-const SMALL: usize = 64;
+/// So many frames may come in a row that bring no part of a request, while nothing of an answer goes out.
+const FLOOD: usize = 10_000;
+
+/// A GOAWAY frame with `ENHANCE_YOUR_CALM` (RFC 9113 sections 6.8 and 7). Any stream may have been begun.
+const CALM: [u8; 17] = [0, 0, 8, 7, 0, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 11];
 
 /// The state of a connection.
 pub struct Pulse {
@@ -98,22 +102,45 @@ impl Drop for Open {
     }
 }
 
-/// A socket that tells when it moves, and whose first bytes were read before.
+/// A socket whose first bytes were read before. It tells when an answer moves, and ends when nothing but frames comes that
+/// cost their sender less than this server: h2 bounds what they take of its memory, not of its time.
 pub struct Beating {
     socket: Box<dyn Duplex>,
     first: Bytes,
     pulse: Arc<Pulse>,
+    read: Frames,
+    written: Frames,
 }
 
 impl Beating {
     pub fn new(socket: Box<dyn Duplex>, first: Bytes, pulse: Arc<Pulse>) -> Self {
-        Self { socket, first, pulse }
+        Self { socket, first, pulse, read: Frames::behind(PREFACE.len()), written: Frames::behind(0) }
     }
 
-    fn wrote(&self, written: &Poll<io::Result<usize>>) {
-        if matches!(written, Poll::Ready(Ok(size)) if *size > SMALL) {
-            self.pulse.beat();
+    /// Follows what was written, of these.
+    fn wrote<'a>(&mut self, written: &Poll<io::Result<usize>>, slices: impl IntoIterator<Item = &'a [u8]>) {
+        let Poll::Ready(Ok(mut left)) = *written else { return };
+        let mut moved = false;
+        for slice in slices {
+            let size = slice.len().min(left);
+            moved |= self.written.pass(&slice[..size]);
+            left -= size;
         }
+        if moved {
+            self.pulse.beat();
+            self.read.forget();
+        }
+    }
+
+    /// Says why nothing more is read, unless a frame is on its way.
+    fn calm(&mut self, context: &mut Context<'_>) -> io::Error {
+        if self.written.is_between() {
+            let mut socket = Pin::new(&mut self.socket);
+            // A client that does not take it learns it by the end of the connection.
+            let _ = socket.as_mut().poll_write(context, &CALM);
+            let _ = socket.poll_flush(context);
+        }
+        io::Error::other("there was a flood of frames that bring nothing")
     }
 }
 
@@ -123,20 +150,23 @@ impl AsyncRead for Beating {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
         if self.first.is_empty() {
-            return Pin::new(&mut self.socket).poll_read(context, buffer);
+            ready!(Pin::new(&mut self.socket).poll_read(context, buffer))?;
+        } else {
+            let size = self.first.len().min(buffer.remaining());
+            buffer.put_slice(&self.first[..size]);
+            self.first.advance(size);
         }
-        let size = self.first.len().min(buffer.remaining());
-        buffer.put_slice(&self.first[..size]);
-        self.first.advance(size);
-        Poll::Ready(Ok(()))
+        self.read.pass(&buffer.filled()[before..]);
+        Poll::Ready(if self.read.empty() > FLOOD { Err(self.calm(context)) } else { Ok(()) })
     }
 }
 
 impl AsyncWrite for Beating {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.socket).poll_write(context, bytes);
-        self.wrote(&written);
+        self.wrote(&written, [bytes]);
         written
     }
 
@@ -146,7 +176,7 @@ impl AsyncWrite for Beating {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.socket).poll_write_vectored(context, slices);
-        self.wrote(&written);
+        self.wrote(&written, slices.iter().map(|slice| &**slice));
         written
     }
 
