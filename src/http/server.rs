@@ -43,6 +43,9 @@ const LAST_REQUESTS: Duration = Duration::from_secs(2);
 /// How often it is looked whether the last connection is gone.
 const LOOK: Duration = Duration::from_millis(10);
 
+/// So many connections may leave much memory behind.
+const MANY: usize = 32;
+
 /// How long to wait when no connection can be accepted, because descriptors have run out say.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -106,9 +109,18 @@ impl Server {
         Ok(server)
     }
 
-    /// The number of connections that are open.
-    pub fn connections(&self) -> usize {
-        self.open.count()
+    /// Whether many connections were open, and most of them are gone since it was asked before: their memory is free, but
+    /// not the system's yet.
+    pub fn is_deserted(&self) -> bool {
+        let mut open = lock(&self.open.connections);
+        let now = open.tasks.len();
+        // Those that are going have memory yet.
+        let is_still = std::mem::replace(&mut open.last, now) == now;
+        let deserted = open.most >= MANY && now <= open.most / 10 && is_still;
+        if deserted {
+            open.most = now;
+        }
+        deserted
     }
 
     /// Stops accepting, after those that the kernel has accepted already, and returns once every request is answered.
@@ -143,6 +155,9 @@ struct Open {
 struct Connections {
     tasks: HashMap<u64, Task>,
     next: u64,
+    /// How many there were at most, and when it was asked last.
+    most: usize,
+    last: usize,
 }
 
 /// What looks after a connection.
@@ -213,6 +228,7 @@ impl Open {
         let place = Place { open: Arc::clone(&self.connections), number, permit };
         let handle = tokio::spawn(life(place)).abort_handle();
         connections.tasks.insert(number, Task { handle, running });
+        connections.most = connections.most.max(connections.tasks.len());
     }
 
     /// Ends the connections that have no complete request. A client that never gets its request across must not keep a

@@ -42,9 +42,6 @@ const ALIVE: Duration = Duration::from_millis(250);
 /// How long the other requests of a worker may take to finish when one of them takes too long.
 const STUCK: Duration = Duration::from_secs(5);
 
-/// When this many connections and more were open, and most of them are gone, their memory goes too.
-const MANY: usize = 100;
-
 /// How long the stacks of Python's threads take to be written, at most.
 const DUMP: Duration = Duration::from_millis(500);
 
@@ -241,9 +238,8 @@ async fn too_long(timeout: Option<Duration>) {
     }
 }
 
-/// Tells the arbiter again and again that connections are looked after, and keeps no memory for those that are gone. Returns
-/// when the app has been at a request for
-/// longer than it may.
+/// Tells the arbiter again and again that connections are looked after, and keeps no memory for those that are gone.
+/// Returns when the app has been at a request for longer than it may.
 async fn look_after(
     server: &Server,
     link: &Link,
@@ -251,17 +247,13 @@ async fn look_after(
     timeout: Option<Duration>,
     request_timeout: Option<Duration>,
 ) {
-    let mut most = 0;
     let mut interval = tokio::time::interval(ALIVE);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         interval.tick().await;
         link.report(Report::Alive);
-        let connections = server.connections();
-        most = most.max(connections);
-        if most >= MANY && connections <= most / 10 {
+        if server.is_deserted() {
             wait_for_python("rwsgi-memory", python::release_memory);
-            most = connections;
         }
         let overdue = request_timeout.map_or_else(Vec::new, |limit| watch.longer_than(limit));
         if !overdue.is_empty() {
