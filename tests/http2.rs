@@ -147,7 +147,11 @@ fn floods_of_frames_end_their_connection_and_harm_nobody_else() {
     let grown = process::resident_kib(worker).saturating_sub(memory);
     assert!(grown < 16 << 10, "{grown} KiB more than {memory}: {seen}");
     assert_eq!(server.worker(), worker);
-    assert!(!server.stderr().contains("panicked"), "{}", server.stderr());
+    let log = server.stderr();
+    assert!(!log.contains("panicked"), "{log}");
+    let flood = "Invalid request from ip=127.0.0.1: There was a flood of frames that bring nothing (HTTP/2)\n";
+    assert!(log.contains(flood), "{log}");
+    assert!(log.contains("Invalid request from ip=127.0.0.1: connection error detected: "), "h2's own: {log}");
 }
 
 #[test]

@@ -165,6 +165,29 @@ fn requests_of_a_unix_socket_have_a_line_too() {
 }
 
 #[test]
+fn a_key_of_the_apps_that_cannot_be_compared_is_no_failure() {
+    let app = "
+class Key:
+    def __hash__(self):
+        return hash('REMOTE_ADDR')
+    def __eq__(self, other):
+        raise ValueError('not to be compared')
+def app(environ, start_response):
+    del environ['REMOTE_ADDR']
+    environ[Key()] = 'x'
+    start_response('200 OK', [])
+    return [b'hello']
+";
+    let mut server = Server::of(app).args(["app:app", "--access-logfile", "-"]).start();
+    for _ in 0..2 {
+        assert_eq!(server.connect().get("/").text(), "hello");
+    }
+    let ended = server.stop();
+    assert!(ended.stdout.contains("\"GET / HTTP/1.1\" 200 5"), "{}{}", ended.stdout, ended.stderr);
+    assert!(!ended.stderr.contains("Error"), "{}", ended.stderr);
+}
+
+#[test]
 fn without_an_access_log_requests_are_not_logged() {
     let mut server = Server::of(APP).args(["app:app"]).start();
     assert_eq!(server.connect().get("/quiet").status, 200);

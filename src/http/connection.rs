@@ -23,6 +23,9 @@ use crate::{
     wsgi::{App, Origin},
 };
 
+/// What a client of HTTP/2 sends first.
+pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
 /// The app is mounted elsewhere.
 pub const OUTSIDE: Refusal = Refusal::new(500, "The path is outside of SCRIPT_NAME, where the app is mounted");
 

@@ -44,7 +44,7 @@ const LAST_REQUESTS: Duration = Duration::from_secs(2);
 const LOOK: Duration = Duration::from_millis(10);
 
 /// So many connections may leave much memory behind.
-const MANY: usize = 32;
+const MANY: usize = 100;
 
 /// How long to wait when no connection can be accepted, because descriptors have run out say.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

@@ -110,8 +110,12 @@ pub fn latin1<'py>(py: Python<'py>, bytes: &[u8]) -> Bound<'py, PyString> {
 
 /// What a dict has for a key. PyO3's own way to it takes twice as long.
 pub fn get_item<'py>(dict: &Bound<'py, PyDict>, key: &Bound<'py, PyString>) -> Option<Bound<'py, PyAny>> {
-    // SAFETY: both are live. A str can be hashed and compared, so the call does not fail.
+    // SAFETY: both are live.
     let value = unsafe { ffi::PyDict_GetItemWithError(dict.as_ptr(), key.as_ptr()) };
+    if value.is_null() {
+        // An app's own key may fail when it is compared.
+        drop(PyErr::take(dict.py()));
+    }
     // SAFETY: a borrowed reference to what is in the dict, or null.
     unsafe { Bound::from_borrowed_ptr_or_opt(dict.py(), value) }
 }

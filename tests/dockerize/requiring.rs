@@ -33,14 +33,22 @@ fn wheels(folder: &Path) -> String {
     format!("itsdangerous==2.2.0 \\\n    {}\n", text.lines().last().unwrap())
 }
 
+/// An app whose list includes another and is held to a third, and lines that require one more by its hash.
+fn lists() -> (tempfile::TempDir, String) {
+    let folder = folder::with(&[
+        ("app.py", "import itsdangerous\napp = print\n"),
+        ("requirements.txt", "--no-index\n--find-links wheels\n-r more/list.txt\n-c pins.txt\n"),
+        ("more/list.txt", "six\n"),
+        ("pins.txt", "six==1.17.0\nitsdangerous==1\n"),
+    ]);
+    let hashed = wheels(folder.path());
+    (folder, hashed)
+}
+
 #[test]
 fn lists_may_include_others_and_name_an_index_and_hashes() {
-    let folder = folder::with(&[("app.py", "import itsdangerous\napp = print\n")]);
-    let hashed = wheels(folder.path());
+    let (folder, hashed) = lists();
     let write = |name: &str, text: &str| folder::write(folder.path(), name, text);
-    write("requirements.txt", "--no-index\n--find-links wheels\n-r more/list.txt\n-c pins.txt\n");
-    write("more/list.txt", "six\n");
-    write("pins.txt", "six==1.17.0\nitsdangerous==1\n");
     let image = Image::of(folder.path(), &[]);
     let version = "import importlib.metadata as m; print(m.version('six'))";
     assert_eq!(image.python(version), "1.17.0");
@@ -73,12 +81,8 @@ fn uv_installs_where_there_is_no_pip() {
     let with_uv = |command: &mut Command| {
         command.args(["--python-from", environment.to_str().unwrap()]).env_remove("VIRTUAL_ENV").env("PATH", &tools);
     };
-    let folder = folder::with(&[("app.py", "import itsdangerous\napp = print\n")]);
-    let hashed = wheels(folder.path());
+    let (folder, hashed) = lists();
     let write = |name: &str, text: &str| folder::write(folder.path(), name, text);
-    write("requirements.txt", "--no-index\n--find-links wheels\n-r more/list.txt\n-c pins.txt\n");
-    write("more/list.txt", "six\n");
-    write("pins.txt", "six==1.17.0\nitsdangerous==1\n");
     let made = || {
         let name = unique("image");
         let mut command = dockerize(folder.path(), &name, &["--json"]);

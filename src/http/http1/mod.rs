@@ -8,7 +8,7 @@ mod outbox;
 mod transport;
 
 pub use feed::Feed;
-pub use transport::{PREFACE, Transport};
+pub use transport::Transport;
 
 use std::{future::poll_fn, sync::Arc};
 

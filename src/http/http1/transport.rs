@@ -17,7 +17,7 @@ use tokio::{
 };
 
 use crate::{
-    http::{parcel::Socket, patience::Patience, request_body::TOO_SLOW},
+    http::{connection::PREFACE, parcel::Socket, patience::Patience, request_body::TOO_SLOW},
     settings::Clients,
     wire::{Head, Proxied, ProxyHeader, Refusal, Scanner, Trust},
 };
@@ -28,9 +28,6 @@ const PIECE: usize = 64 << 10;
 /// How long a client may take to read the last of an answer before its connection is closed, and to stop sending: what
 /// it sends after that would reset the connection, and the answer with it (RFC 9112 section 9.6).
 const LINGER: Duration = Duration::from_secs(2);
-
-/// What a client of HTTP/2 sends first.
-pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// A connection as bytes.
 pub struct Transport<S> {

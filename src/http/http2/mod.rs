@@ -8,6 +8,7 @@ mod response_body;
 mod stream;
 
 use std::{
+    error::Error as _,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -71,7 +72,12 @@ pub async fn serve(connection: Arc<Connection>, socket: Box<dyn Duplex>, first: 
         tokio::select! {
             ended = served.as_mut() => {
                 if let Err(error) = ended {
-                    tracing::debug!("The connection from ip={} ended: {error}.", connection.shown_peer());
+                    let peer = connection.shown_peer();
+                    if let Some(fault) = fault(&error, &pulse) {
+                        tracing::warn!("Invalid request from ip={peer}: {fault} (HTTP/2)");
+                    } else {
+                        tracing::debug!("The connection from ip={peer} ended: {error}.");
+                    }
                 }
                 break;
             }
@@ -92,6 +98,15 @@ pub async fn serve(connection: Arc<Connection>, socket: Box<dyn Duplex>, first: 
         }
     }
     drop(own);
+}
+
+/// What of a client's is no HTTP/2, or too much of it; none where its connection just ended.
+fn fault(error: &hyper::Error, pulse: &Pulse) -> Option<String> {
+    if pulse.is_flooded() {
+        return Some("There was a flood of frames that bring nothing".to_owned());
+    }
+    let error = error.source()?.downcast_ref::<h2::Error>()?;
+    error.is_library().then(|| error.to_string())
 }
 
 /// Whether the client is told to bring no further request.

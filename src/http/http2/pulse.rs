@@ -15,7 +15,7 @@ use bytes::{Buf as _, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{Duplex, frames::Frames};
-use crate::http::http1::PREFACE;
+use crate::http::connection::PREFACE;
 
 /// So many frames may come in a row that bring no part of a request, while nothing of an answer goes out.
 const FLOOD: usize = 10_000;
@@ -30,6 +30,7 @@ pub struct Pulse {
     streams: AtomicUsize,
     /// Those whose client has to take what there is.
     blocked: AtomicUsize,
+    flooded: AtomicBool,
 }
 
 impl Default for Pulse {
@@ -39,6 +40,7 @@ impl Default for Pulse {
             begun: AtomicBool::new(false),
             streams: AtomicUsize::new(0),
             blocked: AtomicUsize::new(0),
+            flooded: AtomicBool::new(false),
         }
     }
 }
@@ -56,6 +58,11 @@ impl Pulse {
     /// Whether there has been a request.
     pub fn has_begun(&self) -> bool {
         self.begun.load(Ordering::Relaxed)
+    }
+
+    /// Whether nothing but frames came, and too many.
+    pub fn is_flooded(&self) -> bool {
+        self.flooded.load(Ordering::Relaxed)
     }
 
     /// The number of open streams.
@@ -140,7 +147,8 @@ impl Beating {
             let _ = socket.as_mut().poll_write(context, &CALM);
             let _ = socket.poll_flush(context);
         }
-        io::Error::other("there was a flood of frames that bring nothing")
+        self.pulse.flooded.store(true, Ordering::Relaxed);
+        io::Error::other("there was a flood")
     }
 }
 

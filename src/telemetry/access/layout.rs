@@ -291,6 +291,15 @@ mod tests {
     }
 
     #[test]
+    fn addresses_are_written_as_everywhere() {
+        for octet in 0..=u8::MAX {
+            let address = std::net::Ipv4Addr::new(octet, 0, 255, octet);
+            let record = Record { remote_addr: Some(address.into()), ..record() };
+            assert_eq!(text("%(h)s", &record), format!("{address}\n"));
+        }
+    }
+
+    #[test]
     fn every_atom_says_what_gunicorns_does() {
         let pid = format!("<{}>\n", std::process::id());
         for (format, expected) in [
