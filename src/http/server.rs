@@ -24,6 +24,7 @@ use tokio_rustls::rustls::ServerConfig;
 
 use super::{
     connection::{Connection, Stop},
+    high_water::HighWater,
     parcel::Socket as Stream,
     spool::Spool,
     tls::shake_hands,
@@ -44,7 +45,7 @@ const LAST_REQUESTS: Duration = Duration::from_secs(2);
 const LOOK: Duration = Duration::from_millis(10);
 
 /// So many connections may leave much memory behind.
-const MANY: usize = 100;
+const MANY: u64 = 100;
 
 /// How long to wait when no connection can be accepted, because descriptors have run out say.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -55,6 +56,7 @@ pub struct Server {
     accepting: JoinSet<()>,
     stop: watch::Sender<Stop>,
     open: Open,
+    spool: Option<Arc<Spool>>,
 }
 
 impl Server {
@@ -70,9 +72,9 @@ impl Server {
         app: &Arc<dyn App>,
         access_log: Option<&Arc<AccessLog>>,
     ) -> io::Result<Self> {
-        let mut server =
-            Self { listeners, accepting: JoinSet::new(), stop: watch::channel(Stop::Not).0, open: Open::new(&clients) };
         let spool = clients.buffering.then(|| Arc::new(Spool::new(clients.tmp_upload_dir.clone())));
+        let (stop, open) = (watch::channel(Stop::Not).0, Open::new(&clients));
+        let mut server = Self { listeners, accepting: JoinSet::new(), stop, open, spool: spool.clone() };
         let clients = Arc::new(clients);
         for listener in &server.listeners {
             let connection = Connection {
@@ -109,18 +111,11 @@ impl Server {
         Ok(server)
     }
 
-    /// Whether many connections were open, and most of them are gone since it was asked before: their memory is free, but
-    /// not the system's yet.
-    pub fn is_deserted(&self) -> bool {
-        let mut open = lock(&self.open.connections);
-        let now = open.tasks.len();
-        // Those that are going have memory yet.
-        let is_still = std::mem::replace(&mut open.last, now) == now;
-        let deserted = open.most >= MANY && now <= open.most / 10 && is_still;
-        if deserted {
-            open.most = now;
-        }
-        deserted
+    /// Whether connections or what waited for them have let go of much memory since it was asked before.
+    pub fn has_let_go(&self) -> bool {
+        let connections = lock(&self.open.connections).have_gone();
+        let bodies = self.spool.as_ref().is_some_and(|spool| spool.has_drained());
+        connections || bodies
     }
 
     /// Stops accepting, after those that the kernel has accepted already, and returns once every request is answered.
@@ -155,9 +150,17 @@ struct Open {
 struct Connections {
     tasks: HashMap<u64, Task>,
     next: u64,
-    /// How many there were at most, and when it was asked last.
-    most: usize,
-    last: usize,
+    high: HighWater,
+}
+
+impl Connections {
+    fn count(&self) -> u64 {
+        self.tasks.len() as u64
+    }
+
+    fn have_gone(&mut self) -> bool {
+        self.high.has_fallen(self.count(), MANY)
+    }
 }
 
 /// What looks after a connection.
@@ -228,7 +231,8 @@ impl Open {
         let place = Place { open: Arc::clone(&self.connections), number, permit };
         let handle = tokio::spawn(life(place)).abort_handle();
         connections.tasks.insert(number, Task { handle, running });
-        connections.most = connections.most.max(connections.tasks.len());
+        let count = connections.count();
+        connections.high.rise(count);
     }
 
     /// Ends the connections that have no complete request. A client that never gets its request across must not keep a

@@ -8,7 +8,7 @@ use std::{
     os::unix::fs::FileExt as _,
     path::PathBuf,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
@@ -16,6 +16,7 @@ use std::{
 
 use bytes::Bytes;
 
+use super::high_water::HighWater;
 use crate::sys;
 
 /// So many bytes may wait in one file.
@@ -27,6 +28,9 @@ const TOGETHER: RangeInclusive<u64> = (64 << 20)..=(256 << 20);
 
 /// Within these, one part of memory in so many.
 const SHARE: u64 = 64;
+
+/// So much may leave memory behind that the C library keeps.
+const MUCH: u64 = 32 << 20;
 
 /// What waits in memory is put into a file when its client has been slow for this long.
 pub const SLOW: Duration = Duration::from_secs(1);
@@ -44,6 +48,7 @@ pub struct Spool {
     held: Arc<AtomicU64>,
     /// And how much may.
     room: u64,
+    high: Mutex<HighWater>,
 }
 
 /// Bytes that wait in memory, for as long as this lives.
@@ -86,7 +91,7 @@ impl Spool {
     /// Makes files in this directory.
     pub fn new(directory: PathBuf) -> Self {
         let room = (sys::memory_limit().unwrap_or(0) / SHARE).clamp(*TOGETHER.start(), *TOGETHER.end());
-        Self { directory, warned: AtomicBool::new(false), held: Arc::default(), room }
+        Self { directory, warned: AtomicBool::new(false), held: Arc::default(), room, high: Mutex::default() }
     }
 
     /// Room in memory for so many bytes that wait. None where too much does already.
@@ -94,6 +99,12 @@ impl Spool {
         let before = self.held.fetch_add(size, Ordering::Relaxed);
         let held = Held { total: Arc::clone(&self.held), room: self.room, size };
         (before == 0 || before + size <= self.room).then_some(held)
+    }
+
+    /// Whether much has waited in memory, and most of that is gone since it was asked before.
+    pub fn has_drained(&self) -> bool {
+        let mut high = self.high.lock().unwrap_or_else(PoisonError::into_inner);
+        high.has_fallen(self.held.load(Ordering::Relaxed), MUCH)
     }
 
     /// A new file. None where there can be none: then memory must do, and whoever brings too much must wait.

@@ -252,7 +252,7 @@ async fn look_after(
     loop {
         interval.tick().await;
         link.report(Report::Alive);
-        if server.is_deserted() {
+        if server.has_let_go() {
             wait_for_python("rwsgi-memory", python::release_memory);
         }
         let overdue = request_timeout.map_or_else(Vec::new, |limit| watch.longer_than(limit));
