@@ -100,9 +100,9 @@ fn inside() -> Outcome<()> {
     let mut clock = layout.clock();
     let record = Record {
         remote_addr: Some([127, 0, 0, 1].into()),
-        method: "GET",
-        target: "/",
-        query: "",
+        method: b"GET",
+        target: b"/",
+        query: b"",
         protocol: "HTTP/1.1",
         status: 200,
         sent: 14,

@@ -7,8 +7,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::HeaderName;
-
 use crate::{
     telemetry::access::{AccessLog, Record},
     wire::{self, Version},
@@ -90,9 +88,9 @@ impl LogEntry {
     /// This is the head of the answer.
     pub fn answered(&mut self, log: &AccessLog, head: &wsgi::Head) {
         self.status = head.status.as_u16();
-        let value = |name: &HeaderName| match (head.fields.all(name.as_str()).next_back(), head.content_length) {
+        let value = |name: &String| match (head.fields.all(name).next_back(), head.content_length) {
             (Some(value), _) => Some(value.to_vec()),
-            (None, Some(length)) if *name == http::header::CONTENT_LENGTH => Some(length.to_string().into_bytes()),
+            (None, Some(length)) if name == "content-length" => Some(length.to_string().into_bytes()),
             (None, _) => None,
         };
         self.response_fields = log.needs().response_fields.iter().map(value).collect();
@@ -110,11 +108,16 @@ impl LogEntry {
             many.resize(fields.len(), None);
             &mut many[..]
         };
-        for (value, name) in request_fields.iter_mut().zip(fields) {
-            // Of a field that is repeated, the last.
-            *value = request.fields.all(name.as_str()).next_back();
+        for field in request.fields.iter() {
+            for (value, name) in request_fields.iter_mut().zip(fields) {
+                // Of a field that is repeated, the last.
+                if field.is(name) {
+                    *value = Some(field.value);
+                }
+            }
         }
         let response_fields: Vec<_> = self.response_fields.iter().map(Option::as_deref).collect();
+        let line = request.line();
         let odd;
         let protocol = match request.version {
             Version::HTTP_11 => "HTTP/1.1",
@@ -125,9 +128,9 @@ impl LogEntry {
         };
         log.write(&Record {
             remote_addr: self.remote_addr,
-            method: request.method(),
-            target: request.target(),
-            query: request.query(),
+            method: line.method,
+            target: line.target,
+            query: line.query,
             protocol,
             status: self.status,
             sent,

@@ -102,9 +102,11 @@ impl PyApp {
             // One without a body has the input that is in every environ.
             let input = (!request.head.framing.is_empty()).then(|| Bound::new(py, Input::new(body))).transpose()?;
             let environ = environs.make(py, &request)?;
+            let notes = request.notes.as_deref();
+            let watch = notes.map(|notes| self.watched.begin(notes, &environ, environs.client(py, &request)));
             let outcome = match &self.hooks {
-                None => self.call(&request, &environ, input.as_ref(), answer),
-                Some(hooks) => self.call_between(hooks, &request, &environ, input.as_ref(), answer),
+                None => self.call(&request, &environ, input.as_ref(), answer, watch.as_ref()),
+                Some(hooks) => self.call_between(hooks, &request, &environ, input.as_ref(), answer, watch.as_ref()),
             };
             let input = input.as_ref().map(Bound::get);
             finish(py, &request, answer, input, outcome);
@@ -127,10 +129,11 @@ impl PyApp {
         environ: &Bound<'py, PyDict>,
         input: Option<&Bound<'py, Input>>,
         answer: &Answer,
+        watch: Option<&Watch<'_, 'py>>,
     ) -> PyResult<()> {
         let py = environ.py();
         let seen = hooks.before(py, request)?;
-        let outcome = self.call(request, environ, input, answer);
+        let outcome = self.call(request, environ, input, answer, watch);
         if let Some(seen) = seen {
             let (status, headers) = answer.said(py).unzip();
             let (sent, begun) = answer.with(|exchange| (exchange.sent(), exchange.is_head_sent()));
@@ -145,17 +148,19 @@ impl PyApp {
         environ: &Bound<'py, PyDict>,
         input: Option<&Bound<'py, Input>>,
         answer: &Answer,
+        watch: Option<&Watch<'_, 'py>>,
     ) -> PyResult<()> {
         let py = environ.py();
         if let Some(input) = input {
             environ.set_item(pyo3::intern!(py, "wsgi.input"), input)?;
         }
         environ.set_item(pyo3::intern!(py, "wsgi.early_hints"), answer.early_hints(py))?;
-        let watch = self.watched.begin(request.notes.as_deref(), environ);
         let result = self.callable.bind(py).call1((environ, answer.start_response(py)));
-        watch.leave();
+        if let Some(watch) = watch {
+            watch.leave();
+        }
         let result = result?;
-        let sent = self.send(py, &result, answer, &watch);
+        let sent = self.send(py, &result, answer, watch);
         // PEP 3333: close() is called in any case, once. These have none, and finding that out would cost an exception.
         if result.is_exact_instance_of::<PyList>() || result.is_exact_instance_of::<PyTuple>() {
             return sent;
@@ -177,7 +182,13 @@ impl PyApp {
     }
 
     /// Sends what the app returned.
-    fn send(&self, py: Python<'_>, result: &Bound<'_, PyAny>, answer: &Answer, watch: &Watch<'_, '_>) -> PyResult<()> {
+    fn send(
+        &self,
+        py: Python<'_>,
+        result: &Bound<'_, PyAny>,
+        answer: &Answer,
+        watch: Option<&Watch<'_, '_>>,
+    ) -> PyResult<()> {
         // The most common answer is a list of one piece: it goes out whole, and its length is known (PEP 3333, "Handling
         // the Content-Length Header").
         let only = match (result.cast_exact::<PyList>(), result.cast_exact::<PyTuple>()) {
@@ -216,7 +227,9 @@ impl PyApp {
             }
         }
         // An app that answers piece by piece may change its environ until the last.
-        watch.leave();
+        if let Some(watch) = watch {
+            watch.leave();
+        }
         answer.detached(py, Exchange::finish).map_err(|error| to_python(&error))
     }
 }

@@ -2,7 +2,10 @@
 
 use std::net::IpAddr;
 
-use pyo3::{prelude::*, types::PyDict};
+use pyo3::{
+    prelude::*,
+    types::{PyDict, PyString},
+};
 
 use super::{errors::Errors, input::Input, names::Names};
 use crate::{
@@ -63,6 +66,15 @@ impl Environs {
         let environ = template.copy()?;
         wsgi::fill(request, &mut Writer { dict: &environ, names: &mut self.names })?;
         Ok(environ)
+    }
+
+    /// The client's address, as the environ has it.
+    pub fn client<'py>(&mut self, py: Python<'py>, request: &Request) -> Bound<'py, PyString> {
+        let (_, text) = match request.peer {
+            Some((address, _)) => self.names.address(py, address.to_canonical()),
+            None => return PyString::new(py, ""),
+        };
+        text
     }
 }
 

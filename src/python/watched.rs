@@ -15,10 +15,10 @@ pub struct Watched(Vec<Vec<Py<PyString>>>);
 /// The variables of one request.
 pub struct Watch<'a, 'py> {
     watched: &'a Watched,
-    notes: Option<&'a Notes>,
+    notes: &'a Notes,
     environ: Bound<'py, PyDict>,
-    /// The value that the first one had before the app was called.
-    before: Option<Bound<'py, PyAny>>,
+    /// What the first one is unless it was replaced.
+    client: Bound<'py, PyString>,
 }
 
 impl Watched {
@@ -37,10 +37,14 @@ impl Watched {
         )
     }
 
-    /// Begins with the environ of a request, before the app has it.
-    pub fn begin<'a, 'py>(&'a self, notes: Option<&'a Notes>, environ: &Bound<'py, PyDict>) -> Watch<'a, 'py> {
-        let before = notes.and_then(|_| self.get(environ, 0));
-        Watch { watched: self, notes, environ: environ.clone(), before }
+    /// Begins with the environ of a request, in which this is the client's address.
+    pub fn begin<'a, 'py>(
+        &'a self,
+        notes: &'a Notes,
+        environ: &Bound<'py, PyDict>,
+        client: Bound<'py, PyString>,
+    ) -> Watch<'a, 'py> {
+        Watch { watched: self, notes, environ: environ.clone(), client }
     }
 
     fn get<'py>(&self, environ: &Bound<'py, PyDict>, index: usize) -> Option<Bound<'py, PyAny>> {
@@ -52,19 +56,14 @@ impl Watched {
 impl Watch<'_, '_> {
     /// Leaves the values for the log.
     pub fn leave(&self) {
-        let Some(notes) = self.notes else { return };
-        let first = self.watched.get(&self.environ, 0);
-        let replaced = match (&self.before, &first) {
-            (Some(before), Some(first)) => !first.is(before),
-            (before, first) => before.is_some() != first.is_some(),
-        };
+        let replaced = self.watched.get(&self.environ, 0).is_none_or(|address| !address.is(&self.client));
         // As a rule that is all there is to say, and nothing has to be made for it.
         if !replaced && self.watched.0.len() < 2 {
             return;
         }
         let value = |index| self.watched.get(&self.environ, index).and_then(|value| text(&value));
         let first = replaced.then(|| value(0)).flatten();
-        notes.leave(std::iter::once(first).chain((1..self.watched.0.len()).map(value)).collect());
+        self.notes.leave(std::iter::once(first).chain((1..self.watched.0.len()).map(value)).collect());
     }
 }
 

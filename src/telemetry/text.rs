@@ -6,13 +6,8 @@ use std::io::Write as _;
 /// Appends a value of an access log's line: `"` as gunicorn writes it, a backslash doubled so that it cannot take the
 /// closing quote with it, and every byte that is not printable ASCII as `\xNN`.
 pub fn value(line: &mut Vec<u8>, bytes: &[u8]) {
-    let is_plain = |byte: &u8| matches!(byte, 0x20..=0x7e) && !matches!(byte, b'"' | b'\\');
-    // Without an early end this looks at many bytes at once, and it is the rule.
-    if bytes.iter().fold(true, |all, byte| all & is_plain(byte)) {
-        return line.extend_from_slice(bytes);
-    }
     let mut rest = bytes;
-    while let Some(at) = rest.iter().position(|byte| !is_plain(byte)) {
+    while let Some(at) = odd(rest) {
         line.extend_from_slice(&rest[..at]);
         match rest[at] {
             byte @ (b'"' | b'\\') => line.extend_from_slice(&[b'\\', byte]),
@@ -21,6 +16,38 @@ pub fn value(line: &mut Vec<u8>, bytes: &[u8]) {
         rest = &rest[at + 1..];
     }
     line.extend_from_slice(rest);
+}
+
+/// Where the first byte is that cannot stand in a value as it is.
+fn odd(bytes: &[u8]) -> Option<usize> {
+    let is_odd = |byte: &u8| !matches!(byte, 0x20..=0x7e) || matches!(byte, b'"' | b'\\');
+    // As a rule there is none. Where it is matters only if there is one.
+    if is_plain(bytes) { None } else { bytes.iter().position(is_odd) }
+}
+
+/// Whether every byte can stand in a value as it is. Looks at eight at once.
+fn is_plain(bytes: &[u8]) -> bool {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let plain = |word: u64| {
+        // Some high bit is set if some byte is below `low`, and only then.
+        let below = |word: u64, low: u8| word.wrapping_sub(ONES * u64::from(low)) & !word;
+        let has = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
+        (below(word, b' ') | has(b'"') | has(b'\\') | has(0x7f) | word) & (ONES << 7) == 0
+    };
+    match bytes.last_chunk() {
+        Some(end) => bytes.as_chunks().0.iter().chain([end]).all(|word| plain(u64::from_le_bytes(*word))),
+        None => plain(short(bytes) | (ONES * u64::from(b' ')) << (8 * bytes.len())),
+    }
+}
+
+/// Fewer than eight bytes as a number, the first in its lowest bits.
+fn short(bytes: &[u8]) -> u64 {
+    let four = |four: &[u8; 4]| u64::from(u32::from_le_bytes(*four));
+    match (bytes.first_chunk(), bytes.last_chunk()) {
+        // Those in the middle are in both.
+        (Some(start), Some(end)) => four(start) | four(end) << (8 * (bytes.len() - 4)),
+        _ => bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte)),
+    }
 }
 
 /// Appends a message of the error log. It may have lines of its own, a traceback say; none of them begins as a line of
@@ -80,6 +107,17 @@ mod tests {
         let line = written(|line| super::value(line, hostile));
         assert_eq!(line, "a\\\"b\\x0d\\x0a\\x1b[31m\\xff\\\\\\x7f\\x09\\x00");
         assert_eq!(written(|line| super::value(line, b"plain")), "plain");
+    }
+
+    #[test]
+    fn every_byte_is_seen_wherever_it_stands() {
+        for byte in 0..=u8::MAX {
+            for (before, after) in (0..20).flat_map(|before| [0, 1, 8, 9].map(|after| (before, after))) {
+                let bytes = [vec![b'a'; before], vec![byte], vec![b' '; after]].concat();
+                let is_odd = !matches!(byte, 0x20..=0x7e) || matches!(byte, b'"' | b'\\');
+                assert_eq!(super::odd(&bytes), is_odd.then_some(before), "{byte:x} behind {before}");
+            }
+        }
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use bytes::Bytes;
 
+use super::syntax;
+
 /// The fields of a request or an answer. Cheap to clone only where [`Bytes`] are: keep it behind an `Arc`.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Fields {
@@ -29,7 +31,7 @@ pub struct Field<'a> {
 impl Field<'_> {
     /// Whether it has this name, in whatever case.
     pub fn is(&self, name: &str) -> bool {
-        self.name.eq_ignore_ascii_case(name.as_bytes())
+        syntax::same_name(self.name, name.as_bytes())
     }
 }
 

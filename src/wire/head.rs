@@ -155,7 +155,10 @@ impl Head {
         Line {
             method: self.method.as_bytes(),
             target: part(&self.target),
-            path: self.path().as_bytes(),
+            path: match part(&self.path) {
+                b"" if self.method != "CONNECT" => b"/",
+                path => path,
+            },
             query: part(&self.query),
         }
     }

@@ -56,6 +56,33 @@ pub fn is_target(bytes: &[u8]) -> bool {
     !bytes.is_empty() && all(bytes, TARGET)
 }
 
+/// Whether two names are the same in whatever case. Compares eight letters at once, some of them twice.
+pub fn same_name(one: &[u8], other: &[u8]) -> bool {
+    if one.len() != other.len() {
+        return false;
+    }
+    match (one.last_chunk(), other.last_chunk()) {
+        (Some(end), Some(other_end)) => {
+            let words = one.as_chunks().0.iter().zip(other.as_chunks().0).chain([(end, other_end)]);
+            words.into_iter().all(|(one, other)| same_letters(u64::from_le_bytes(*one), u64::from_le_bytes(*other)))
+        }
+        _ => one.eq_ignore_ascii_case(other),
+    }
+}
+
+/// Whether eight bytes differ in nothing but the case of their letters.
+fn same_letters(one: u64, other: u64) -> bool {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const CASE: u64 = ONES << 5;
+    const HIGH: u64 = ONES << 7;
+    let difference = one ^ other;
+    // The high bit of each byte says whether it is a letter. What is added never carries into the next byte.
+    let small = (one | CASE) & !HIGH;
+    let from = |letter: u8| small + ONES * u64::from(0x80 - letter);
+    let letters = from(b'a') & !from(b'z' + 1) & !one & HIGH;
+    difference & !(letters >> 2) == 0
+}
+
 /// Without the spaces and tabs around it (RFC 9110 section 5.6.3).
 pub fn trim(bytes: &[u8]) -> &[u8] {
     let is_space = |byte: &u8| matches!(byte, b' ' | b'\t');
@@ -83,7 +110,7 @@ pub fn decimal(bytes: &[u8]) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{decimal, is_target, is_token, is_value, trim};
+    use super::{decimal, is_target, is_token, is_value, same_name, trim};
 
     #[test]
     fn bytes_belong_where_the_grammar_has_them() {
@@ -104,6 +131,24 @@ mod tests {
         assert_eq!(decimal(b"18446744073709551615"), Some(u64::MAX));
         for text in [&b""[..], b"+1", b"-1", b"1 ", b"0x1", b"1_0", b"18446744073709551616", b"\xb2"] {
             assert_eq!(decimal(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn names_are_the_same_in_whatever_case() {
+        let name = b"x-rEqUEsT-id0_~a";
+        for length in 0..=name.len() {
+            let name = &name[..length];
+            assert!(same_name(name, &name.to_ascii_uppercase()) && same_name(&name.to_ascii_lowercase(), name));
+            assert!(!same_name(name, &[name, b"a"].concat()));
+            for (at, byte) in (0..length).flat_map(|at| (0..=u8::MAX).map(move |byte| (at, byte))) {
+                let mut other = name.to_vec();
+                other[at] = byte;
+                assert_eq!(same_name(name, &other), name.eq_ignore_ascii_case(&other), "{byte:x} at {at} of {length}");
+            }
+        }
+        for (one, other) in (0..=u8::MAX).flat_map(|one| (0..=u8::MAX).map(move |other| ([one; 9], [other; 9]))) {
+            assert_eq!(same_name(&one, &other), one.eq_ignore_ascii_case(&other), "{one:?} {other:?}");
         }
     }
 

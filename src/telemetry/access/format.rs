@@ -36,9 +36,45 @@ pub enum Atom {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Part {
     /// Text as it is.
-    Literal(String),
+    Literal(Literal),
     /// What an atom says, in a field of at least this width: to the left in it where that is negative.
     Atom(Atom, i16),
+}
+
+/// Text between atoms. As a rule that is a space or a quote, and to call for a copy of it would cost more than the copy.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Literal {
+    /// So many of these bytes.
+    Short([u8; 8], usize),
+    /// More than have room there.
+    Long(String),
+}
+
+impl From<String> for Literal {
+    fn from(text: String) -> Self {
+        let mut bytes = [0; 8];
+        match bytes.get_mut(..text.len()) {
+            Some(start) => {
+                start.copy_from_slice(text.as_bytes());
+                Self::Short(bytes, text.len())
+            }
+            None => Self::Long(text),
+        }
+    }
+}
+
+impl Literal {
+    /// Appends the text.
+    pub fn write(&self, line: &mut Vec<u8>) {
+        match self {
+            Self::Short(bytes, length) => {
+                let end = line.len() + length;
+                line.extend_from_slice(bytes);
+                line.truncate(end);
+            }
+            Self::Long(text) => line.extend_from_slice(text.as_bytes()),
+        }
+    }
 }
 
 /// A format, and what of a request it needs.
@@ -55,10 +91,10 @@ pub struct Format {
 /// What has to be kept of a request until its line is written. Nothing else is.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Needs {
-    /// Fields of the request.
-    pub request_fields: Vec<HeaderName>,
+    /// Fields of the request, in small letters.
+    pub request_fields: Vec<String>,
     /// Fields of the answer, as they are sent.
-    pub response_fields: Vec<HeaderName>,
+    pub response_fields: Vec<String>,
     /// Variables of the environ, as the app leaves them. The first is always `REMOTE_ADDR`: a middleware that knows the
     /// proxies in front may have replaced it.
     pub variables: Vec<String>,
@@ -83,15 +119,15 @@ impl Needs {
     }
 
     /// The index of a field of the request, which is needed.
-    pub fn request_field(&mut self, name: HeaderName) -> usize {
-        index(&mut self.request_fields, name)
+    pub fn request_field(&mut self, name: &HeaderName) -> usize {
+        index(&mut self.request_fields, name.as_str().to_owned())
     }
 
     fn atom(&mut self, name: &str) -> Option<Atom> {
         Some(match name {
             "h" => Atom::RemoteAddr,
             "l" => Atom::LogName,
-            "u" => Atom::User(self.request_field(header::AUTHORIZATION)),
+            "u" => Atom::User(self.request_field(&header::AUTHORIZATION)),
             "t" => Atom::Time,
             "r" => Atom::RequestLine,
             "s" => Atom::Status,
@@ -100,8 +136,8 @@ impl Needs {
             "q" => Atom::Query,
             "H" => Atom::Protocol,
             "b" | "B" => Atom::Sent,
-            "f" => Atom::RequestField(self.request_field(header::REFERER)),
-            "a" => Atom::RequestField(self.request_field(header::USER_AGENT)),
+            "f" => Atom::RequestField(self.request_field(&header::REFERER)),
+            "a" => Atom::RequestField(self.request_field(&header::USER_AGENT)),
             "T" => self.timed(Atom::Seconds),
             "D" => self.timed(Atom::Microseconds),
             "M" => self.timed(Atom::Milliseconds),
@@ -110,8 +146,8 @@ impl Needs {
             _ => {
                 let (name, kind) = name.strip_prefix('{')?.rsplit_once('}')?;
                 match kind {
-                    "i" => Atom::RequestField(self.request_field(field(name)?)),
-                    "o" => Atom::ResponseField(index(&mut self.response_fields, field(name)?)),
+                    "i" => Atom::RequestField(self.request_field(&field(name)?)),
+                    "o" => Atom::ResponseField(index(&mut self.response_fields, field(name)?.as_str().to_owned())),
                     "e" if !name.is_empty() => Atom::Variable(index(&mut self.variables, name.to_owned())),
                     _ => return None,
                 }
@@ -176,13 +212,13 @@ impl Format {
                 continue;
             }
             if !literal.is_empty() {
-                format.parts.push(Part::Literal(std::mem::take(&mut literal)));
+                format.parts.push(Part::Literal(std::mem::take(&mut literal).into()));
             }
             format.parts.push(Part::Atom(atom, width));
         }
         literal.push_str(rest);
         literal.push('\n');
-        format.parts.push(Part::Literal(literal));
+        format.parts.push(Part::Literal(literal.into()));
         Ok(format)
     }
 }
@@ -211,7 +247,7 @@ mod tests {
         for name in "hutrsmUqHbBfaTDMLp".chars() {
             assert_eq!(atoms(&format!("%({name})s")).len(), 1, "{name}");
         }
-        assert_eq!(Format::parse("%(l)s").expect("valid").parts, [Part::Literal("-\n".to_owned())]);
+        assert_eq!(Format::parse("%(l)s").expect("valid").parts, [Part::Literal("-\n".to_owned().into())]);
         assert_eq!(atoms("%({X-A}i)s %({X-A}o)s %({X_A}e)s").len(), 3);
     }
 
@@ -232,11 +268,11 @@ mod tests {
         assert_eq!(
             parts,
             [
-                Part::Literal("100% ".to_owned()),
+                Part::Literal("100% ".to_owned().into()),
                 Part::Atom(Atom::Status, 5),
-                Part::Literal("|".to_owned()),
+                Part::Literal("|".to_owned().into()),
                 Part::Atom(Atom::Microseconds, -8),
-                Part::Literal(".\n".to_owned()),
+                Part::Literal(".\n".to_owned().into()),
             ]
         );
     }

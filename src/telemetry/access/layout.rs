@@ -16,11 +16,11 @@ pub struct Record<'a> {
     /// The client's address; none on a unix socket.
     pub remote_addr: Option<IpAddr>,
     /// The request's method.
-    pub method: &'a str,
+    pub method: &'a [u8],
     /// The request's target as it came.
-    pub target: &'a str,
+    pub target: &'a [u8],
     /// The part of it behind the question mark.
-    pub query: &'a str,
+    pub query: &'a [u8],
     /// `HTTP/1.1`, say.
     pub protocol: &'a str,
     /// The answer's status.
@@ -53,15 +53,15 @@ impl Layout {
         needs.duration = true;
         let mut members: Vec<(String, Atom)> = vec![
             ("remote_addr".to_owned(), Atom::RemoteAddr),
-            ("remote_user".to_owned(), Atom::User(needs.request_field(header::AUTHORIZATION))),
+            ("remote_user".to_owned(), Atom::User(needs.request_field(&header::AUTHORIZATION))),
             ("method".to_owned(), Atom::Method),
             ("target".to_owned(), Atom::Target),
             ("protocol".to_owned(), Atom::Protocol),
             ("status".to_owned(), Atom::Status),
             ("bytes".to_owned(), Atom::Sent),
             ("duration_us".to_owned(), Atom::Microseconds),
-            ("referer".to_owned(), Atom::RequestField(needs.request_field(header::REFERER))),
-            ("user_agent".to_owned(), Atom::RequestField(needs.request_field(header::USER_AGENT))),
+            ("referer".to_owned(), Atom::RequestField(needs.request_field(&header::REFERER))),
+            ("user_agent".to_owned(), Atom::RequestField(needs.request_field(&header::USER_AGENT))),
             ("pid".to_owned(), Atom::ProcessId),
         ];
         for part in &format.parts {
@@ -99,7 +99,7 @@ impl Layout {
             Self::Text(format) => {
                 for part in &format.parts {
                     match part {
-                        Part::Literal(text) => line.extend_from_slice(text.as_bytes()),
+                        Part::Literal(text) => text.write(line),
                         Part::Atom(atom, 0) => record.write(atom, line, clock),
                         Part::Atom(atom, width) => {
                             let start = line.len();
@@ -146,9 +146,9 @@ impl Record<'_> {
                 None => line.push(b'-'),
             },
             Atom::RequestLine => {
-                text::value(line, self.method.as_bytes());
+                text::value(line, self.method);
                 line.push(b' ');
-                text::value(line, self.target.as_bytes());
+                text::value(line, self.target);
                 line.push(b' ');
                 line.extend_from_slice(self.protocol.as_bytes());
             }
@@ -205,9 +205,9 @@ impl Record<'_> {
                 let credentials = field(self.request_fields, *index);
                 take(credentials.and_then(user_of).as_deref());
             }
-            Atom::Method => take(Some(self.method.as_bytes())),
-            Atom::Target => take(Some(self.target.as_bytes())),
-            Atom::Query => take(Some(self.query.as_bytes())),
+            Atom::Method => take(Some(self.method)),
+            Atom::Target => take(Some(self.target)),
+            Atom::Query => take(Some(self.query)),
             Atom::Protocol => take(Some(self.protocol.as_bytes())),
             Atom::RequestField(index) => take(field(self.request_fields, *index)),
             Atom::ResponseField(index) => take(field(self.response_fields, *index)),
@@ -267,9 +267,9 @@ mod tests {
     fn record() -> Record<'static> {
         Record {
             remote_addr: Some([127, 0, 0, 1].into()),
-            method: "GET",
-            target: "/a?b=c",
-            query: "b=c",
+            method: b"GET",
+            target: b"/a?b=c",
+            query: b"b=c",
             protocol: "HTTP/1.1",
             status: 200,
             sent: 12,

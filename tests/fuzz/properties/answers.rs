@@ -44,9 +44,9 @@ pub fn line(bytes: &[u8]) {
         let (mut line, mut clock) = (Vec::new(), layout.clock());
         let record = Record {
             remote_addr: None,
-            method: text(1),
-            target: text(2),
-            query: text(3),
+            method: text(1).as_bytes(),
+            target: text(2).as_bytes(),
+            query: text(3).as_bytes(),
             protocol: "HTTP/1.1",
             status: 200,
             sent: bytes.len() as u64,
