@@ -2,7 +2,7 @@
 //! `RWSGI_FUZZ_SECONDS` says so. cargo-fuzz runs the same properties with a nose for new paths:
 //!
 //! ```sh
-//! cargo +nightly fuzz run --fuzz-dir tests/fuzz head -- -max_total_time=600
+//! RUSTC_BOOTSTRAP=1 cargo fuzz run -s none --fuzz-dir tests/fuzz head -- -max_total_time=600
 //! ```
 
 mod properties;

@@ -139,24 +139,77 @@ fn class_character(characters: &[char], position: &mut usize) -> Option<char> {
     (*position < characters.len()).then_some(character)
 }
 
+/// Whether these match the whole path. Follows all ways through it at once: one after the other, many stars would take
+/// longer than anybody waits.
 fn run(tokens: &[Token], path: &[char]) -> bool {
-    let Some((token, rest)) = tokens.split_first() else {
-        return path.is_empty();
-    };
-    match token {
-        Token::Literal(literal) => path.split_first().is_some_and(|(c, path)| c == literal && run(rest, path)),
-        Token::One => path.split_first().is_some_and(|(c, path)| *c != '/' && run(rest, path)),
-        Token::Class { negated, ranges } => path.split_first().is_some_and(|(c, path)| {
-            ranges.iter().any(|(low, high)| (low..=high).contains(&c)) != *negated && run(rest, path)
-        }),
-        Token::InName => {
-            let name = path.iter().position(|c| *c == '/').unwrap_or(path.len());
-            (0..=name).any(|taken| run(rest, &path[taken..]))
+    // Whether what comes before the token can end here.
+    let mut ends = vec![false; path.len() + 1];
+    ends[0] = true;
+    for token in tokens {
+        let one = |ends: &[bool], is: &dyn Fn(&char) -> bool| {
+            std::iter::once(false).chain(ends.iter().zip(path).map(|(end, c)| *end && is(c))).collect()
+        };
+        match token {
+            Token::Literal(literal) => ends = one(&ends, &|c| c == literal),
+            Token::One => ends = one(&ends, &|c| *c != '/'),
+            Token::Class { negated, ranges } => {
+                ends = one(&ends, &|c| ranges.iter().any(|(low, high)| (low..=high).contains(&c)) != *negated);
+            }
+            Token::InName => (1..ends.len()).for_each(|end| ends[end] |= ends[end - 1] && path[end - 1] != '/'),
+            Token::Directories => {
+                let first = ends.iter().position(|end| *end).unwrap_or(path.len());
+                (first + 1..ends.len()).for_each(|end| ends[end] |= path[end - 1] == '/');
+            }
+            Token::Rest => return ends.contains(&true),
         }
-        Token::Directories => {
-            run(rest, path)
-                || path.iter().enumerate().any(|(end, character)| *character == '/' && run(rest, &path[end + 1..]))
+        if !ends.contains(&true) {
+            return false;
         }
-        Token::Rest => true,
+    }
+    ends[path.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Kind, Pattern, Token, run};
+
+    /// What each token says, word for word, one way through the path after the other.
+    fn plainly(tokens: &[Token], path: &[char]) -> bool {
+        let Some((token, rest)) = tokens.split_first() else { return path.is_empty() };
+        let one = |is: &dyn Fn(char) -> bool| path.split_first().is_some_and(|(c, path)| is(*c) && plainly(rest, path));
+        match token {
+            Token::Literal(literal) => one(&|c| c == *literal),
+            Token::One => one(&|c| c != '/'),
+            Token::Class { negated, ranges } => {
+                one(&|c| ranges.iter().any(|(low, high)| (*low..=*high).contains(&c)) != *negated)
+            }
+            Token::InName => plainly(rest, path) || one_more(tokens, path, |c| c != '/'),
+            Token::Directories => {
+                plainly(rest, path) || (0..path.len()).any(|end| path[end] == '/' && plainly(rest, &path[end + 1..]))
+            }
+            Token::Rest => true,
+        }
+    }
+
+    fn one_more(tokens: &[Token], path: &[char], is: impl Fn(char) -> bool) -> bool {
+        path.split_first().is_some_and(|(c, path)| is(*c) && plainly(tokens, path))
+    }
+
+    #[test]
+    fn all_ways_at_once_are_each_of_them() {
+        let mut rng = fastrand::Rng::with_seed(7);
+        let mut text = |of: &[&str], length: usize| -> String {
+            (0..rng.usize(..length)).map(|_| of[rng.usize(..of.len())]).collect()
+        };
+        let mut matched = 0;
+        for _ in 0..100_000 {
+            let pattern = text(&["a", "b", "/", "*", "**", "**/", "?", "[a-b]", "[^a]"], 8);
+            let path: Vec<char> = text(&["a", "b", "/"], 10).chars().collect();
+            let Some(Pattern { kind: Kind::Tokens(tokens) }) = Pattern::compile(&pattern) else { continue };
+            let expected = plainly(&tokens, &path);
+            assert_eq!(run(&tokens, &path), expected, "{pattern} {path:?}");
+            matched += usize::from(expected);
+        }
+        assert!(matched > 1000, "{matched}");
     }
 }

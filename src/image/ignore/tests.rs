@@ -142,3 +142,14 @@ fn only_an_exception_makes_a_walker_enter_an_excluded_directory() {
     assert!(!Rules::parse("", "a\nb").is_ok_and(|rules| rules.may_keep_below()));
     assert!(Rules::parse("", "a\n!b").is_ok_and(|rules| rules.may_keep_below()));
 }
+
+#[test]
+fn many_stars_are_no_more_work_than_one() {
+    let path = "a/".repeat(1000);
+    for part in ["*a", "**/a", "**a*", "*?", "[a/]*"] {
+        let pattern = format!("x{}", part.repeat(200));
+        assert!(!Rules::parse("", &pattern).expect("a pattern").excludes(&path), "{part}");
+        let pattern = format!("{}b", part.repeat(200));
+        assert!(!Rules::parse("", &pattern).expect("a pattern").excludes(&path), "{part}");
+    }
+}
