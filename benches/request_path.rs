@@ -22,7 +22,7 @@ use rwsgi::{
     settings::{RequestRules, Settings, Sources},
     telemetry::access::{Record, layout},
     wire::{self, Connection, Trust, Version, write_head},
-    wsgi::{BodyError, BodyReader, Call, Gone, Head, Origin, Request, Responder},
+    wsgi::{BodyError, BodyReader, Call, Gone, Head, Notes, Origin, Request, Responder},
 };
 
 /// How often a part is done while instructions are counted.
@@ -172,7 +172,7 @@ fn serve(name: &str, weight: u64, app: &PyApp, head: &Arc<wire::Head>, size: usi
             peer: Some(([127, 0, 0, 1].into(), 54321)),
             proxied: None,
             origin: Arc::clone(&origin),
-            notes: None,
+            is_watched: false,
         },
         body: Box::new(Body(if head.framing.is_empty() { None } else { Some(Bytes::from_static(b"name=value!")) })),
         responder: Box::new(Client(Arc::clone(&sent))),
@@ -220,6 +220,8 @@ impl Responder for Client {
     fn complete_file(&mut self, head: Head, _: File, _: u64, _: u64) {
         black_box(head);
     }
+
+    fn note(&mut self, _: Notes) {}
 
     fn interim(&mut self, _: &[u8]) {}
 

@@ -82,6 +82,11 @@ impl Drop for Running {
 }
 
 impl Connection {
+    /// Whether the access log asks for variables as the app leaves them.
+    pub fn is_watched(&self) -> bool {
+        self.access_log.as_ref().is_some_and(|log| !log.needs().variables.is_empty())
+    }
+
     /// Says why nothing is answered here, and ends.
     pub async fn send_away(&self, socket: impl Socket, refusal: Refusal) {
         Transport::new(socket, Arc::clone(&self.clients)).close(Some(refusal)).await;

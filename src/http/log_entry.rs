@@ -1,16 +1,16 @@
 //! What is kept of a request for its line in the access log, until its answer is sent.
 
 use std::{
-    cell::Cell,
     net::IpAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
 
+use super::slot::Waiting;
 use crate::{
     telemetry::access::{AccessLog, Record},
     wire::{self, Version},
-    wsgi::{self, Notes},
+    wsgi,
 };
 
 /// A line to be, of a request that its connection has.
@@ -19,7 +19,6 @@ pub struct LogEntry {
     status: u16,
     started: Option<Instant>,
     response_fields: Vec<Option<Vec<u8>>>,
-    notes: Option<Arc<Notes>>,
 }
 
 /// A line to be, and the request.
@@ -27,33 +26,20 @@ pub struct OwnEntry {
     entry: LogEntry,
     log: Arc<AccessLog>,
     request: Arc<wire::Head>,
-}
-
-thread_local! {
-    /// Notes that are not needed any more, for the next request.
-    static SPARE: Cell<Option<Arc<Notes>>> = const { Cell::new(None) };
-}
-
-impl Drop for LogEntry {
-    fn drop(&mut self) {
-        if let Some(mut notes) = self.notes.take()
-            && let Some(only) = Arc::get_mut(&mut notes)
-        {
-            only.clear();
-            SPARE.set(Some(notes));
-        }
-    }
+    /// Where the app leaves what the line needs, until its answer ends.
+    notes: Option<Waiting>,
 }
 
 impl OwnEntry {
     /// A request has come.
     pub fn new(log: &Arc<AccessLog>, remote_addr: Option<IpAddr>, request: &Arc<wire::Head>) -> Self {
-        Self { entry: LogEntry::new(log, remote_addr), log: Arc::clone(log), request: Arc::clone(request) }
+        let entry = LogEntry::new(log, remote_addr);
+        Self { entry, log: Arc::clone(log), request: Arc::clone(request), notes: None }
     }
 
-    /// Where the app's side leaves the variables that the line needs.
-    pub fn notes(&self) -> Option<Arc<Notes>> {
-        self.entry.notes()
+    /// The answer has come through this slot.
+    pub fn came(&mut self, waiting: Waiting) {
+        self.notes = Some(waiting);
     }
 
     /// This is the head of the answer.
@@ -63,26 +49,16 @@ impl OwnEntry {
 
     /// The answer is sent, with so many bytes in its body.
     pub fn write(&self, sent: u64) {
-        self.entry.write(&self.log, &self.request, sent);
+        let notes = self.notes.as_ref().map(Waiting::notes).unwrap_or_default();
+        self.entry.write(&self.log, &self.request, sent, &notes);
     }
 }
 
 impl LogEntry {
     /// A request has come.
     pub fn new(log: &AccessLog, remote_addr: Option<IpAddr>) -> Self {
-        let needs = log.needs();
-        Self {
-            remote_addr,
-            status: 0,
-            started: needs.duration.then(Instant::now),
-            response_fields: Vec::new(),
-            notes: (!needs.variables.is_empty()).then(|| SPARE.take().unwrap_or_default()),
-        }
-    }
-
-    /// Where the app's side leaves the variables that the line needs.
-    pub fn notes(&self) -> Option<Arc<Notes>> {
-        self.notes.clone()
+        let started = log.needs().duration.then(Instant::now);
+        Self { remote_addr, status: 0, started, response_fields: Vec::new() }
     }
 
     /// This is the head of the answer.
@@ -96,9 +72,8 @@ impl LogEntry {
         self.response_fields = log.needs().response_fields.iter().map(value).collect();
     }
 
-    /// The answer is sent, with so many bytes in its body.
-    pub fn write(&self, log: &AccessLog, request: &wire::Head, sent: u64) {
-        let variables = self.notes.as_ref().map(|notes| notes.take()).unwrap_or_default();
+    /// The answer is sent, with so many bytes in its body; these are the variables as the app left them.
+    pub fn write(&self, log: &AccessLog, request: &wire::Head, sent: u64, variables: &[Option<Vec<u8>>]) {
         let fields = &log.needs().request_fields;
         // The usual ones have room here.
         let (mut few, mut many) = ([None; 8], Vec::new());
@@ -108,14 +83,7 @@ impl LogEntry {
             many.resize(fields.len(), None);
             &mut many[..]
         };
-        for field in request.fields.iter() {
-            for (value, name) in request_fields.iter_mut().zip(fields) {
-                // Of a field that is repeated, the last.
-                if field.is(name) {
-                    *value = Some(field.value);
-                }
-            }
-        }
+        log.needs().take(request.fields.iter(), request_fields);
         let response_fields: Vec<_> = self.response_fields.iter().map(Option::as_deref).collect();
         let line = request.line();
         let odd;
@@ -137,7 +105,7 @@ impl LogEntry {
             duration: self.started.map_or(Duration::ZERO, |started| started.elapsed()),
             request_fields,
             response_fields: &response_fields,
-            variables: &variables,
+            variables,
         });
     }
 }

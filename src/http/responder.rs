@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     wire::Refusal,
-    wsgi::{App, Gone, Head, Responder},
+    wsgi::{App, Gone, Head, Notes, Responder},
 };
 
 /// An answer as it reaches the connection.
@@ -96,6 +96,10 @@ impl Responder for ChannelResponder {
         let pieces = Outgoing::new(spool);
         self.pieces = Some(Arc::clone(&pieces));
         self.wake(self.slot.answer(Answer { head, body: AnswerBody::Pieces(pieces) }));
+    }
+
+    fn note(&mut self, notes: Notes) {
+        self.slot.note(notes);
     }
 
     fn interim(&mut self, head: &[u8]) {

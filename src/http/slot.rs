@@ -6,6 +6,7 @@ use std::{
 };
 
 use super::responder::Answer;
+use crate::wsgi::Notes;
 
 /// The place for the answer to one request.
 #[derive(Default)]
@@ -14,6 +15,8 @@ pub struct Slot(Mutex<State>);
 #[derive(Default)]
 struct State {
     answer: Option<Answer>,
+    /// What the access log asked for.
+    notes: Notes,
     /// Heads that go out before the answer (RFC 9110 section 15.2).
     interim: Vec<u8>,
     /// There will be no answer but what is here.
@@ -58,6 +61,11 @@ impl Slot {
         state.connection.take()
     }
 
+    /// Leaves what the access log asks for.
+    pub fn note(&self, notes: Notes) {
+        self.state().notes = notes;
+    }
+
     /// Brings a head that precedes the answer's. Gives who is to be woken.
     #[must_use]
     pub fn interim(&self, head: &[u8]) -> Option<Waker> {
@@ -81,6 +89,11 @@ impl Slot {
 }
 
 impl Waiting {
+    /// What was left for the access log.
+    pub fn notes(&self) -> Notes {
+        std::mem::take(&mut self.0.state().notes)
+    }
+
     /// What is there. Otherwise the task is woken when there is something.
     pub fn poll(&self, context: &Context<'_>) -> Poll<Found> {
         let mut state = self.0.state();

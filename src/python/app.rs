@@ -102,8 +102,7 @@ impl PyApp {
             // One without a body has the input that is in every environ.
             let input = (!request.head.framing.is_empty()).then(|| Bound::new(py, Input::new(body))).transpose()?;
             let environ = environs.make(py, &request)?;
-            let notes = request.notes.as_deref();
-            let watch = notes.map(|notes| self.watched.begin(notes, &environ, environs.client(py, &request)));
+            let watch = request.is_watched.then(|| self.watched.begin(&environ, environs.client(py, &request)));
             let outcome = match &self.hooks {
                 None => self.call(&request, &environ, input.as_ref(), answer, watch.as_ref()),
                 Some(hooks) => self.call_between(hooks, &request, &environ, input.as_ref(), answer, watch.as_ref()),
@@ -157,7 +156,7 @@ impl PyApp {
         environ.set_item(pyo3::intern!(py, "wsgi.early_hints"), answer.early_hints(py))?;
         let result = self.callable.bind(py).call1((environ, answer.start_response(py)));
         if let Some(watch) = watch {
-            watch.leave();
+            watch.leave(answer);
         }
         let result = result?;
         let sent = self.send(py, &result, answer, watch);
@@ -228,7 +227,7 @@ impl PyApp {
         }
         // An app that answers piece by piece may change its environ until the last.
         if let Some(watch) = watch {
-            watch.leave();
+            watch.leave(answer);
         }
         answer.detached(py, Exchange::finish).map_err(|error| to_python(&error))
     }

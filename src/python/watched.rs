@@ -5,8 +5,7 @@ use pyo3::{
     types::{PyDict, PyString},
 };
 
-use super::capi::get_item;
-use crate::wsgi::Notes;
+use super::{capi::get_item, start_response::Answer};
 
 /// The names of the variables. The first is `REMOTE_ADDR`, which counts only where the app has replaced it.
 #[derive(Default)]
@@ -15,7 +14,6 @@ pub struct Watched(Vec<Vec<Py<PyString>>>);
 /// The variables of one request.
 pub struct Watch<'a, 'py> {
     watched: &'a Watched,
-    notes: &'a Notes,
     environ: Bound<'py, PyDict>,
     /// What the first one is unless it was replaced.
     client: Bound<'py, PyString>,
@@ -38,13 +36,8 @@ impl Watched {
     }
 
     /// Begins with the environ of a request, in which this is the client's address.
-    pub fn begin<'a, 'py>(
-        &'a self,
-        notes: &'a Notes,
-        environ: &Bound<'py, PyDict>,
-        client: Bound<'py, PyString>,
-    ) -> Watch<'a, 'py> {
-        Watch { watched: self, notes, environ: environ.clone(), client }
+    pub fn begin<'py>(&self, environ: &Bound<'py, PyDict>, client: Bound<'py, PyString>) -> Watch<'_, 'py> {
+        Watch { watched: self, environ: environ.clone(), client }
     }
 
     fn get<'py>(&self, environ: &Bound<'py, PyDict>, index: usize) -> Option<Bound<'py, PyAny>> {
@@ -55,7 +48,7 @@ impl Watched {
 
 impl Watch<'_, '_> {
     /// Leaves the values for the log.
-    pub fn leave(&self) {
+    pub fn leave(&self, answer: &Answer) {
         let replaced = self.watched.get(&self.environ, 0).is_none_or(|address| !address.is(&self.client));
         // As a rule that is all there is to say, and nothing has to be made for it.
         if !replaced && self.watched.0.len() < 2 {
@@ -63,7 +56,8 @@ impl Watch<'_, '_> {
         }
         let value = |index| self.watched.get(&self.environ, index).and_then(|value| text(&value));
         let first = replaced.then(|| value(0)).flatten();
-        self.notes.leave(std::iter::once(first).chain((1..self.watched.0.len()).map(value)).collect());
+        let notes = std::iter::once(first).chain((1..self.watched.0.len()).map(value)).collect();
+        answer.with(|exchange| exchange.note(notes));
     }
 }
 

@@ -4,7 +4,7 @@ use std::{fs::File, net::IpAddr, sync::Arc, task::Waker};
 
 use bytes::Bytes;
 
-use super::{Head, Notes, Origin};
+use super::{Head, Origin};
 use crate::wire;
 
 /// Something that answers requests.
@@ -47,9 +47,12 @@ pub struct Request {
     pub proxied: Option<wire::Proxied>,
     /// The listener that it came through.
     pub origin: Arc<Origin>,
-    /// Where to leave what the access log asks for.
-    pub notes: Option<Arc<Notes>>,
+    /// Whether the access log asks for variables: [`Responder::note`] takes them.
+    pub is_watched: bool,
 }
+
+/// Variables of the environ as the app left them, in the order in which the access log asks for them.
+pub type Notes = Vec<Option<Vec<u8>>>;
 
 /// Reads a request's body.
 pub trait BodyReader: Send {
@@ -81,6 +84,9 @@ pub trait Responder: Send {
     /// Answers with a head and so many bytes of a file from `offset` on. Does not block. The file must not be changed until
     /// they are sent; one that becomes shorter breaks the answer off.
     fn complete_file(&mut self, head: Head, file: File, offset: u64, length: u64);
+
+    /// Takes what the access log asks for, in place of what it was given before. To be called before the answer ends.
+    fn note(&mut self, notes: Notes);
 
     /// Sends a head that precedes the answer's (RFC 9110 section 15.2), as it is. Does not block.
     fn interim(&mut self, head: &[u8]);

@@ -253,7 +253,7 @@ mod tests {
         let text = Bytes::from(format!("{text}\r\n\r\n"));
         let head = Arc::new(Head::parse(text, &rules, Trust::Proxy).expect("a valid request"));
         let peer = (!origin.port.is_empty()).then(|| ([192, 0, 2, 1].into(), 4711));
-        Request { head, peer, proxied: None, origin: Arc::new(origin), notes: None }
+        Request { head, peer, proxied: None, origin: Arc::new(origin), is_watched: false }
     }
 
     fn environ(text: &str, origin: Origin) -> BTreeMap<String, Vec<u8>> {

@@ -7,7 +7,7 @@ use std::fs::File;
 use bytes::Bytes;
 use http::StatusCode;
 
-use super::{Gone, Head, Responder};
+use super::{Gone, Head, Notes, Responder};
 use crate::wire::Fields;
 
 /// A large piece is sent in steps of this many bytes, so that a slow client bounds what waits in memory.
@@ -234,6 +234,14 @@ impl Exchange {
                 responder.finish();
                 if cut { Err(ExchangeError::Cut) } else { Ok(()) }
             }
+        }
+    }
+
+    /// Leaves what the access log asks for.
+    pub fn note(&mut self, notes: Notes) {
+        match &mut self.state {
+            State::Open { responder, .. } | State::Streaming { responder, .. } => responder.note(notes),
+            State::Ended => {}
         }
     }
 

@@ -2,7 +2,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 
-use super::{Exchange, ExchangeError, Flow, Gone, Head, Responder};
+use super::{Exchange, ExchangeError, Flow, Gone, Head, Notes, Responder};
 
 #[derive(Clone, Default)]
 struct Recorder(Arc<Mutex<Vec<String>>>);
@@ -24,6 +24,10 @@ impl Responder for Recorder {
 
     fn complete_file(&mut self, head: Head, _: std::fs::File, offset: u64, length: u64) {
         self.say(format!("file {} {offset} {length}", head.status.as_u16()));
+    }
+
+    fn note(&mut self, notes: Notes) {
+        self.say(format!("note {}", notes.len()));
     }
 
     fn interim(&mut self, head: &[u8]) {

@@ -6,12 +6,10 @@ mod app;
 mod environ;
 mod exchange;
 mod input;
-mod notes;
 mod response;
 
-pub use app::{App, BodyError, BodyReader, Call, Gone, Request, Responder};
+pub use app::{App, BodyError, BodyReader, Call, Gone, Notes, Request, Responder};
 pub use environ::{Environ, Key, Origin, SERVER_SOFTWARE, fill, mount};
 pub use exchange::{Exchange, ExchangeError, Flow};
 pub use input::Input;
-pub use notes::Notes;
 pub use response::{Head, HeadError, HeadWriter};

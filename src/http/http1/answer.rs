@@ -28,7 +28,7 @@ use crate::{
         slot::{Found, Slot, Waiting},
     },
     wire::{self, Refusal, Version},
-    wsgi::{self, BodyReader, Call},
+    wsgi::{self, BodyReader, Call, Notes},
 };
 
 /// What the app leaves unread of a body is read and dropped for this long, so that the connection can go on.
@@ -56,6 +56,8 @@ struct Exchange<'a, S> {
     feed: Option<Feeding>,
     outbox: Outbox,
     log: Option<LogEntry>,
+    /// What the app has left for that.
+    notes: Notes,
     /// So many bytes of the answer's body went out.
     sent: u64,
 }
@@ -65,11 +67,20 @@ pub async fn answer<S: Socket>(connection: &Connection, transport: &mut Transpor
     let address = connection.peer.map(|(address, _)| address);
     let log = connection.access_log.as_ref().map(|log| LogEntry::new(log, address));
     let body = Body::new(head.framing, head.expects_continue, &connection.clients);
-    let mut exchange =
-        Exchange { connection, transport, head, body, feed: None, outbox: Outbox::default(), log, sent: 0 };
+    let mut exchange = Exchange {
+        connection,
+        transport,
+        head,
+        body,
+        feed: None,
+        outbox: Outbox::default(),
+        log,
+        notes: Notes::new(),
+        sent: 0,
+    };
     let next = exchange.run().await;
     if let (Some(entry), Some(log)) = (&exchange.log, &connection.access_log) {
-        entry.write(log, &exchange.head, exchange.sent);
+        entry.write(log, &exchange.head, exchange.sent, &exchange.notes);
     }
     next
 }
@@ -87,7 +98,7 @@ impl<S: Socket> Exchange<'_, S> {
             peer: connection.peer,
             proxied: connection.proxied,
             origin: Arc::clone(&connection.origin),
-            notes: self.log.as_ref().and_then(LogEntry::notes),
+            is_watched: connection.is_watched(),
         };
         if wsgi::mount(&request).is_none() {
             return self.refuse(OUTSIDE).await;
@@ -102,6 +113,9 @@ impl<S: Socket> Exchange<'_, S> {
             Ok(Err(refusal)) => self.fail(refusal).await,
             Err(error) => self.broken(&error),
         };
+        if self.log.is_some() {
+            self.notes = waiting.notes();
+        }
         drop((running, waiting));
         match next {
             Next::Request if !self.body.is_done() => self.drain().await,

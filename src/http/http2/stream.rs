@@ -83,7 +83,7 @@ async fn call(
         peer: connection.peer,
         proxied: connection.proxied,
         origin: Arc::clone(&connection.origin),
-        notes: stream.log.as_ref().and_then(|log| log.notes()),
+        is_watched: connection.is_watched(),
     };
     if wsgi::mount(&request).is_none() {
         return Err(OUTSIDE);
@@ -98,7 +98,12 @@ async fn call(
         None => Ok(answer_of(&waiting).await),
     };
     Ok(match answer {
-        Ok(Some(answer)) => (answer, deadline),
+        Ok(Some(answer)) => {
+            if let Some(log) = &mut stream.log {
+                log.came(waiting);
+            }
+            (answer, deadline)
+        }
         Ok(None) => (Answer::refusal(Refusal::new(500, "")), None),
         Err(_) => (Answer::refusal(Refusal::new(503, "The app has taken too long")), None),
     })

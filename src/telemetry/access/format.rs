@@ -2,6 +2,8 @@
 
 use http::{HeaderName, header};
 
+use crate::wire::Field;
+
 /// One thing that a line says of a request.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Atom {
@@ -100,6 +102,8 @@ pub struct Needs {
     pub variables: Vec<String>,
     /// How long the request took.
     pub duration: bool,
+    /// A bit for each length that a name of `request_fields` has, which tells most fields from those.
+    lengths: u64,
 }
 
 /// What is wrong with a format.
@@ -120,7 +124,19 @@ impl Needs {
 
     /// The index of a field of the request, which is needed.
     pub fn request_field(&mut self, name: &HeaderName) -> usize {
+        self.lengths |= 1 << (name.as_str().len() % 64);
         index(&mut self.request_fields, name.as_str().to_owned())
+    }
+
+    /// Takes the values of the fields that are needed, of one that is repeated the last.
+    pub fn take<'a>(&self, fields: impl Iterator<Item = Field<'a>>, values: &mut [Option<&'a [u8]>]) {
+        for field in fields.filter(|field| self.lengths >> (field.name.len() % 64) & 1 == 1) {
+            for (value, name) in values.iter_mut().zip(&self.request_fields) {
+                if field.is(name) {
+                    *value = Some(field.value);
+                }
+            }
+        }
     }
 
     fn atom(&mut self, name: &str) -> Option<Atom> {
@@ -235,7 +251,7 @@ fn width<'a>(conversion: &'a str, atom: &Atom) -> Option<(i16, &'a str)> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Atom, Format, Part};
+    use super::{Atom, Field, Format, Part};
 
     fn atoms(format: &str) -> Vec<Atom> {
         let parts = Format::parse(format).expect("a valid format").parts.into_iter();
@@ -260,6 +276,17 @@ mod tests {
         assert_eq!(format.needs.variables, ["REMOTE_ADDR", "REMOTE_USER"]);
         assert!(!format.needs.duration);
         assert!(Format::parse("%(L)s").expect("valid").needs.duration);
+    }
+
+    #[test]
+    fn of_the_fields_those_that_are_needed_are_taken_and_the_last_counts() {
+        let needs = Format::parse("%(f)s %({x-b}i)s %({x-c}i)s").expect("valid").needs;
+        let long = "x".repeat(64 + "x-b".len());
+        let sent = [("X-B", "1"), ("x-b", "2"), (&long, "3"), ("REFERER", "4"), ("x-d", "5")];
+        let fields = sent.iter().map(|(name, value)| Field { name: name.as_bytes(), value: value.as_bytes() });
+        let mut values = [None; 3];
+        needs.take(fields, &mut values);
+        assert_eq!(values, [Some(&b"4"[..]), Some(b"2"), None]);
     }
 
     #[test]

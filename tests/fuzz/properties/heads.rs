@@ -116,7 +116,7 @@ pub fn environ(mut bytes: &[u8]) {
         peer: None,
         proxied: None,
         origin: Arc::new(Origin { name: name.to_owned(), port: port.to_owned(), script_name }),
-        notes: None,
+        is_watched: false,
     };
     let mut noted = Noted::default();
     let Ok(()) = wsgi::fill(&request, &mut noted);
