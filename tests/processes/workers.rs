@@ -250,6 +250,37 @@ fn workers_as_many_as_the_cgroup_allows() {
     server.stop();
 }
 
+/// What a container of the other version sees: this machine has one of the two.
+#[test]
+fn workers_as_many_as_a_containers_cgroup_of_version_2_allows() {
+    const CONTAINER: &str = r#"
+set -e
+seen=$(mktemp -d) && mount -t tmpfs seen "$seen"
+echo "0::$GROUP" >"$seen/cgroup"
+mount --bind "$seen/cgroup" /proc/$$/cgroup
+mount -t tmpfs cgroups /sys/fs/cgroup
+mkdir -p "/sys/fs/cgroup$GROUP"
+echo cpu >"/sys/fs/cgroup$GROUP/cgroup.controllers"
+echo "$QUOTA" >"/sys/fs/cgroup$GROUP/cpu.max"
+umount "$seen" && rmdir "$seen"
+exec "$@"
+"#;
+    let all = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).to_string();
+    for (group, quota, workers) in [
+        ("/", "100000 100000", "1"),
+        ("/", "50000 100000", "1"),
+        ("/app.slice/app", "150000 100000", "1"),
+        ("/", "200000 200000", "1"),
+        ("/", "max 100000", &all),
+    ] {
+        let shell = ["unshare", "--mount", "--map-root-user", "sh", "-c", CONTAINER, "sh"];
+        let server = Server::of(WAITS).args(["app:app", "--workers", "auto"]).env("GROUP", group);
+        let mut server = server.env("QUOTA", quota).under(shell).start();
+        server.wait_for_log(&format!("Workers: {workers}, one for each CPU that may be used, with 4 threads each"));
+        server.stop();
+    }
+}
+
 /// A cgroup with a CPU controller, of version 1 or 2.
 struct Cgroup(std::path::PathBuf);
 
