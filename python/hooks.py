@@ -38,6 +38,14 @@ class Log(Absent):
             text = f"{text}\n{''.join(traceback.format_exception(*exc_info)).rstrip()}"
         self._write(str(level).lower(), text)
 
+    @property
+    def error_log(self):
+        return logging_of("gunicorn.error")
+
+    @property
+    def access_log(self):
+        return logging_of("gunicorn.access")
+
     def debug(self, message, *args, **options):
         self.log("debug", message, *args, **options)
 
@@ -55,6 +63,13 @@ class Log(Absent):
 
     def exception(self, message, *args, **options):
         self.log("error", message, *args, **{"exc_info": True, **options})
+
+
+def logging_of(name):
+    # Most hooks do without it.
+    import logging
+
+    return logging.getLogger(name)
 
 
 LEVELS = ((50, "critical"), (40, "error"), (30, "warning"), (20, "info"), (-sys.maxsize, "debug"))

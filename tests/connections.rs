@@ -378,6 +378,46 @@ fn cpu_time(pid: u32) -> u64 {
     fields[11..13].iter().map(|ticks| ticks.parse::<u64>().expect("ticks")).sum()
 }
 
+/// An answer that nobody waits for any more when it begins, and that never ends by itself.
+pub const LEFT: &str = "
+import time
+def app(environ, start_response):
+    path = environ['PATH_INFO']
+    if path == '/ok':
+        start_response('200 OK', [])
+        return [b'ok']
+    for number in range(8):
+        if path == '/hint':
+            environ['wsgi.early_hints']([('Link', '</a>')])
+        time.sleep(0.05)
+    start_response('200 OK', [('X-Accel-Buffering', 'no')])
+    return endless()
+def endless():
+    try:
+        while True:
+            yield b'x' * 30_000
+    finally:
+        print('closed', flush=True)
+";
+
+#[test]
+fn a_client_that_goes_away_before_its_answer_begins_costs_no_thread() {
+    for threads in ["1", "2"] {
+        let server = Server::of(LEFT).args(["app:app", "--threads", threads]).start();
+        for (number, path) in ["/hint", "/late"].iter().enumerate() {
+            for _ in 0..4 {
+                let mut client = server.connect();
+                client.send(format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n"));
+                std::thread::sleep(std::time::Duration::from_millis(60));
+                // What it has not read makes it a reset.
+                drop(client);
+            }
+            assert_eq!(server.connect().get("/ok").text(), "ok", "{path} with {threads} threads");
+            server.wait_for_output(&"closed\n".repeat(4 * (number + 1)));
+        }
+    }
+}
+
 #[test]
 fn a_client_that_goes_away_ends_what_is_sent_to_it() {
     let server = large_server();

@@ -188,6 +188,19 @@ def faults(port, ca):
     assert Client(port).get("/204")[0] == "204"
 
 
+def left(port, ca):
+    """Streams that their client gives up before the answer begins, which would never end: no thread is lost."""
+    for _ in range(4):
+        client = Client(port)
+        stream = client.begin("/late")
+        time.sleep(0.06)
+        client.h2.reset_stream(stream, error_code=8)
+        client.flush()
+        time.sleep(0.1)
+    status, _, body = Client(port).get("/ok")
+    assert (status, body) == ("200", b"ok"), (status, body)
+
+
 def deadline(port, ca):
     client = Client(port)
     other = client.begin("/echo", "POST", end=False)

@@ -132,6 +132,14 @@ fn what_goes_wrong_costs_its_stream() {
 }
 
 #[test]
+fn a_stream_that_is_given_up_before_its_answer_begins_costs_no_thread() {
+    let server = Server::of(crate::connections::LEFT).args(CLEARTEXT).args(["--threads", "2"]).start();
+    check(&server, "left");
+    // Those that nobody waited for when a thread was free were never begun.
+    server.wait_for_output("closed\nclosed\n");
+}
+
+#[test]
 fn floods_of_frames_end_their_connection_and_harm_nobody_else() {
     let server = cleartext().start();
     check(&server, "settings");

@@ -1,8 +1,10 @@
 //! What the server says, in lines that a gunicorn user recognises.
 
+use std::time::Duration;
+
 use regex::Regex;
 
-use crate::support::Server;
+use crate::support::{Client, Server, process};
 
 const APP: &str = "
 def app(environ, start_response):
@@ -220,4 +222,66 @@ fn the_log_level_is_the_least_that_is_said() {
             assert_eq!(ended.stderr.contains(found), wanted, "{level} {found}: {}", ended.stderr);
         }
     }
+}
+
+/// What Flask apps do to write to gunicorn's log.
+const AS_GUNICORN: &str = "
+import sys
+early = 'logging' in sys.modules
+import logging
+from flask import Flask
+app = Flask(__name__)
+gunicorn_logger = logging.getLogger('gunicorn.error')
+app.logger.handlers = gunicorn_logger.handlers
+app.logger.setLevel(gunicorn_logger.level)
+@app.route('/')
+def index():
+    app.logger.debug('unwanted')
+    app.logger.info('told %s', 'so')
+    gunicorn_logger.warning('warned\\n[forged]')
+    return str(early)
+@app.route('/error')
+def error():
+    raise ValueError('on purpose')
+@app.route('/own')
+def own():
+    gunicorn_logger.handlers[0].setFormatter(logging.Formatter('mine: %(message)s'))
+    gunicorn_logger.critical('formatted')
+    return 'done'
+";
+
+#[test]
+fn an_apps_logger_can_have_the_handlers_and_the_level_of_gunicorns() {
+    let log = |format: &str, level: &str| {
+        let args = ["--error-logfile", "error.log", "--log-format", format, "--log-level", level];
+        let builder = Server::of(AS_GUNICORN).without_bind().args(["app:app", "--bind", "unix:app.sock"]);
+        let mut server = builder.args(args).start_quietly();
+        let socket = server.directory().join("app.sock");
+        process::until(Duration::from_secs(30), || std::os::unix::net::UnixStream::connect(&socket).ok())
+            .expect("it starts");
+        let mut client = Client::connect(&format!("unix:{}", socket.display()));
+        // What no app needs is not imported for it.
+        assert_eq!(client.get("/").text(), "False");
+        assert_eq!(client.get("/error").status, 500);
+        assert_eq!(client.get("/own").text(), "done");
+        server.stop();
+        std::fs::read_to_string(server.directory().join("error.log")).expect("it is there")
+    };
+    let text = log("text", "info");
+    for line in ["] [INFO] told so\n", "] [WARNING] warned\n [forged]\n", "] [ERROR] Exception on /error [GET]\n"] {
+        assert!(text.contains(line), "{line:?}: {text}");
+    }
+    assert!(text.contains("\nValueError: on purpose\n") && text.contains("\nmine: formatted\n"), "{text}");
+    assert!(!text.contains("unwanted"), "{text}");
+    let quiet = log("text", "error");
+    assert!(
+        !quiet.contains("told so") && !quiet.contains("warned") && quiet.contains("Exception on /error"),
+        "{quiet}"
+    );
+    assert!(log("text", "debug").contains("] [DEBUG] unwanted\n"));
+    let json = log("json", "info");
+    for line in json.lines() {
+        assert!(serde_json::from_str::<serde_json::Value>(line).is_ok_and(|line| line.is_object()), "{line}");
+    }
+    assert!(json.contains(r#""level":"WARNING","message":"warned\n[forged]"}"#), "{json}");
 }

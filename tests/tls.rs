@@ -62,6 +62,8 @@ fn https_is_served_with_a_certificate_and_its_key() {
         let server = builder().args(args.iter().copied()).start();
         std::fs::write(server.directory().join("file"), &content).expect("written");
         assert_eq!(text(&server, &[]), (true, "https 0".to_owned()));
+        // A proxy that is believed says how its client came, and here it may be this very address.
+        assert_eq!(text(&server, &["-H", "X-Forwarded-Proto: http"]), (true, "http 0".to_owned()));
         assert_eq!(text(&server, &["--data-binary", "@file"]), (true, "https 3000000".to_owned()));
         assert!(curl(&server, "https://localhost:PORT/file", &[]) == (true, content.clone()));
         let (_, plain) = curl(&server, "http://localhost:PORT/", &["-i"]);
@@ -88,9 +90,27 @@ fn clients_may_have_to_have_a_certificate() {
     }
 }
 
+/// One of X.509 version 1, as `openssl x509 -req` without extensions makes it, and its key, which is nobody else's.
+const VERSION_1: &str = "-----BEGIN CERTIFICATE-----
+MIIBJDCBywIUFKlRNuZcuKTOk2x8FuzVft7x+RQwCgYIKoZIzj0EAwIwFDESMBAG
+A1UEAwwJbG9jYWxob3N0MCAXDTI2MTEyNjE5MzQ1NloYDzIxMjYxMTAyMTkzNDU2
+WjAUMRIwEAYDVQQDDAlsb2NhbGhvc3QwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNC
+AASMDC3aZxEU0odGmJMPT03HFYcq0EQ9DkqNti4vqx18Zcp0YH+ZFmU1QavtWuLo
+LgAKm6vfDE4RfS+oEMiEykVlMAoGCCqGSM49BAMCA0gAMEUCIG936USbLtCsTPmG
+Oxg3GdKyqihd+s78Qbf/B/hY1jAdAiEAvjpeOuxVEUtBO1ExDg8BsgjtGbH2xKW1
+ns/9rVxS7iU=
+-----END CERTIFICATE-----
+-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgkiD9T5tljcRvMr9o
+IdmS81h8/YctMfzGHpGuNI+cNSKhRANCAASMDC3aZxEU0odGmJMPT03HFYcq0EQ9
+DkqNti4vqx18Zcp0YH+ZFmU1QavtWuLoLgAKm6vfDE4RfS+oEMiEykVl
+-----END PRIVATE KEY-----
+";
+
 #[test]
 fn a_certificate_that_cannot_be_used_is_named() {
-    let cases: [(&[&str], &str); 5] = [
+    let cases: [(&[&str], &str); 6] = [
+        (&["--certfile", "version-1.pem"], "version-1.pem (from --certfile) cannot be used: invalid peer certificate"),
         (&["--certfile", "none.pem"], "none.pem (from --certfile)"),
         (&["--certfile", "app.py"], "app.py (from --certfile)"),
         (&["--keyfile", "localhost.key"], "--keyfile names a private key without a certificate"),
@@ -98,7 +118,9 @@ fn a_certificate_that_cannot_be_used_is_named() {
         (&["--certfile", "localhost.both.pem", "--cert-reqs", "2"], "--ca-certs"),
     ];
     for (args, said) in cases {
-        let ended = builder().args(args.iter().copied()).fail();
+        let builder = builder();
+        std::fs::write(builder.directory().join("version-1.pem"), VERSION_1).expect("written");
+        let ended = builder.args(args.iter().copied()).fail();
         assert_eq!(ended.status.code(), Some(1), "{args:?}");
         assert!(ended.stderr.contains(said), "{args:?}: {}", ended.stderr);
         assert_eq!(ended.stderr.lines().count(), 1, "{}", ended.stderr);

@@ -59,6 +59,7 @@ pub fn run(matches: &ArgMatches, args: &[OsString]) -> Result<ExitCode, Fatal> {
     let mut listeners = sockets::listeners(&settings, inherited.as_ref())?;
     if settings.daemon && inherited.is_none() {
         sys::become_daemon(settings.enable_stdio_inheritance)
+            .and_then(|()| telemetry::error_log::capture())
             .map_err(|error| Fatal::new(format!("The server cannot become a daemon (from --daemon): {error}.")))?;
         // They were another process's, which has ended.
         listeners.iter_mut().for_each(Listener::own_file);

@@ -37,6 +37,9 @@ struct State {
     connection: Option<Waker>,
 }
 
+/// The connection's end of a body. Dropped, it tells the app's side that the client takes no more.
+pub struct Pieces(Arc<Outgoing>);
+
 /// What became of a piece.
 pub enum Sent {
     /// It is on its way; who is to be woken.
@@ -55,8 +58,10 @@ pub enum End {
 }
 
 impl Outgoing {
-    pub fn new(spool: Option<Arc<Spool>>) -> Arc<Self> {
-        Arc::new(Self { state: Mutex::default(), room: Condvar::new(), spool })
+    /// A body, and the connection's end of it.
+    pub fn new(spool: Option<Arc<Spool>>) -> (Arc<Self>, Pieces) {
+        let outgoing = Arc::new(Self { state: Mutex::default(), room: Condvar::new(), spool });
+        (Arc::clone(&outgoing), Pieces(outgoing))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -100,19 +105,27 @@ impl Outgoing {
         state.end.get_or_insert(end);
         state.connection.take()
     }
+}
 
-    /// The next piece, for the connection.
+impl Pieces {
+    /// Nothing comes after this, whatever the app's side does.
+    pub fn break_off(&self) {
+        // Whoever is to be woken is who calls this.
+        let _ = self.0.end(End::Broken);
+    }
+
+    /// The next piece.
     pub fn poll_next(&self, context: &mut Context<'_>) -> Poll<Result<Bytes, End>> {
-        let mut state = self.state();
+        let mut state = self.0.state();
         if let Some(piece) = state.queue.pop_front() {
             state.queued -= piece.len();
-            self.room.notify_one();
+            self.0.room.notify_one();
             return Poll::Ready(Ok(piece));
         }
         let waiting = state.file.as_mut().map_or(Ok(None), Waiting::pop);
         match (waiting, state.end) {
             (Ok(Some(piece)), _) => {
-                self.room.notify_one();
+                self.0.room.notify_one();
                 Poll::Ready(Ok(piece))
             }
             (Err(error), _) => {
@@ -126,13 +139,14 @@ impl Outgoing {
             }
         }
     }
+}
 
-    /// The client takes no more.
-    pub fn close(&self) {
-        let mut state = self.state();
+impl Drop for Pieces {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
         state.gone = true;
         (state.queue, state.queued, state.file) = (VecDeque::new(), 0, None);
-        self.room.notify_one();
+        self.0.room.notify_one();
     }
 }
 

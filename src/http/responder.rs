@@ -5,7 +5,7 @@ use std::{fs::File, sync::Arc, task::Waker};
 use bytes::Bytes;
 
 use super::{
-    outgoing::{End, Outgoing, Sent},
+    outgoing::{End, Outgoing, Pieces, Sent},
     parcel::Parcel,
     slot::Slot,
     spool::Spool,
@@ -26,7 +26,7 @@ pub enum AnswerBody {
     /// All of it.
     Whole(Parcel),
     /// Its pieces as they come.
-    Pieces(Arc<Outgoing>),
+    Pieces(Pieces),
 }
 
 impl Answer {
@@ -93,8 +93,8 @@ impl Responder for ChannelResponder {
 
     fn begin(&mut self, head: Head) {
         let spool = self.spool.as_ref().filter(|_| is_buffered(&head)).map(Arc::clone);
-        let pieces = Outgoing::new(spool);
-        self.pieces = Some(Arc::clone(&pieces));
+        let (outgoing, pieces) = Outgoing::new(spool);
+        self.pieces = Some(outgoing);
         self.wake(self.slot.answer(Answer { head, body: AnswerBody::Pieces(pieces) }));
     }
 

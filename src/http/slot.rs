@@ -53,12 +53,18 @@ impl Slot {
     /// Brings the answer, once; the first one counts. Gives who is to be woken.
     #[must_use]
     pub fn answer(&self, answer: Answer) -> Option<Waker> {
-        let mut state = self.state();
-        if !state.closed {
-            state.answer = Some(answer);
+        let mut unwanted = Some(answer);
+        let connection = {
+            let mut state = self.state();
+            // Where nobody waits, it tells whoever makes it that nobody does, when it is dropped.
+            if !state.closed && !state.gone {
+                state.answer = unwanted.take();
+            }
             state.closed = true;
-        }
-        state.connection.take()
+            state.connection.take()
+        };
+        drop(unwanted);
+        connection
     }
 
     /// Leaves what the access log asks for.

@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc};
 
 use tokio_rustls::rustls::{
-    RootCertStore, ServerConfig,
+    Error, RootCertStore, ServerConfig,
     crypto::ring,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
     server::{WebPkiClientVerifier, danger::ClientCertVerifier},
@@ -33,11 +33,16 @@ pub fn load(settings: &Tls) -> Result<Arc<ServerConfig>, Fatal> {
         None => builder.with_no_client_auth(),
     };
     let mut config = builder.with_single_cert(certificates, key).map_err(|error| {
-        Fatal::new(format!(
-            "The private key in {} (from {option}) does not go with the certificate in {}: {error}.",
-            key_file.display(),
-            settings.certfile.display()
-        ))
+        let (key, certificate) = (key_file.display(), settings.certfile.display());
+        Fatal::new(match error {
+            Error::InvalidCertificate(_) => format!(
+                "The certificate in {certificate} (from --certfile) cannot be used: {error}. It must be one of X.509 \
+                 version 3, which browsers want too."
+            ),
+            error => format!(
+                "The private key in {key} (from {option}) does not go with the certificate in {certificate}: {error}."
+            ),
+        })
     })?;
     // A server of HTTP/1 alone has nothing to choose, and says nothing, as gunicorn's.
     if settings.http_protocols.iter().any(|protocol| protocol == "h2") {

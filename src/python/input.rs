@@ -66,18 +66,18 @@ fn limit(size: Option<i64>) -> Option<usize> {
 
 #[pymethods]
 impl Input {
-    #[pyo3(signature = (size=None, /))]
+    #[pyo3(signature = (size=None))]
     fn read<'py>(&self, py: Python<'py>, size: Option<i64>) -> PyResult<Bound<'py, PyBytes>> {
         self.with(py, |input| input.read(limit(size)))
     }
 
-    #[pyo3(signature = (size=None, /))]
+    #[pyo3(signature = (size=None))]
     fn readline<'py>(&self, py: Python<'py>, size: Option<i64>) -> PyResult<Bound<'py, PyBytes>> {
         self.with(py, |input| input.read_line(limit(size)))
     }
 
     /// Lines until their sizes add up to `hint`, or all where there is none.
-    #[pyo3(signature = (hint=None, /))]
+    #[pyo3(signature = (hint=None))]
     fn readlines<'py>(&self, py: Python<'py>, hint: Option<i64>) -> PyResult<Vec<Bound<'py, PyBytes>>> {
         let hint = limit(hint).filter(|hint| *hint > 0);
         let mut lines = Vec::new();

@@ -13,7 +13,7 @@ use pyo3::{
     types::{PyCFunction, PyDict, PyModule, PyTuple},
 };
 
-use super::{PyApp, capi};
+use super::{PyApp, capi, logger};
 use crate::{
     exit::{Code, Fatal},
     settings::Settings,
@@ -44,14 +44,24 @@ impl Interpreter {
     /// # Errors
     /// CPython could not start, or its installation lacks what rwsgi needs.
     pub fn start(executable: &Path, args: Vec<OsString>) -> Result<Self, Fatal> {
-        capi::initialize(executable, args)
-            .map_err(|reason| Fatal::new(format!("Python at {} could not start: {reason}.", executable.display())))?;
+        capi::initialize(executable, args).map_err(|reason| {
+            // Python itself says nothing of what it may not read.
+            let unreadable = fs_err::metadata(executable).err();
+            let why = unreadable
+                .map(|error| format!(" Whoever the worker runs as (--user) must be able to read it: {error}."));
+            Fatal::new(format!(
+                "Python at {} could not start: {reason}.{}",
+                executable.display(),
+                why.unwrap_or_default()
+            ))
+        })?;
         let directory = std::env::current_dir()
             .map_err(|error| Fatal::new(format!("The working directory cannot be used: {error}.")))?;
         Python::attach(|py| {
             let code = c_str!(include_str!("../../python/load_app.py"));
             let loader = PyModule::from_code(py, code, c"<rwsgi>", c"_rwsgi_load_app")?;
             loader.call_method1("start", (directory.into_os_string(), sys::dump_signal(), error_log::descriptor()))?;
+            logger::install(py)?;
             let thresholds = py.import("gc")?.call_method0("get_threshold")?;
             Ok(Self { loader: loader.unbind(), thresholds: thresholds.unbind() })
         })

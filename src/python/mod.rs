@@ -15,6 +15,7 @@ pub mod hooks;
 mod input;
 mod interpreter;
 mod interrupt;
+mod logger;
 mod names;
 mod start_response;
 mod watched;

@@ -137,7 +137,7 @@ struct StartResponse {
 
 #[pymethods]
 impl StartResponse {
-    #[pyo3(signature = (status, headers, exc_info=None, /))]
+    #[pyo3(signature = (status, headers, /, exc_info=None))]
     fn start_response(
         &self,
         status: &Bound<'_, PyAny>,

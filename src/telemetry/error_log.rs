@@ -75,6 +75,14 @@ pub(super) fn start(settings: &Settings) -> Result<(), Fatal> {
     Ok(())
 }
 
+/// Has standard output and standard error go into the log again, after they went elsewhere, where they are to.
+///
+/// # Errors
+/// The system does not do it.
+pub fn capture() -> std::io::Result<()> {
+    lock().as_ref().map_or(Ok(()), Log::capture)
+}
+
 /// Opens the log's file again under its name.
 pub(super) fn reopen() {
     let result = lock().as_mut().map(|log| log.output.reopen().and_then(|()| log.capture()));
@@ -96,6 +104,22 @@ pub fn is_standard_error() -> bool {
 /// The descriptor that the log is written to. It stays the same when the file is opened again.
 pub fn descriptor() -> RawFd {
     lock().as_ref().map_or(2, |log| log.output.descriptor())
+}
+
+/// The least level that is said.
+pub fn level() -> Level {
+    let least = LEVEL.load(Ordering::Relaxed);
+    [Level::Debug, Level::Info, Level::Warning, Level::Error]
+        .into_iter()
+        .find(|level| *level as u8 == least)
+        .unwrap_or(Level::Critical)
+}
+
+/// Says something that the app's own loggers have found worth saying, whatever the level of this log.
+pub fn tell(level: Level, message: &str) {
+    if let Some(log) = lock().as_mut() {
+        log.write(level, message);
+    }
 }
 
 /// Writes what the app wrote to `wsgi.errors`: lines as they are, or what was written at once as one JSON object.
@@ -182,7 +206,7 @@ impl Log {
 /// Takes the events of this program: those of its libraries mean nothing to whoever reads the log.
 struct Listener;
 
-fn level(metadata: &Metadata<'_>) -> Level {
+fn level_of(metadata: &Metadata<'_>) -> Level {
     match *metadata.level() {
         TracingLevel::ERROR if metadata.target() == CRITICAL => Level::Critical,
         TracingLevel::ERROR => Level::Error,
@@ -199,11 +223,11 @@ impl Subscriber for Listener {
     }
 
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        level(metadata) as u8 >= LEVEL.load(Ordering::Relaxed) && metadata.target().starts_with("rwsgi")
+        level_of(metadata) as u8 >= LEVEL.load(Ordering::Relaxed) && metadata.target().starts_with("rwsgi")
     }
 
     fn event(&self, event: &Event<'_>) {
-        let level = level(event.metadata());
+        let level = level_of(event.metadata());
         let mut message = Message(String::new());
         event.record(&mut message);
         if let Some(log) = lock().as_mut() {

@@ -68,6 +68,8 @@ pub struct Head {
     pub expects_continue: bool,
     /// Whether the client speaks TLS, to us or to a proxy that may say so.
     pub https: bool,
+    /// What such a proxy says.
+    claimed_https: Option<bool>,
 }
 
 impl Head {
@@ -122,8 +124,14 @@ impl Head {
             framing,
             keep_alive,
             expects_continue: policy.expects_continue && !framing.is_empty(),
-            https: policy.https,
+            https: policy.https == Some(true),
+            claimed_https: policy.https,
         })
+    }
+
+    /// The connection has this to say of TLS. As in gunicorn, a proxy's word counts for more.
+    pub fn came_by(&mut self, https: bool) {
+        self.https = self.claimed_https.unwrap_or(https);
     }
 
     /// The method, as it was sent.
@@ -204,11 +212,15 @@ fn prepare(text: Bytes, rules: &RequestRules) -> Result<Bytes, Refusal> {
     if !folded && !rules.casefold_method {
         return Ok(text);
     }
-    let mut prepared = BytesMut::with_capacity(text.len());
+    let (mut prepared, mut started) = (BytesMut::with_capacity(text.len()), 0);
     for (number, line) in Lines(&text).enumerate() {
         let folds = matches!(line.first(), Some(b' ' | b'\t'));
         if folds && number < 2 {
             return Err(Refusal::bad("Invalid header field: the first one continues nothing"));
+        }
+        if folds && !prepared[started..].contains(&b':') {
+            // Only a value goes over several lines (RFC 9112 section 5.2).
+            return Err(Refusal::bad("Invalid header field: its name goes over several lines"));
         }
         if folds {
             let kept = syntax::trim(&prepared[..prepared.len() - 2]);
@@ -218,6 +230,7 @@ fn prepare(text: Bytes, rules: &RequestRules) -> Result<Bytes, Refusal> {
             prepared.extend_from_slice(syntax::trim(line));
         } else {
             let start = prepared.len();
+            started = start;
             prepared.extend_from_slice(line);
             if number == 0 && rules.casefold_method {
                 let end = line.iter().position(|byte| *byte == b' ').unwrap_or(0);

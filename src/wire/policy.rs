@@ -16,7 +16,8 @@ pub enum Trust {
 /// What the fields said of the request.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Policy {
-    pub https: bool,
+    /// What a proxy says of the connection to it.
+    pub https: Option<bool>,
     pub expects_continue: bool,
 }
 
@@ -58,7 +59,7 @@ pub fn apply(fields: &mut Fields, version: Version, rules: &RequestRules, trust:
             scheme = Some(https);
         }
     }
-    policy.https = scheme.unwrap_or(false);
+    policy.https = scheme;
     if underscores && rules.header_map != HeaderMap::Dangerous {
         // `X_Forwarded_For` and `X-Forwarded-For` would be one key of the environ.
         let allowed = |field: &Field<'_>| {

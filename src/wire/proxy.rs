@@ -96,6 +96,10 @@ fn read_v2(bytes: &[u8]) -> Result<ProxyHeader, Refusal> {
     let header = header.map_err(|_| Refusal::bad("Invalid PROXY header"))?;
     let proxied = match (header.command, header.protocol, header.addresses) {
         (v2::Command::Local, ..) => Proxied { protocol: "LOCAL", addresses: None },
+        // What the specification does not list is to be refused, and it lists no unspecified protocol of an address.
+        (_, v2::Protocol::Unspecified, v2::Addresses::IPv4(_) | v2::Addresses::IPv6(_) | v2::Addresses::Unix(_)) => {
+            return Err(Refusal::bad("Invalid PROXY header: it has addresses of no protocol"));
+        }
         (_, v2::Protocol::Datagram, _) => return Err(Refusal::bad("Invalid PROXY header: only TCP is supported")),
         (_, _, v2::Addresses::IPv4(ip)) => proxied(
             "TCP4",
@@ -162,7 +166,9 @@ mod tests {
             ProxyHeader::read(&local, Auto),
             Ok(ProxyHeader::Present(Proxied { protocol: "LOCAL", .. }, 16))
         ));
-        for bad in [[0x31, 0x11, 0, 12], [0x2f, 0x11, 0, 12], [0x21, 0x12, 0, 12], [0x21, 0x11, 0, 2]] {
+        for bad in
+            [[0x31, 0x11, 0, 12], [0x2f, 0x11, 0, 12], [0x21, 0x12, 0, 12], [0x21, 0x10, 0, 12], [0x21, 0x11, 0, 2]]
+        {
             let header = [V2, &bad, &addresses].concat();
             assert!(ProxyHeader::read(&header, Auto).is_err(), "{bad:x?}");
         }

@@ -194,8 +194,13 @@ impl Exchange {
             return Ok(false);
         }
         let Some((mut responder, mut head)) = self.take_head()? else { return Ok(false) };
+        if !head.has_body() {
+            // No length belongs to such an answer (RFC 9110 section 8.6).
+            responder.complete(head, Bytes::new());
+            return Ok(true);
+        }
         let declared = *head.content_length.get_or_insert(length);
-        if self.to_head || !head.has_body() {
+        if self.to_head {
             responder.complete(head, Bytes::new());
         } else {
             self.sent = declared;

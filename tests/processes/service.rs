@@ -54,6 +54,34 @@ fn a_daemon_leaves_the_terminal_and_goes_on() {
 }
 
 #[test]
+fn what_a_daemons_app_prints_is_captured() {
+    let app = "
+import sys
+print('loaded', flush=True)
+def app(environ, start_response):
+    print('printed', flush=True)
+    print('told', file=sys.stderr, flush=True)
+    print('logged', file=environ['wsgi.errors'], flush=True)
+    start_response('200 OK', [])
+    return [b'alive']
+";
+    let args = ["app:app", "--daemon", "--pid", "app.pid", "--error-logfile", "error.log", "--capture-output"];
+    let builder = Server::of(app).without_bind().args(args).args(["--bind", "unix:app.sock"]);
+    let mut server = builder.start_quietly();
+    assert!(server.wait_status().success());
+    let pid = process::until(LIMIT, || read(&server, "app.pid").trim().parse().ok());
+    let daemon = process::Guard(pid.expect("it writes its id"));
+    let socket = format!("unix:{}", server.directory().join("app.sock").display());
+    assert_eq!(Client::connect(&socket).get("/").text(), "alive");
+    let log = read(&server, "error.log");
+    for said in ["loaded\n", "printed\n", "told\n", "logged\n"] {
+        assert!(log.contains(said), "{said:?}: {log}");
+    }
+    process::signal(daemon.0, "TERM");
+    ends(daemon.0);
+}
+
+#[test]
 fn a_daemon_takes_the_file_of_its_socket_along() {
     let builder = Server::of_files(&[("sub/app.py", &saying("alive"))]).without_bind();
     let paths = ["--chdir", "sub", "--bind", "unix:app.sock", "--pid", "app.pid", "--error-logfile", "error.log"];

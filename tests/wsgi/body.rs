@@ -149,6 +149,21 @@ fn a_file_wrapper_sends_its_file_and_closes_it() {
 }
 
 #[test]
+fn a_file_that_belongs_to_no_body_has_no_length() {
+    let app = "
+def app(environ, start_response):
+    start_response(environ['PATH_INFO'][1:] + ' Fine', [])
+    return environ['wsgi.file_wrapper'](open('app.py', 'rb'))
+";
+    let server = crate::support::Server::of(app).args(["app:app"]).start();
+    let mut client = server.connect();
+    for status in ["204", "304", "200"] {
+        let response = client.get(&format!("/{status}"));
+        assert_eq!(response.field("content-length").is_some(), status == "200", "{status}");
+    }
+}
+
+#[test]
 fn a_file_wrapper_takes_whatever_can_be_read() {
     let server = server();
     let mut client = server.connect();

@@ -20,7 +20,7 @@ use crate::{
     http::{
         connection::{Connection, OUTSIDE, Running, Stop},
         log_entry::LogEntry,
-        outgoing::{End, Outgoing},
+        outgoing::{End, Pieces},
         parcel::Socket,
         patience::Patience,
         request_body::{NoBody, RequestBody},
@@ -242,11 +242,7 @@ impl<S: Socket> Exchange<'_, S> {
             entry.answered(log, &head);
         }
         let written = match body {
-            AnswerBody::Pieces(pieces) if has_body => {
-                let written = self.stream(&pieces, chunked, deadline).await;
-                pieces.close();
-                written
-            }
+            AnswerBody::Pieces(pieces) if has_body => self.stream(&pieces, chunked, deadline).await,
             AnswerBody::Whole(parcel) if has_body => {
                 let size = parcel.left();
                 self.outbox.add(parcel);
@@ -255,9 +251,7 @@ impl<S: Socket> Exchange<'_, S> {
                 written.map(|()| End::Well)
             }
             body => {
-                if let AnswerBody::Pieces(pieces) = body {
-                    pieces.close();
-                }
+                drop(body);
                 poll_fn(|context| self.poll_write(context)).await.map(|()| End::Well)
             }
         };
@@ -276,7 +270,7 @@ impl<S: Socket> Exchange<'_, S> {
     }
 
     /// Sends pieces as they come, until this time at the latest while the app has not ended.
-    async fn stream(&mut self, pieces: &Outgoing, chunked: bool, deadline: Option<Instant>) -> io::Result<End> {
+    async fn stream(&mut self, pieces: &Pieces, chunked: bool, deadline: Option<Instant>) -> io::Result<End> {
         let mut patience = Patience::default();
         let mut end = None;
         poll_fn(|context| {
@@ -290,7 +284,7 @@ impl<S: Socket> Exchange<'_, S> {
                         }
                         Poll::Ready(Err(how)) => end = Some(how),
                         Poll::Pending if patience.is_over(context, deadline) => {
-                            let _ = pieces.end(End::Broken);
+                            pieces.break_off();
                             end = Some(End::Broken);
                         }
                         Poll::Pending => break,

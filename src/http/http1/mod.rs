@@ -24,7 +24,7 @@ pub async fn serve<S: Socket>(connection: &Connection, mut transport: Transport<
             Ok(None) => break None,
             Err(refusal) => break Some(refusal),
         };
-        head.https |= connection.https;
+        head.came_by(connection.https);
         let limit = connection.clients.limit_request_body;
         if matches!((head.framing, limit), (Framing::Length(length), Some(limit)) if length > limit) {
             break Some(super::request_body::TOO_LARGE);

@@ -24,8 +24,15 @@ pub fn read(parts: &Parts, rules: &RequestRules, trust: Trust, https: bool, has_
     if parts.headers.get_all(header::HOST).iter().nth(1).is_some() {
         return Err(Refusal::bad("Host is given twice"));
     }
-    // RFC 9113 section 8.3.1: it takes the place of Host.
+    // RFC 9113 section 8.3.1: it takes the place of Host, and names no user.
     if let Some(authority) = authority {
+        if authority.contains('@') {
+            return Err(Refusal::bad("The authority names a user"));
+        }
+        let host = parts.headers.get(header::HOST);
+        if host.is_some_and(|host| !host.as_bytes().eq_ignore_ascii_case(authority.as_bytes())) {
+            return Err(Refusal::bad("Host is not what the authority says"));
+        }
         put(&mut text, &[b"host: ", authority.as_bytes(), b"\r\n"]);
     }
     let mut cookies = parts.headers.get_all(header::COOKIE).iter();
@@ -55,7 +62,7 @@ pub fn read(parts: &Parts, rules: &RequestRules, trust: Trust, https: bool, has_
         head.framing = Framing::Chunked;
     }
     let claimed = parts.uri.scheme_str().filter(|_| trust == Trust::Proxy);
-    head.https |= claimed.map_or(https, |scheme| scheme == "https");
+    head.came_by(claimed.map_or(https, |scheme| scheme == "https"));
     Ok(head)
 }
 

@@ -2,7 +2,6 @@
 
 use std::{
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -13,7 +12,7 @@ use tokio::time::Instant;
 use crate::http::{
     connection::Running,
     log_entry::OwnEntry,
-    outgoing::{End, Outgoing},
+    outgoing::{End, Pieces},
     parcel::Parcel,
     patience::Patience,
 };
@@ -37,7 +36,7 @@ pub enum Kind {
     /// All of it.
     Whole(Parcel),
     /// Pieces as they come, until this time at the latest while the app has not ended.
-    Pieces(Arc<Outgoing>, Option<Instant>),
+    Pieces(Pieces, Option<Instant>),
 }
 
 /// The app broke off: the connection must be cut, so that what was sent is not taken for the whole.
@@ -64,7 +63,7 @@ impl ResponseBody {
                 Poll::Ready(Ok(piece)) => Some(piece),
                 Poll::Ready(Err(End::Well)) => None,
                 Poll::Pending if self.patience.is_over(context, *deadline) => {
-                    let _ = pieces.end(End::Broken);
+                    pieces.break_off();
                     context.waker().wake_by_ref();
                     return Poll::Pending;
                 }
@@ -117,9 +116,6 @@ impl Body for ResponseBody {
 
 impl Drop for ResponseBody {
     fn drop(&mut self) {
-        if let Kind::Pieces(pieces, _) = &self.kind {
-            pieces.close();
-        }
         if let Some(log) = &self.log {
             log.write(self.sent);
         }
