@@ -1,7 +1,7 @@
 //! The arbiter's part in a configuration file's hooks: it calls none, but tells the template that does.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     os::fd::AsFd as _,
     time::{Duration, Instant},
 };
@@ -19,8 +19,8 @@ const END: Duration = Duration::from_secs(2);
 /// What hooks are told.
 #[derive(Debug)]
 pub struct Known {
-    /// The ages of the workers that run.
-    ages: BTreeMap<Pid, u64>,
+    /// The ages and the generations of the workers that run.
+    workers: BTreeMap<Pid, (u64, u64)>,
     /// The age of the youngest.
     age: u64,
     /// The generation whose hooks are called.
@@ -31,13 +31,24 @@ pub struct Known {
     told: usize,
     /// How many, as far as the youngest template knows from the beginning.
     born: usize,
+    /// The template and the workers before those that serve, which are about to end.
+    followed: BTreeSet<Pid>,
     /// Whether `pre_exec` was asked for, and has not answered.
     upgrading: bool,
 }
 
 impl Known {
     pub fn new(size: usize) -> Self {
-        Self { ages: BTreeMap::new(), age: 0, serving: 1, prepared: 0, told: size, born: size, upgrading: false }
+        Self {
+            workers: BTreeMap::new(),
+            age: 0,
+            serving: 1,
+            prepared: 0,
+            told: size,
+            born: size,
+            followed: BTreeSet::new(),
+            upgrading: false,
+        }
     }
 
     /// A worker is to be made: the age that it will have.
@@ -47,8 +58,8 @@ impl Known {
     }
 
     /// A worker runs.
-    pub fn made(&mut self, pid: Pid, age: u64) {
-        self.ages.insert(pid, age);
+    pub fn made(&mut self, pid: Pid, generation: u64, age: u64) {
+        self.workers.insert(pid, (age, generation));
     }
 }
 
@@ -57,14 +68,15 @@ impl<P: Program> Arbiter<P> {
     pub(super) fn birth(&mut self, generation: u64) -> Birth {
         let known = &mut self.known;
         known.born = self.supervisor.wanted();
+        let reason = match generation {
+            _ if generation <= known.prepared => Reason::Again,
+            1 => Reason::Start,
+            _ => Reason::Reload(known.told),
+        };
         Birth {
-            reason: match generation {
-                _ if generation <= known.prepared => Reason::Again,
-                1 => Reason::Start,
-                _ => Reason::Reload(known.told),
-            },
+            reason,
             size: known.born,
-            running: known.ages.iter().map(|(pid, age)| (*pid, *age)).collect(),
+            running: known.workers.iter().map(|(pid, (age, _))| (*pid, *age)).collect(),
             arbiter: std::process::id(),
             predecessor: self.service.predecessor,
         }
@@ -79,14 +91,17 @@ impl<P: Program> Arbiter<P> {
     /// A template has made a worker.
     pub(super) fn made(&mut self, pid: Pid, generation: u64, age: u64) -> Event {
         self.templates.settled(generation);
-        self.known.made(pid, age);
+        self.known.made(pid, generation, age);
         self.templates.tell_all(|_| Command::Made(pid, age));
         Event::Spawned(pid, generation)
     }
 
     /// A process has ended that may be a worker.
     pub(super) fn gone(&mut self, pid: Pid) {
-        if self.known.ages.remove(&pid).is_some() {
+        if self.known.followed.remove(&pid) && self.known.followed.is_empty() {
+            self.templates.tell(self.known.serving, Command::Follow);
+        }
+        if self.known.workers.remove(&pid).is_some() {
             let serving = self.known.serving;
             self.templates.tell_all(
                 |generation| {
@@ -108,9 +123,17 @@ impl<P: Program> Arbiter<P> {
 
     /// The workers of a generation serve: its hooks are the ones to call.
     pub(super) fn adopted(&mut self, generation: u64) {
+        let known = &mut self.known;
+        // Workers have what their template had open, the port of an exporter say: it is free when all have ended.
+        let old = known.workers.iter().filter(|(_, (_, of))| *of < generation);
+        known.followed = old.map(|(pid, _)| *pid).collect();
+        known.followed.extend(self.templates.pid(known.serving));
         self.known.serving = generation;
         self.known.told = self.known.born;
         self.templates.keep_only(generation);
+        if self.known.followed.is_empty() {
+            self.templates.tell(generation, Command::Follow);
+        }
         self.resized();
     }
 

@@ -121,7 +121,7 @@ impl<P: Program> Arbiter<P> {
                 return Ok(match sys::fork()? {
                     Fork::Child => Process::Worker(generation),
                     Fork::Parent(pid) => {
-                        self.known.made(pid, age);
+                        self.known.made(pid, generation, age);
                         Process::Arbiter(Some(Event::Spawned(pid, generation)))
                     }
                 });

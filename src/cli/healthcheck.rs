@@ -2,7 +2,7 @@
 
 use std::{env, time::Duration};
 
-use super::options;
+use super::{options, output::say};
 use crate::{
     exit::{Code, Fatal},
     health::{
@@ -45,14 +45,13 @@ pub fn run(arguments: &Arguments) -> Result<(), Fatal> {
     };
     let question = Question { place, scheme, path, timeout: arguments.timeout };
     let sign = question.ask()?;
-    tell(&format!(
-        "Healthy: {} answers GET {} with {} after {} ms.",
+    say(&format!(
+        "Healthy: {} answers GET {} with {} after {} ms.\n",
         question.place,
         question.path,
         sign.status,
         sign.time.as_millis()
-    ));
-    Ok(())
+    ))
 }
 
 /// Whether the variables of this container make the server speak TLS. Where something else does, it says so itself.
@@ -68,9 +67,4 @@ fn timeout(text: &str) -> Result<Duration, String> {
 
 fn usage(text: impl Into<String>) -> Fatal {
     Fatal::with_code(Code::Usage, text)
-}
-
-#[expect(clippy::print_stdout, reason = "this is where the program speaks to the terminal")]
-fn tell(text: &str) {
-    println!("{text}");
 }

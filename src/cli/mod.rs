@@ -5,6 +5,7 @@ mod dockerize;
 mod healthcheck;
 mod ldconfig;
 mod options;
+mod output;
 mod serve;
 mod sockets;
 mod terminal;

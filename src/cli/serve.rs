@@ -10,7 +10,7 @@ use std::{
 
 use clap::{ArgMatches, Command, Subcommand as _};
 
-use super::{configuration::Configuration, options, sockets};
+use super::{configuration::Configuration, options, output::say, sockets};
 use crate::{
     arbiter::{self, Ended, Limits, PidFile, Service, Wanted, upgrade},
     exit::{Code, Fatal},
@@ -246,10 +246,9 @@ fn announce(settings: &Settings, listeners: &[Listener]) {
 }
 
 /// Prints the settings, if that is asked for, and tries whether the app loads.
-#[expect(clippy::print_stdout, reason = "this is where the program speaks to the terminal")]
 fn check(settings: &Settings, interpreter: &Path, spec: &str, args: &[OsString]) -> Result<ExitCode, Fatal> {
     if settings.print_config {
-        print!("{}", settings.print());
+        say(&settings.print())?;
     }
     for note in &settings.notes {
         super::note(note);

@@ -37,6 +37,7 @@ pub mod shell;
 pub mod sink;
 pub mod stdlib;
 pub mod strip;
+pub mod text;
 pub mod tree;
 
 use std::path::{Path, PathBuf};

@@ -8,6 +8,8 @@ use std::{
     path::Path,
 };
 
+use super::text::decode;
+
 /// How much of a file is looked at: a key may stand behind the certificates that vouch for it.
 const LOOKED_AT: u64 = 1 << 16;
 
@@ -115,7 +117,7 @@ fn by_content(relative: &Path, start: &[u8]) -> Option<&'static str> {
     }
     let is_list = name.contains("requirements") && relative.extension().is_some_and(|extension| extension == "txt");
     if ADDRESSES.contains(&name) || is_list {
-        let text = String::from_utf8_lossy(start);
+        let text = decode(start);
         let has_password = text.split_whitespace().any(|word| {
             let authority = word.split_once("://").map_or("", |(_, rest)| rest.split('/').next().unwrap_or_default());
             // A variable in its place is as it should be.

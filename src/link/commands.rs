@@ -18,6 +18,8 @@ pub enum Command {
     ChildExit(i32),
     /// So many workers are wanted, and before it were so many: call `nworkers_changed`.
     Resized(usize, usize),
+    /// The template before this one and its workers have ended: call `when_ready`, for what that set up has ended too.
+    Follow,
     /// Call `pre_exec`, and report.
     PreExec,
     /// Open the logs again.
@@ -45,6 +47,7 @@ impl Command {
             Self::Reopen => (7, 0, 0),
             Self::Close => (8, 0, 0),
             Self::End => (9, 0, 0),
+            Self::Follow => (10, 0, 0),
         };
         let mut bytes = [number; SIZE];
         bytes[1..9].copy_from_slice(&first.to_ne_bytes());
@@ -68,6 +71,7 @@ impl Command {
             7 => Self::Reopen,
             8 => Self::Close,
             9 => Self::End,
+            10 => Self::Follow,
             _ => return None,
         })
     }

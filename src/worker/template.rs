@@ -53,6 +53,7 @@ pub fn template(mut plan: Plan, birth: &Birth, mut commands: Commands) -> Result
             Command::Forget(pid) => done(&shared, |hooks| hooks.forget(pid)),
             Command::ChildExit(pid) => done(&shared, |hooks| hooks.child_exit(pid)),
             Command::Resized(now, before) => done(&shared, |hooks| hooks.resized(now, Some(before))),
+            Command::Follow => done(&shared, |hooks| hooks.on_server("when_ready")),
             Command::PreExec => {
                 let called = shared.hooks.as_ref().map_or(Ok(()), |hooks| hooks.on_server("pre_exec"));
                 plan.link.report(if called.is_ok() { Report::MayUpgrade } else { Report::MayNotUpgrade });

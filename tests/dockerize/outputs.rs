@@ -57,6 +57,27 @@ fn a_tar_is_loaded_by_the_engine_and_read_by_skopeo() {
 }
 
 #[test]
+fn a_layout_keeps_its_other_images() {
+    let (app, place, name) = (hello(), tempfile::tempdir().unwrap(), unique("two"));
+    let layout = format!("oci:{}", place.path().join("layout").display());
+    let blobs = || fs::read_dir(place.path().join("layout/blobs/sha256")).unwrap().count();
+    let labelled =
+        |tag: &str| skopeo(&["inspect", "--config", "--format", "{{.Config.Env}}", &format!("{layout}:{tag}")]);
+    build(app.path(), &format!("{name}:1"), &layout);
+    let alone = blobs();
+    fs::write(app.path().join("app.py"), format!("{}\n", folder::HELLO)).unwrap();
+    build(app.path(), &format!("{name}:2"), &layout);
+    assert!(labelled("1").contains("PATH=") && labelled("2").contains("PATH="));
+    // Both have all layers but one.
+    let both = blobs();
+    assert_eq!(both, alone + 3);
+    fs::write(app.path().join("app.py"), format!("{}\n\n", folder::HELLO)).unwrap();
+    build(app.path(), &format!("{name}:2"), &layout);
+    assert_eq!(blobs(), both, "what was replaced is gone");
+    skopeo(&["copy", "-q", &format!("{layout}:1"), &format!("dir:{}", place.path().join("copy").display())]);
+}
+
+#[test]
 fn a_layout_is_read_and_copied_by_skopeo_and_is_the_same_every_time() {
     let (app, place, name) = (hello(), tempfile::tempdir().unwrap(), unique("layout"));
     let (one, other) = (place.path().join("one"), place.path().join("other"));

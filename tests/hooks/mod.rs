@@ -215,3 +215,27 @@ def app(environ, start_response):
     let count = |text: &str| of(text, "requests_total").concat().split(' ').nth(1).and_then(|n| n.parse::<f64>().ok());
     assert!(count(&next).expect("a number") > count(&before).expect("a number"), "{before}\n{next}");
 }
+
+#[test]
+fn what_when_ready_sets_up_is_there_after_a_reload_too() {
+    let conf = "
+import socket
+def when_ready(server):
+    # As an exporter does, on a port of its own.
+    server.exporter = socket.create_server(('127.0.0.1', PORT))
+    note('ready', server.exporter.getsockname()[1])
+def on_starting(server): note('starting')
+";
+    let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port");
+    let conf = conf.replace("PORT", &free.port().to_string());
+    let server = server(&conf).start();
+    assert_eq!(server.connect().get("/").text(), "hello");
+    until_seen(&server, "ready", 1);
+    for times in [2, 3] {
+        server.signal("HUP");
+        until_seen(&server, "ready", times);
+        std::net::TcpStream::connect(free).expect("it listens again");
+    }
+    assert_eq!(seen(&server).iter().filter(|line| *line == "starting").count(), 1);
+    assert!(!server.stderr().contains("ERROR"), "{}", server.stderr());
+}

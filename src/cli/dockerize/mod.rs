@@ -8,7 +8,7 @@ use std::time::Instant;
 pub use arguments::Arguments;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::terminal::Terminal;
+use super::{output::say, terminal::Terminal};
 use crate::{
     exit::{Code, Fatal},
     image::{self, Request, plan, progress::Cancel, sink::Output},
@@ -41,12 +41,11 @@ pub fn run(arguments: &Arguments) -> Result<(), Fatal> {
     if request.output == Some(Output::Standard) {
         return Ok(());
     }
-    if arguments.json {
-        summary::print_json(&image, &request);
+    say(&if arguments.json {
+        summary::json(&image, &request)
     } else {
-        summary::print(&image, &request, begun.elapsed());
-    }
-    Ok(())
+        summary::text(&image, &request, begun.elapsed())
+    })
 }
 
 /// SIGINT and SIGTERM ask the build to stop and clean up behind itself; a second one does not wait for that.

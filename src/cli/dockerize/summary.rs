@@ -7,36 +7,34 @@ use serde_json::json;
 use super::super::terminal::{megabytes, seconds};
 use crate::image::{Image, Request, sink::Output};
 
-#[expect(clippy::print_stdout, reason = "this is where the program speaks to the terminal")]
-pub fn print(image: &Image, request: &Request, time: Duration) {
+/// For people.
+pub fn text(image: &Image, request: &Request, time: Duration) -> String {
     let plan = &image.plan;
+    let mut text = String::from("\n");
     let line = |name: &str, unpacked: u64, compressed: Option<u64>, from: &str| {
         let compressed = compressed.map_or(String::new(), |size| format!("{:>10} compressed", megabytes(size)));
-        println!("{}", format!("  {name:<14}{:>10}{compressed}  {from}", megabytes(unpacked)).trim_end());
+        format!("  {name:<14}{:>10}{compressed}  {from}", megabytes(unpacked)).trim_end().to_owned() + "\n"
     };
-    println!();
     for (index, layer) in plan.layers.iter().enumerate() {
         let from = if layer.cached { "from the cache" } else { "" };
-        line(layer.name, layer.unpacked, image.compressed.get(index).copied(), from);
+        text += &line(layer.name, layer.unpacked, image.compressed.get(index).copied(), from);
     }
     let total = plan.layers.iter().map(|layer| layer.unpacked).sum();
     let compressed = (!image.compressed.is_empty()).then(|| image.compressed.iter().sum());
-    line("in all", total, compressed, "");
-    println!();
+    text += &line("in all", total, compressed, "");
     let place = match &request.output {
         Some(Output::Archive(path) | Output::Layout(path)) => format!(" in {}", path.display()),
         _ => String::new(),
     };
-    println!("{} is ready{place} after {} ({}). Run it:", plan.reference, seconds(time), image.id);
-    println!();
-    match &request.output {
-        Some(Output::Archive(path)) => println!("  docker load -i {}", path.display()),
+    let ready = format!("{} is ready{place} after {} ({}). Run it:", plan.reference, seconds(time), image.id);
+    let load = match &request.output {
+        Some(Output::Archive(path)) => format!("  docker load -i {}\n", path.display()),
         Some(Output::Layout(path)) => {
-            println!("  skopeo copy oci:{}:{} docker-daemon:{}", path.display(), plan.reference.tag(), plan.reference);
+            format!("  skopeo copy oci:{}:{} docker-daemon:{}\n", path.display(), plan.reference.tag(), plan.reference)
         }
-        _ => {}
-    }
-    println!("  {}", run_line(image));
+        _ => String::new(),
+    };
+    format!("{text}\n{ready}\n\n{load}  {}\n", run_line(image))
 }
 
 /// The command to paste: as little in the container as the app needs.
@@ -48,8 +46,8 @@ fn run_line(image: &Image) -> String {
     )
 }
 
-#[expect(clippy::print_stdout, reason = "this is where the program speaks to the terminal")]
-pub fn print_json(image: &Image, request: &Request) {
+/// For scripts.
+pub fn json(image: &Image, request: &Request) -> String {
     let layers: Vec<_> = image
         .plan
         .layers
@@ -75,5 +73,5 @@ pub fn print_json(image: &Image, request: &Request) {
         "command": image.plan.container.command,
         "run": run_line(image),
     });
-    println!("{result}");
+    format!("{result}\n")
 }

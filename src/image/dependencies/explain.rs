@@ -44,10 +44,11 @@ pub fn explain(stderr: &str, declared: &Declared, folder: &Path, version: &str) 
         return Fatal::new(format!("{}{requirement}, but {why}. Correct it.", asks(requirement)));
     }
     if let Some(package) = after("Failed building wheel for ").or_else(|| after("Failed to build ")) {
-        let package = package.trim_matches(['`', '\'']);
+        let package = package.split_whitespace().next().unwrap_or(package).trim_matches(['`', '\'']);
+        let reason = of_a_program(stderr).map(|reason| format!(" ({reason})")).unwrap_or_default();
         return Fatal::new(format!(
             "{}{package}, which has no ready-made package for Python {version} here, and building it from source \
-             failed. Run pip install {package} to see why, or ask for another version.",
+             failed{reason}. Run pip install {package} to see why, or ask for another version.",
             asks(package)
         ));
     }
@@ -91,13 +92,34 @@ pub fn explain(stderr: &str, declared: &Declared, folder: &Path, version: &str) 
             declared.file()
         ));
     }
-    let error =
-        after("ERROR: ").or_else(|| after("error: ")).or_else(|| stderr.lines().last()).unwrap_or("no reason given");
+    if let Some(reason) = of_a_program(stderr) {
+        return Fatal::new(format!(
+            "The dependencies in {} cannot be installed: {reason}. Correct that, or ask for another version; \
+             python{version} -m pip install -r {} says more.",
+            declared.file(),
+            declared.file()
+        ));
+    }
+    let error = after("ERROR: ")
+        .filter(|error| *error != "Exception:")
+        .or_else(|| after("error: "))
+        .or_else(|| stderr.lines().last())
+        .unwrap_or("no reason given");
     Fatal::new(format!(
         "The dependencies in {} cannot be installed: {}. Correct it.",
         declared.file(),
         error.trim_end_matches('.')
     ))
+}
+
+/// The last thing that a program said which pip started, git or a package's own build; or pip itself, where it has a fault.
+fn of_a_program(stderr: &str) -> Option<String> {
+    let said = match stderr.split_once("lines of output]").or_else(|| stderr.split_once("line of output]")) {
+        Some((_, rest)) => rest.split("[end of output]").next().unwrap_or(rest),
+        None => stderr.split_once("ERROR: Exception:")?.1,
+    };
+    let mut lines = said.lines().map(|line| line.trim().trim_end_matches('.'));
+    lines.rfind(|line| !line.is_empty()).map(str::to_owned)
 }
 
 /// What pip says of requirements that exclude each other.
@@ -139,15 +161,51 @@ mod tests {
     use super::explain;
     use crate::image::dependencies::declared::Declared;
 
-    #[test]
-    fn an_installer_is_boiled_down_to_one_sentence() {
+    #[track_caller]
+    fn check(cases: &[(&str, &str)]) {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(
             folder.path().join("requirements.txt"),
             "flask==99\n# more\nnonesuch\na b\nx==1 --hash=sha256:0\n",
         )
         .unwrap();
-        for (stderr, sentence) in [
+        for (stderr, sentence) in cases {
+            assert_eq!(explain(stderr, &Declared::Requirements, folder.path(), "3.11").to_string(), *sentence);
+        }
+    }
+
+    #[test]
+    fn what_a_program_said_that_the_installer_started_is_told() {
+        check(&[
+            (
+                "  error: subprocess-exited-with-error\n\n  × Getting requirements to build wheel did not run \
+                 successfully.\n  │ exit code: 1\n  ╰─> [3 lines of output]\n      Traceback\n      Exception: Can not find \
+                 valid pkg-config name.\n      \n      [end of output]\n\n  note: This error originates from a \
+                 subprocess, and is likely not a problem with pip.\nERROR: Failed to build 'x' when getting\n",
+                "Line 5 of requirements.txt asks for x, which has no ready-made package for Python 3.11 here, and building it \
+                 from source failed (Exception: Can not find valid pkg-config name). Run pip install x to see why, or ask \
+                 for another version.",
+            ),
+            (
+                "  error: subprocess-exited-with-error\n\n  × git clone --filter=blob:none --quiet https://x/y.git z did not \
+                 run successfully.\n  │ exit code: 128\n  ╰─> [1 line of output]\n      fatal: unable to access \
+                 'https://x/y.git/': Could not resolve host: x\n      [end of output]\n\n  note: This error originates \
+                 from a subprocess, and is likely not a problem with pip.\n",
+                "The dependencies in requirements.txt cannot be installed: fatal: unable to access 'https://x/y.git/': Could \
+                 not resolve host: x. Correct that, or ask for another version; python3.11 -m pip install -r \
+                 requirements.txt says more.",
+            ),
+            (
+                "ERROR: Exception:\nTraceback (most recent call last):\n  x\nUnicodeDecodeError: 'utf-8' codec\n",
+                "The dependencies in requirements.txt cannot be installed: UnicodeDecodeError: 'utf-8' codec. Correct that, \
+                 or ask for another version; python3.11 -m pip install -r requirements.txt says more.",
+            ),
+        ]);
+    }
+
+    #[test]
+    fn an_installer_is_boiled_down_to_one_sentence() {
+        check(&[
             (
                 "ERROR: Could not find a version that satisfies the requirement nonesuch (from versions: none)\n\
                  ERROR: No matching distribution found for nonesuch\n",
@@ -219,11 +277,9 @@ mod tests {
                 "Line 3 of requirements.txt asks for nonesuch without a hash, but another line has one, and so all must. \
                  Add it, or leave all hashes out.",
             ),
-        ] {
-            assert_eq!(explain(stderr, &Declared::Requirements, folder.path(), "3.11").to_string(), sentence);
-        }
+        ]);
         let full =
-            explain("OSError: [Errno 28] No space left on device", &Declared::Requirements, folder.path(), "3.11");
+            explain("OSError: [Errno 28] No space left on device", &Declared::Requirements, "x".as_ref(), "3.11");
         assert!(full.to_string().contains("is full"));
     }
 }

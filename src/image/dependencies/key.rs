@@ -5,6 +5,7 @@
 
 use std::{
     env,
+    ffi::OsString,
     path::{Path, PathBuf},
 };
 
@@ -14,7 +15,36 @@ use crate::image::cache::Key;
 /// The key for the requirement file `list` of an app in `folder`. Nothing, if it names files or branches that may change behind
 /// its back.
 pub fn key(list: &Path, folder: &Path) -> Option<Key> {
-    let mut key = Key::default();
+    key_with(list, folder, env::vars_os())
+}
+
+fn key_with(list: &Path, folder: &Path, variables: impl Iterator<Item = (OsString, OsString)>) -> Option<Key> {
+    let mut key = with_lines(Key::default(), list, folder)?;
+    let mut variables: Vec<_> = variables
+        .filter(|(name, _)| ["PIP_", "UV_"].iter().any(|start| name.as_encoded_bytes().starts_with(start.as_bytes())))
+        .collect();
+    variables.sort();
+    for (name, value) in variables {
+        key = key.with(name.as_encoded_bytes()).with(value.as_encoded_bytes());
+        // Some name lists, as options do.
+        if !["CONSTRAINT", "REQUIREMENT", "OVERRIDE"].iter().any(|kind| name.to_string_lossy().contains(kind)) {
+            continue;
+        }
+        for list in value.to_string_lossy().split_whitespace() {
+            if list.contains("://") {
+                return None;
+            }
+            key = with_lines(key, &folder.join(list), folder)?;
+        }
+    }
+    for file in configurations(folder) {
+        key = key.with(std::fs::read(file).unwrap_or_default());
+    }
+    Some(key)
+}
+
+/// The key with the lines of a list and of those that it includes.
+fn with_lines(mut key: Key, list: &Path, folder: &Path) -> Option<Key> {
     for line in lines::read(list) {
         match lines::included(&line.text) {
             // An URL's content may change; a variable's value is not looked into.
@@ -23,16 +53,6 @@ pub fn key(list: &Path, folder: &Path) -> Option<Key> {
             None if changes_unseen(&line.text) => return None,
             _ => key = key.with(&line.text),
         }
-    }
-    let mut variables: Vec<_> = env::vars_os()
-        .filter(|(name, _)| ["PIP_", "UV_"].iter().any(|start| name.as_encoded_bytes().starts_with(start.as_bytes())))
-        .collect();
-    variables.sort();
-    for (name, value) in variables {
-        key = key.with(name.as_encoded_bytes()).with(value.as_encoded_bytes());
-    }
-    for file in configurations(folder) {
-        key = key.with(std::fs::read(file).unwrap_or_default());
     }
     Some(key)
 }
@@ -109,6 +129,33 @@ mod tests {
         write("pins.txt", "numpy==1\n");
         fs::remove_file(folder.path().join("more/b.txt")).unwrap();
         assert_eq!(key_of(folder.path()), None, "a file that is not there is the installer's to complain of");
+    }
+
+    #[test]
+    fn lists_that_variables_name_count_and_how_a_list_is_encoded_does_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let list = folder.path().join("requirements.txt");
+        let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+        let with = |name: &str, value: &str| {
+            let variables = [(name.into(), value.into())].into_iter();
+            super::key_with(&list, folder.path(), variables).map(|key| format!("{key:?}"))
+        };
+        write("requirements.txt", "redis\n");
+        write("pins.txt", "redis==1\n");
+        let first = with("PIP_CONSTRAINT", "pins.txt");
+        assert!(first.is_some() && first != with("PIP_CONSTRAINT", ""));
+        write("pins.txt", "redis==2\n");
+        assert!(with("PIP_CONSTRAINT", "pins.txt").is_some_and(|second| Some(second) != first));
+        assert_eq!(with("UV_CONSTRAINT", "https://example.org/pins.txt"), None);
+        assert!(with("PIP_INDEX_URL", "https://example.org/simple").is_some());
+        let wide = |text: &str| -> Vec<u8> {
+            [0xfeff].into_iter().chain(text.encode_utf16()).flat_map(u16::to_le_bytes).collect()
+        };
+        let narrow = key_of(folder.path());
+        fs::write(&list, wide("redis\r\n")).unwrap();
+        assert_eq!(key_of(folder.path()), narrow);
+        fs::write(&list, wide("redis\r\nflask\r\n")).unwrap();
+        assert_ne!(key_of(folder.path()), narrow);
     }
 
     #[test]

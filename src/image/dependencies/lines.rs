@@ -5,6 +5,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::image::text::decode;
+
 /// A line that is more than a comment.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Line {
@@ -28,7 +30,8 @@ fn add(list: &Path, lines: &mut Vec<Line>, seen: &mut BTreeSet<PathBuf>) {
     if !seen.insert(list.to_owned()) {
         return;
     }
-    let Ok(text) = std::fs::read_to_string(list) else { return };
+    let Ok(bytes) = std::fs::read(list) else { return };
+    let text = decode(&bytes);
     for line in of_text(list, &text) {
         let included = included(&line.text).map(|name| list.parent().unwrap_or(Path::new("")).join(name));
         lines.push(line);

@@ -10,7 +10,7 @@ use std::{
 use flate2::{Compression, GzBuilder};
 use fs_err::File;
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::exit::Fatal;
 use crate::image::archive::{Archive, Piece};
@@ -24,6 +24,8 @@ use crate::image::tree;
 const CHUNK: usize = 1 << 18;
 /// The file that makes a folder an OCI layout.
 const MARK: &str = "oci-layout";
+/// What an image is called in a layout (OCI image specification, "Pre-Defined Annotation Keys").
+const REF_NAME: &str = "org.opencontainers.image.ref.name";
 
 /// Where an image goes, if not to an engine.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -148,15 +150,18 @@ fn write_layout(
     let manifest = plan.manifest_with(&config, &layers);
     blob(&config)?;
     blob(&manifest)?;
+    let mut manifests = others(path, plan.reference.tag());
+    keep_blobs(&manifests, &path.join("blobs/sha256"), &blobs).map_err(failed)?;
+    manifests.push(json!({
+        "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "digest": format!("sha256:{}", layer::digest(&manifest)),
+        "size": manifest.len(),
+        "annotations": { REF_NAME: plan.reference.tag() },
+    }));
     let index = json!({
         "schemaVersion": 2,
         "mediaType": "application/vnd.oci.image.index.v1+json",
-        "manifests": [{
-            "mediaType": "application/vnd.oci.image.manifest.v1+json",
-            "digest": format!("sha256:{}", layer::digest(&manifest)),
-            "size": manifest.len(),
-            "annotations": { "org.opencontainers.image.ref.name": plan.reference.tag() },
-        }],
+        "manifests": manifests,
     });
     fs_err::write(part.path.join("index.json"), index.to_string()).map_err(failed)?;
     fs_err::write(part.path.join(MARK), r#"{"imageLayoutVersion":"1.0.0"}"#).map_err(failed)?;
@@ -169,6 +174,38 @@ fn write_layout(
         part.put(path)?;
     }
     Ok(Written { id: format!("sha256:{}", layer::digest(&config)), compressed })
+}
+
+/// The images that a layout has under other names.
+fn others(layout: &Path, tag: &str) -> Vec<Value> {
+    let index = std::fs::read(layout.join("index.json")).unwrap_or_default();
+    let index: Value = serde_json::from_slice(&index).unwrap_or_default();
+    let manifests = index["manifests"].as_array().cloned().unwrap_or_default();
+    manifests.into_iter().filter(|manifest| manifest["annotations"][REF_NAME] != tag).collect()
+}
+
+/// Takes what images consist of from one layout to another: their manifests, and all that these name.
+fn keep_blobs(descriptors: &[Value], from: &Path, to: &Path) -> io::Result<()> {
+    for descriptor in descriptors {
+        let Some(name) = descriptor["digest"].as_str().and_then(|digest| digest.strip_prefix("sha256:")) else {
+            continue;
+        };
+        let (old, new) = (from.join(name), to.join(name));
+        // A layout may lack what it names, and then goes on lacking it. Blobs never change, so both may have one file.
+        if name.contains('/') || new.exists() || !old.is_file() {
+            continue;
+        }
+        std::fs::hard_link(&old, &new).or_else(|_| std::fs::copy(&old, &new).map(drop))?;
+        let kind = descriptor["mediaType"].as_str().unwrap_or_default();
+        if ["manifest", "index"].iter().any(|word| kind.contains(word)) {
+            let content: Value = serde_json::from_slice(&std::fs::read(&new)?).unwrap_or_default();
+            for member in ["manifests", "layers"] {
+                keep_blobs(content[member].as_array().map_or(&[], Vec::as_slice), from, to)?;
+            }
+            keep_blobs(std::slice::from_ref(&content["config"]), from, to)?;
+        }
+    }
+    Ok(())
 }
 
 /// The layer, compressed: without a time or a name, so that it is the same every time.
