@@ -9,7 +9,7 @@ use walkdir::WalkDir;
 const ROWS: [&[&str]; 14] = [
     &["exit", "sys"],
     &["settings"],
-    &["wire"],
+    &["wire", "image::text"],
     &[
         "link",
         "wsgi",

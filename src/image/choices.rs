@@ -144,6 +144,27 @@ pub fn workers(text: &str) -> Result<String, String> {
     Err("it is neither a number from 1 nor auto".to_owned())
 }
 
+/// An app, `MODULE`, `MODULE:NAME` or `MODULE:FACTORY(...)`.
+pub fn app(text: &str) -> Result<String, String> {
+    let is_name = |text: &str| {
+        !text.starts_with(|c: char| c.is_ascii_digit())
+            && !text.is_empty()
+            && text.chars().all(|c| c.is_alphanumeric() || c == '_')
+    };
+    let (module, object) = text.split_once(':').unwrap_or((text, ""));
+    if let Some(module) = module.strip_suffix(".py") {
+        return Err(format!("a module is named without .py, as in {}:app", module.replace('/', ".")));
+    }
+    if !module.split('.').all(is_name) {
+        return Err(format!("{module:?} is not a module's name. It is MODULE:NAME, as in app:app"));
+    }
+    let (name, arguments) = object.split_once('(').map_or((object, None), |(name, rest)| (name, Some(rest)));
+    if !(is_name(name) || object.is_empty()) || arguments.is_some_and(|rest| !rest.ends_with(')')) {
+        return Err(format!("{object:?} is neither a name nor a call, as app:app and app:create_app() have it"));
+    }
+    Ok(text.to_owned())
+}
+
 /// A pattern as in .dockerignore that names something.
 pub fn pattern(text: &str) -> Result<String, String> {
     if text.trim().is_empty() || text.starts_with(['!', '#']) || text.contains('\n') {
@@ -172,7 +193,7 @@ pub fn sounds_secret(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Choices, HealthCheck, health_check, label, pair, pattern, sounds_secret, variable, workers};
+    use super::{Choices, HealthCheck, app, health_check, label, pair, pattern, sounds_secret, variable, workers};
 
     #[test]
     fn what_is_nearer_counts_and_lists_are_joined() {
@@ -191,6 +212,27 @@ mod tests {
         let both = above.over(below);
         assert_eq!((both.port, both.threads, both.health_check), (Some(81), Some(2), HealthCheck::Off));
         assert_eq!((both.environment, both.include), (table("A=2"), vec!["a".to_owned(), "b".to_owned()]));
+    }
+
+    #[test]
+    fn an_app_is_a_module_and_perhaps_a_name_or_a_call_in_it() {
+        for taken in ["app", "app:app", "shop.web:create_app()", "run:make(1, debug=False)", "app:", "größe:app_2"] {
+            assert!(app(taken).is_ok(), "{taken}");
+        }
+        for (refused, why) in [
+            ("", "is not a module's name"),
+            ("app.py", "without .py, as in app:app"),
+            ("web/app.py:app", "without .py, as in web.app:app"),
+            ("my-app:app", "is not a module's name"),
+            ("a..b:app", "is not a module's name"),
+            ("1a:app", "is not a module's name"),
+            ("app:a-b", "neither a name nor a call"),
+            ("app:app()x", "neither a name nor a call"),
+            ("app:make(", "neither a name nor a call"),
+            ("app:(x)", "neither a name nor a call"),
+        ] {
+            assert!(app(refused).is_err_and(|error| error.contains(why)), "{refused}");
+        }
     }
 
     #[test]

@@ -109,6 +109,7 @@ pub fn dockerize(request: &Request, progress: &dyn Progress, cancel: &Cancel) ->
     if let Some(directory) = &choices.python_from {
         interpreter = chosen::choose(directory, &interpreter, &cache, cancel)?;
     }
+    project.check_python(&interpreter.facts.full_version)?;
     let declared = Declared::find(&folder, &project, &choices, &interpreter.facts, progress)?;
 
     progress.step("Finding the app");

@@ -43,6 +43,9 @@ fn apps_are_found_where_flask_users_put_them() {
             "shop:create_app()",
         ),
         (&[("shop/__init__.py", ""), ("shop/app.py", FLASK)], "shop.app:app"),
+        (&[("pyproject.toml", ""), ("src/shop/__init__.py", "def create_app(): ...\n")], "shop:create_app() in src"),
+        (&[("setup.py", ""), ("src/web.py", FLASK), ("src/a/__init__.py", "")], "web:app in src"),
+        (&[("app.py", FLASK), ("src/other.py", FLASK)], "app:app"),
         (
             &[
                 ("run.py", "from shop import create_app\nif __name__ == '__main__':\n    app = create_app()\n"),

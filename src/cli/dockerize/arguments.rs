@@ -65,7 +65,7 @@ pub struct Arguments {
     #[arg(long, help_heading = CONTENT)]
     debug: bool,
     /// The app, `MODULE:NAME` or `MODULE:FACTORY()`, where it is not to be looked for.
-    #[arg(long, value_name = "SPEC", help_heading = CONTAINER)]
+    #[arg(long, value_name = "SPEC", value_parser = choices::app, help_heading = CONTAINER)]
     app: Option<String>,
     /// The port that the app listens on in the container. [default: 5000]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..), help_heading = CONTAINER)]

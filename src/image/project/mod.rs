@@ -28,6 +28,9 @@ pub struct App {
 /// The files of a folder that are looked into first.
 const USUAL: [&str; 4] = ["wsgi.py", "app.py", "main.py", "application.py"];
 
+/// Where packages lie that a project wants to have installed before it imports them ("src layout").
+const SOURCES: &str = "src";
+
 /// Finds the app in `folder`, or the one that `asked` names.
 pub fn find(
     folder: &Path,
@@ -43,7 +46,10 @@ pub fn find(
     let sources = Sources::read(folder, named, interpreter, cache, cancel)?;
     let app = |spec: String, reason: String| App { spec, folder: None, reason };
     if let Some(spec) = asked {
-        return Ok(app(spec.to_owned(), "from --app".to_owned()));
+        let module = spec.split(':').next().unwrap_or_default();
+        let is_in = |folder: &Path| candidates::file_of_module(folder, module).is_some();
+        let below = (!is_in(folder) && is_in(&folder.join(SOURCES))).then(|| SOURCES.into());
+        return Ok(App { folder: below, ..app(spec.to_owned(), "from --app".to_owned()) });
     }
     if let Some((target, value, origin)) = flask_app {
         let target = target.ok_or_else(|| {
@@ -61,14 +67,19 @@ pub fn find(
     if let Some(command) = fs_err::read_to_string(folder.join("Procfile")).ok().and_then(|text| procfile::web(&text)) {
         return Ok(App { folder: command.folder, ..app(command.spec, "the web line of Procfile".to_owned()) });
     }
-    match sources.choose() {
-        Choice::One { spec, reason } => Ok(app(spec, reason)),
-        Choice::None => Err(Fatal::new(format!(
+    let mut choice = (sources.choose(), None);
+    if matches!(choice.0, Choice::None) && folder.join(SOURCES).is_dir() {
+        let below = Sources::read(&folder.join(SOURCES), None, interpreter, cache, cancel)?;
+        choice = (below.choose(), Some(SOURCES.into()));
+    }
+    match choice {
+        (Choice::One { spec, reason }, below) => Ok(App { folder: below, ..app(spec, reason) }),
+        (Choice::None, _) => Err(Fatal::new(format!(
             "No WSGI app was found in {}: {}. Name it with --app MODULE:NAME, for example --app app:app.",
             folder.display(),
             sources.looked_into()
         ))),
-        Choice::Several(found) => {
+        (Choice::Several(found), _) => {
             let list: Vec<_> = found.iter().map(|(spec, why)| format!("\n  --app '{spec}'    {why}")).collect();
             let list = list.concat();
             let shown = folder.display();

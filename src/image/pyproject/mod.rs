@@ -9,6 +9,7 @@ use std::{collections::BTreeMap, path::Path};
 use document::{At, find, parse};
 
 pub use document::FILE;
+use pep440_rs::{Version, VersionSpecifiers};
 
 use crate::exit::Fatal;
 use crate::image::choices::Choices;
@@ -27,6 +28,8 @@ pub struct Project {
     pub license: Option<String>,
     /// `project.urls`, by what they are called, in small letters and without anything else.
     pub urls: BTreeMap<String, String>,
+    /// `project.requires-python`, and its line.
+    pub requires_python: Option<(VersionSpecifiers, usize)>,
     /// What it needs.
     pub dependencies: Dependencies,
     /// `project.optional-dependencies`.
@@ -86,6 +89,11 @@ impl Project {
                 project.urls.insert(plain(&name), url.text()?.to_owned());
             }
         }
+        if let Some(wanted) = at(&["project", "requires-python"]) {
+            let specifiers = wanted.text()?.parse();
+            let refused = |_| wanted.refuse("is not a version specifier such as \">=3.9\" (PEP 440)");
+            project.requires_python = Some((specifiers.map_err(refused)?, wanted.line()));
+        }
         let poetry = at(&["tool", "poetry", "dependencies"]);
         project.dependencies = match (at(&["project", "dependencies"]), at(&["project", "dynamic"])) {
             (Some(list), _) => Dependencies::Listed(listed(&list)?),
@@ -104,6 +112,23 @@ impl Project {
             project.choices = table::choices(&ours, folder)?;
         }
         Ok(project)
+    }
+}
+
+impl Project {
+    /// Sees whether the project runs on a `version` of Python.
+    ///
+    /// # Errors
+    /// It says itself that it does not.
+    pub fn check_python(&self, version: &str) -> Result<(), Fatal> {
+        let Some((wanted, line)) = &self.requires_python else { return Ok(()) };
+        match version.parse::<Version>() {
+            Ok(found) if !wanted.contains(&found) => Err(Fatal::new(format!(
+                "{FILE}, line {line}: project.requires-python is \"{wanted}\", and the Python of the image is {version}. \
+                 Install rwsgi into one that it allows, or name one with --python-from."
+            ))),
+            _ => Ok(()),
+        }
     }
 }
 

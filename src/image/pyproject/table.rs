@@ -44,7 +44,7 @@ fn choose(chosen: &mut Choices, name: &str, at: &At<'_>, folder: &Path) -> Resul
     let refused = |why: String| at.refuse(&format!("cannot be used: {why}"));
     match name {
         "tag" => chosen.tag = Some(at.text()?.parse().map_err(|error: Invalid| refused(shorten(&error)))?),
-        "app" => chosen.app = Some(at.text()?.to_owned()),
+        "app" => chosen.app = Some(choices::app(at.text()?).map_err(refused)?),
         "port" => chosen.port = Some(number(at, "a port, from 1 to 65535")?),
         "workers" => {
             let text = at.number().map_or_else(|| at.text().map(str::to_owned), |number| Ok(number.to_string()));

@@ -108,3 +108,23 @@ fn what_cannot_be_is_refused_with_its_line() {
         assert!(error.starts_with(start) && error.ends_with(". Correct it."), "{text}: {error}");
     }
 }
+
+#[test]
+fn a_project_says_which_python_it_takes() {
+    let check = |wanted: &str, version: &str| {
+        read(&format!("[project]\nname = 'shop'\nrequires-python = '{wanted}'\n"))
+            .and_then(|project| project.check_python(version).map_err(|error| error.to_string()))
+    };
+    for wanted in [">=3.9", ">=3.11,<4", "~=3.11", "==3.11.*", "!=3.12.*"] {
+        assert_eq!(check(wanted, "3.11.7"), Ok(()), "{wanted}");
+    }
+    assert_eq!(check(">=3.12", "3.13.0rc2"), Ok(()));
+    for wanted in [">=3.12", "<3.11", "~=3.11.8", "==3.10.*"] {
+        let refused = check(wanted, "3.11.7").unwrap_err();
+        let said = "pyproject.toml, line 3: project.requires-python is \"";
+        assert!(refused.starts_with(said) && refused.contains("the Python of the image is 3.11.7"), "{refused}");
+    }
+    let refused = check("banana", "3.11.7").unwrap_err();
+    let said = "pyproject.toml, line 3: project.requires-python is not a version specifier such as \">=3.9\" (PEP 440)";
+    assert!(refused.starts_with(said), "{refused}");
+}

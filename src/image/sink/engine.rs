@@ -59,7 +59,7 @@ impl Engine {
         let docker = runtime.block_on(async {
             match tokio::time::timeout(GREETING_TIMEOUT, docker.ping()).await {
                 Ok(Ok(_)) => Ok(docker),
-                Ok(Err(error)) => Err(host.silent(&reason(&error))),
+                Ok(Err(error)) => Err(host.silent(&unreachable(&error))),
                 Err(_) => Err(host.silent("it did not answer within 10 seconds")),
             }
         })?;
@@ -176,6 +176,18 @@ fn read(archive: Archive, sent: Arc<AtomicU64>) -> impl Stream<Item = std::io::R
 }
 
 /// An error's own words, and those of what caused it.
+/// What keeps this user from the engine: what the system says, without what it went through on its way here.
+fn unreachable(error: &Error) -> String {
+    let causes = std::iter::successors(std::error::Error::source(error), |inner| inner.source());
+    match causes.filter_map(|cause| cause.downcast_ref::<std::io::Error>()).last() {
+        Some(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+            format!("{error}, which members of the group docker and root do not get")
+        }
+        Some(error) => error.to_string(),
+        None => reason(error),
+    }
+}
+
 fn reason(error: &Error) -> String {
     let mut text = match error {
         Error::DockerStreamError { error } => error.clone(),

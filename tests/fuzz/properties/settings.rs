@@ -26,7 +26,9 @@ pub fn settings(mut bytes: &[u8]) {
             let again =
                 value_of(&given(if joined { Value::from(value.texts().join(",").as_str()) } else { value.clone() }));
             let again = again.ok().flatten().expect("it is taken again");
-            assert!(again == value || joined && again.texts() == value.texts(), "{} {text:?}", setting.name);
+            // A folder whose name ends in a space is not, without the slash behind it, as in gunicorn.
+            let trimmed = setting.name == "chdir" && value.texts().iter().any(|text| text.trim() != text.as_str());
+            assert!(again == value || trimmed || joined && again.texts() == value.texts(), "{} {text:?}", setting.name);
         }
     }
     // What the environment says.
