@@ -188,6 +188,29 @@ def faults(port, ca):
     assert Client(port).get("/204")[0] == "204"
 
 
+def trailers(port, ca):
+    """They are held to the rules of HTTP/1's."""
+    def status(fields):
+        client = Client(port)
+        stream = client.begin("/echo", "POST", end=False)
+        client.h2.send_data(stream, b"abc")
+        client.h2.send_headers(stream, fields, end_stream=True)
+        client.flush()
+        return dict(client.wait(stream)[0]).get(":status")
+
+    assert status([("x-checksum", "1")]) == "200"
+    for fields, expected in [
+        ([("content-length", "3")], "400"),
+        ([("host", "a")], "400"),
+        ([(f"x-{number}", "1") for number in range(300)], "431"),
+    ]:
+        seen = status(fields)
+        assert seen == expected, (fields[0], seen)
+    for authority, host, expected in [("a", "a", "200"), ("a", "b", "400"), ("user@a", None, "400")]:
+        seen, _, _ = Client(port).get("/echo", fields=[("host", host)] if host else [], authority=authority)
+        assert seen == expected, (authority, host, seen)
+
+
 def left(port, ca):
     """Streams that their client gives up before the answer begins, which would never end: no thread is lost."""
     for _ in range(4):

@@ -127,6 +127,7 @@ fn what_goes_wrong_costs_its_stream() {
     let server = cleartext().start();
     let worker = server.worker();
     check(&server, "faults");
+    check(&server, "trailers");
     check(&cleartext().args(["--request-timeout", "1"]).start(), "deadline");
     assert_eq!(server.worker(), worker);
 }

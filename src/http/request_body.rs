@@ -28,7 +28,8 @@ use super::{
     spool::{Held, SLOW, Spool, Waiting},
 };
 use crate::{
-    wire::Refusal,
+    settings::Clients,
+    wire::{Refusal, Trailers},
     wsgi::{App, BodyError, BodyReader},
 };
 
@@ -84,12 +85,20 @@ pub struct Intake {
     /// How much more of it may come.
     room: Option<u64>,
     rate: Rate,
+    trailers: Trailers,
+    clients: Arc<Clients>,
 }
 
 impl Intake {
-    /// At most `limit` bytes, and at least `rate` of them a second.
-    pub fn within(incoming: Incoming, limit: Option<u64>, rate: Option<u64>) -> Self {
-        Self { incoming, room: limit, rate: Rate::new(rate) }
+    /// As much of it, and as fast, as clients are to send.
+    pub fn new(incoming: Incoming, clients: &Arc<Clients>) -> Self {
+        Self {
+            incoming,
+            room: clients.limit_request_body,
+            rate: Rate::new(clients.body_min_rate),
+            trailers: Trailers::default(),
+            clients: Arc::clone(clients),
+        }
     }
 
     /// The next piece of data; trailers are not the app's (PEP 3333 has no place for them).
@@ -100,9 +109,16 @@ impl Intake {
                 None => self.incoming.frame().await,
             };
             let Some(frame) = frame else { return Ok(None) };
-            if let Ok(data) = frame.map_err(|error| reason(&error))?.into_data()
-                && !data.is_empty()
-            {
+            let data = match frame.map_err(|error| reason(&error))?.into_data() {
+                Ok(data) => data,
+                Err(frame) => {
+                    for (name, value) in frame.trailers_ref().into_iter().flatten() {
+                        self.trailers.take(name.as_str().as_bytes(), value.as_bytes(), &self.clients.rules)?;
+                    }
+                    continue;
+                }
+            };
+            if !data.is_empty() {
                 self.rate.came(data.len());
                 if let Some(room) = &mut self.room {
                     *room = room.checked_sub(data.len() as u64).ok_or(TOO_LARGE)?;

@@ -3,7 +3,7 @@
 //! They may take the place of the app's files, but not of the interpreter's, of rwsgi's or of a package's.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io::{self, BufReader},
     path::PathBuf,
 };
@@ -60,11 +60,21 @@ struct Below {
 pub fn fit(contents: &mut Contents, below: &[Layer]) -> Result<(), Fatal> {
     let known = entries(below).map_err(|error| disk::failed("read a layer", &error))?;
     let paths: Vec<(PathBuf, bool)> = contents.kinds().map(|(path, is_folder)| (path.to_owned(), is_folder)).collect();
+    go_together(&paths)?;
+    let library = known.keys().find(|path| path.ends_with("lib-dynload")).and_then(|path| path.parent());
     for (path, is_folder) in paths {
-        let Some(Below { kind, mode, layer }) = known.get(&path) else { continue };
         let refused = |why: &str| {
             let path = path.display();
             Err(Fatal::new(format!("A copy would take /{path}, the place of {why}. Choose another destination.")))
+        };
+        let Some(Below { kind, mode, layer }) = known.get(&path) else {
+            // Most modules have no file of their own that this would be, but what is there is found before them.
+            let is_module = library
+                .is_some_and(|library| path.starts_with(library) && !path.starts_with(library.join("site-packages")));
+            if is_module && !is_folder {
+                return refused("a module of the interpreter's");
+            }
+            continue;
         };
         match (kind, is_folder) {
             (EntryType::Directory, true) => contents.directory_with_mode(path, *mode),
@@ -73,6 +83,21 @@ pub fn fit(contents: &mut Contents, below: &[Layer]) -> Result<(), Fatal> {
             (_, false) if *layer == "app" => {}
             (_, false) if *layer == "dependencies" => return refused("a file of the app's dependencies"),
             (_, false) => return refused("a file of the interpreter's, or of rwsgi's"),
+        }
+    }
+    Ok(())
+}
+
+/// Sees that nothing is to be both a file and a folder.
+fn go_together(paths: &[(PathBuf, bool)]) -> Result<(), Fatal> {
+    let files: BTreeSet<_> = paths.iter().filter(|(_, is_folder)| !is_folder).map(|(path, _)| path.as_path()).collect();
+    for (path, _) in paths {
+        if let Some(file) = path.ancestors().skip(1).find(|above| files.contains(above)) {
+            return Err(Fatal::new(format!(
+                "Two copies do not go together: /{} would be a file, and a folder with /{} in it. Choose another destination.",
+                file.display(),
+                path.display()
+            )));
         }
     }
     Ok(())

@@ -10,8 +10,7 @@ pub struct Chunks {
     /// So many bytes of an unfinished line were looked at already.
     seen: usize,
     extensions_size: usize,
-    trailers: usize,
-    trailers_size: usize,
+    trailers: Trailers,
 }
 
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -55,7 +54,7 @@ impl Chunks {
                 State::DataEnd => return Err(Refusal::bad("A chunk is longer than its size")),
                 State::Trailer if text.is_empty() => State::Done,
                 State::Trailer => {
-                    self.trailer(text, rules)?;
+                    self.trailers.take_line(text, rules)?;
                     State::Trailer
                 }
                 state => state,
@@ -96,28 +95,46 @@ impl Chunks {
             }
         }
     }
+}
 
-    /// Trailers are dropped: the environ has no place for them. They are held to the rules of fields all the same.
-    fn trailer(&mut self, line: &[u8], rules: &RequestRules) -> Result<(), Refusal> {
-        self.trailers += 1;
-        self.trailers_size += line.len() + 2;
-        if self.trailers > rules.limit_fields || self.trailers_size > TRAILERS {
+/// The trailer fields of a body. They are dropped, since the environ has no place for them, and held to the rules of fields
+/// all the same.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Trailers {
+    count: usize,
+    size: usize,
+}
+
+impl Trailers {
+    /// Takes a field. What its name must be was seen to.
+    ///
+    /// # Errors
+    /// It must not be there, or there are too many.
+    pub fn take(&mut self, name: &[u8], value: &[u8], rules: &RequestRules) -> Result<(), Refusal> {
+        self.count += 1;
+        self.size += name.len() + value.len() + 3;
+        if self.count > rules.limit_fields || self.size > TRAILERS {
             return Err(Refusal::new(431, "Too many trailer fields"));
-        }
-        let colon = line.iter().position(|byte| *byte == b':').unwrap_or(0);
-        let (name, value) = line.split_at(colon);
-        if !syntax::is_token(name) {
-            return Err(Refusal::bad("Invalid name of a trailer field"));
         }
         // They decide how a message is framed, routed or let in (RFC 9110 section 6.5.1): too late here.
         let forbidden = ["host", "content-length", "transfer-encoding", "trailer", "authorization", "te"];
-        if forbidden.iter().any(|forbidden| name.eq_ignore_ascii_case(forbidden.as_bytes())) {
+        if forbidden.iter().any(|forbidden| syntax::same_name(name, forbidden.as_bytes())) {
             return Err(Refusal::bad("A field that must not be a trailer field"));
         }
         if !syntax::is_value(value) {
             return Err(Refusal::bad("Invalid value of a trailer field: it has a control character"));
         }
         Ok(())
+    }
+
+    /// The same for a line.
+    fn take_line(&mut self, line: &[u8], rules: &RequestRules) -> Result<(), Refusal> {
+        let colon = line.iter().position(|byte| *byte == b':').unwrap_or(0);
+        let (name, value) = line.split_at(colon);
+        if !syntax::is_token(name) {
+            return Err(Refusal::bad("Invalid name of a trailer field"));
+        }
+        self.take(name, &value[1..], rules)
     }
 }
 

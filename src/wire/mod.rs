@@ -14,7 +14,7 @@ mod scanner;
 mod syntax;
 mod target;
 
-pub use chunks::Chunks;
+pub use chunks::{Chunks, Trailers};
 pub use fields::{Field, Fields, FieldsWriter};
 pub use framing::Framing;
 pub use head::{Head, Line, Version};

@@ -50,6 +50,7 @@ fn nothing_that_others_need_is_replaced() {
     let other = folder::with(&[("file", "x"), ("folder/x", "x")]);
     let packages = folder::hello().python("import flask, os; print(os.path.dirname(os.path.dirname(flask.__file__)))");
     let module = format!("{packages}/itsdangerous/__init__.py");
+    let library = folder::hello().python("import sysconfig; print(sysconfig.get_path('stdlib'))");
     let file = "A copy would take /usr/local/bin/rwsgi, the place of a file of the interpreter's, or of rwsgi's.";
     for (source, place, start) in [
         ("file", "/usr/local/bin/rwsgi", file),
@@ -70,6 +71,11 @@ fn nothing_that_others_need_is_replaced() {
             "/etc/passwd",
             "A copy would take /etc/passwd, the place of a file or a link by which others are found.",
         ),
+        (
+            "file",
+            &format!("{library}/json/__init__.py"),
+            &format!("A copy would take {library}/json/__init__.py, the place of a module of the interpreter's."),
+        ),
         ("missing", "/x", "The copy "),
     ] {
         let copy = format!("{}:{place}", other.path().join(source).display());
@@ -79,4 +85,10 @@ fn nothing_that_others_need_is_replaced() {
             || failure.message.contains(&format!("there is no {}", other.path().join("missing").display()));
         assert!(names, "{}", failure.message);
     }
+    let (tree, one) =
+        (other.path().join("folder").display().to_string(), other.path().join("file").display().to_string());
+    let copies = [format!("{tree}:/opt/x"), format!("{one}:/opt/x")];
+    let failure = fails(folder.path(), &["--copy", &copies[0], "--copy", &copies[1]], |_| {});
+    let said = "Two copies do not go together: /opt/x would be a file, and a folder with /opt/x/x in it.";
+    assert!(failure.message.starts_with(said), "{}", failure.message);
 }

@@ -76,7 +76,7 @@ async fn call(
     if matches!((head.framing, limit), (Framing::Length(length), Some(limit)) if length > limit) {
         return Err(TOO_LARGE);
     }
-    let intake = Intake::within(incoming, limit, clients.body_min_rate);
+    let intake = Intake::new(incoming, clients);
     let body = RequestBody::receive(intake, &connection.app, connection.spool.as_deref()).await?;
     let request = wsgi::Request {
         head,
