@@ -106,6 +106,16 @@ impl Head {
         let named = method_of(method);
         let (start, end) = (method.len() + 1, method.len() + 1 + uri.len());
         let mut fields = fields.finish(text);
+        if let Some(host) = &split.host
+            && fields.get("host").is_none()
+        {
+            let text = fields.text();
+            let behind = memchr::memchr(b'\n', text).map_or(text.len(), |newline| newline + 1);
+            let host = &text[start + host.start..start + host.end];
+            // It has the place that it would have taken (RFC 9112 section 3.2.2).
+            let whole = [&text[..behind], b"Host: ", host, b"\r\n", &text[behind..]].concat();
+            return Self::parse(whole.into(), rules, trust);
+        }
         let policy = policy::apply(&mut fields, version, rules, trust)?;
         let (framing, coded) = framing(&fields, version)?;
         let keep_alive = !coded && named != "CONNECT" && wants_more(&fields, version);

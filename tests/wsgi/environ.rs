@@ -112,8 +112,10 @@ fn the_host_of_an_absolute_target_counts() {
         let environ = environ_of(&server, format!("GET {target} HTTP/1.1\r\n{host}\r\n\r\n"));
         assert_eq!(environ["HTTP_HOST"], seen, "{target} {host}");
     }
-    let none = environ_of(&server, "GET http://a.example/ HTTP/1.1\r\n\r\n");
-    assert!(none.get("HTTP_HOST").is_none(), "{none}");
+    for version in ["1.1", "1.0"] {
+        let none = environ_of(&server, format!("GET http://a.example/ HTTP/{version}\r\nX-A: b\r\n\r\n"));
+        assert_eq!((&none["HTTP_HOST"], &none["HTTP_X_A"]), (&"a.example".into(), &"b".into()), "{none}");
+    }
 }
 
 #[test]
