@@ -235,6 +235,10 @@ fn what_is_unconventional_passes_where_it_is_permitted() {
     let mut client = server.connect();
     let seen = client.send(folded).response("GET").text();
     assert!(seen.contains("HTTP_X_A=a b\n") && seen.contains("HTTP_X_B=c\n"), "{seen}");
+    // A value may go over lines, not the name in front of it.
+    for field in ["Content-Length\r\n : 5", "Transfer-Encoding\r\n\t: chunked", "X\r\n -A: b"] {
+        assert_eq!(status(&server, format!("POST /view HTTP/1.1\r\nX-A: a\r\n{field}\r\n\r\n")), 400, "{field}");
+    }
 }
 
 #[test]

@@ -68,13 +68,12 @@ impl<P: Program> Arbiter<P> {
     pub(super) fn birth(&mut self, generation: u64) -> Birth {
         let known = &mut self.known;
         known.born = self.supervisor.wanted();
-        let reason = match generation {
-            _ if generation <= known.prepared => Reason::Again,
-            1 => Reason::Start,
-            _ => Reason::Reload(known.told),
-        };
         Birth {
-            reason,
+            reason: match generation {
+                _ if generation <= known.prepared => Reason::Again,
+                1 => Reason::Start,
+                _ => Reason::Reload(known.told),
+            },
             size: known.born,
             running: known.workers.iter().map(|(pid, (age, _))| (*pid, *age)).collect(),
             arbiter: std::process::id(),
@@ -98,7 +97,7 @@ impl<P: Program> Arbiter<P> {
 
     /// A process has ended that may be a worker.
     pub(super) fn gone(&mut self, pid: Pid) {
-        if self.known.followed.remove(&pid) && self.known.followed.is_empty() {
+        if self.known.followed.remove(&pid) && self.known.followed.is_empty() && !self.stopping {
             self.templates.tell(self.known.serving, Command::Follow);
         }
         if self.known.workers.remove(&pid).is_some() {

@@ -188,6 +188,11 @@ mod tests {
             ("notes.txt", "https://me:x@example.org/\n".to_owned(), false),
         ] {
             assert_eq!(by_content(Path::new(name), text.as_bytes()).is_some(), secret, "{name}: {text}");
+            // As PowerShell writes lists.
+            let wide: Vec<u8> = [0xfeff].into_iter().chain(text.encode_utf16()).flat_map(u16::to_le_bytes).collect();
+            if name == "requirements.txt" {
+                assert_eq!(by_content(Path::new(name), &wide).is_some(), secret, "{text}");
+            }
         }
     }
 }

@@ -347,3 +347,38 @@ fn an_app_that_cannot_start_for_want_of_a_module_that_is_left_out() {
     let kept = super::engine::Image::of(folder.path(), &["--keep", "tkinter", "--keep", "lib-dynload/*tkinter*"]);
     assert!(!kept.stderr.contains("imports tkinter"), "{}", kept.stderr);
 }
+
+#[test]
+fn a_project_for_another_python_and_an_app_that_is_none_are_refused() {
+    let project = "[project]\nname = 'shop'\nrequires-python = '<3.9'\ndependencies = []\n";
+    let folder = folder::with(&[("app.py", folder::HELLO), ("pyproject.toml", project)]);
+    let failure = fails(folder.path(), &[], |_| {});
+    assert_eq!(failure.code, Some(1));
+    let said = "pyproject.toml, line 3: project.requires-python is \"<3.9\", and the Python of the image is ";
+    assert!(failure.message.starts_with(said), "{}", failure.message);
+    for (app, why) in [("app.py", "without .py, as in app:app"), ("app:app()x", "neither a name nor a call")] {
+        let output = dockerize(folder.path(), &unique("image"), &["--app", app]).output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{stderr}");
+        assert!(stderr.contains(why), "{stderr}");
+        let table = format!("[tool.rwsgi.image]\napp = \"{app}\"\n");
+        let folder = folder::with(&[("app.py", folder::HELLO), ("pyproject.toml", &table)]);
+        let said = fails(folder.path(), &[], |_| {}).message;
+        assert!(said.starts_with("pyproject.toml, line 2: ") && said.contains(why), "{said}");
+    }
+}
+
+#[test]
+fn an_engine_that_this_user_may_not_use_is_told_from_none() {
+    let folder = hello("flask\n");
+    let mut command = Command::new("setpriv");
+    // Whoever that is may read everything, this program say, but write to no socket of root's.
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
+    command.args(["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]);
+    command.arg(crate::support::environment::rwsgi()).arg("dockerize").arg(folder.path()).args(["-t", "x"]);
+    let output = command.output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains(": Permission denied (os error 13), which members of the group docker"), "{stderr}");
+    assert!(!stderr.contains("hyper"), "{stderr}");
+}

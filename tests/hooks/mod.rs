@@ -239,3 +239,42 @@ def on_starting(server): note('starting')
     assert_eq!(seen(&server).iter().filter(|line| *line == "starting").count(), 1);
     assert!(!server.stderr().contains("ERROR"), "{}", server.stderr());
 }
+
+#[test]
+fn a_server_that_stops_is_not_ready_again() {
+    let conf = "
+def when_ready(server): note('ready')
+def on_exit(server): note('exit')
+";
+    let server = server(conf);
+    let app =
+        APP.replace("    start", "    if environ['PATH_INFO'] == '/slow': __import__('time').sleep(1)\n    start");
+    std::fs::write(server.directory().join("app.py"), app).expect("it can be written");
+    let mut server = server.start();
+    until_seen(&server, "ready", 1);
+    let mut client = server.connect();
+    client.send("GET /slow HTTP/1.1\r\nHost: test\r\n\r\n");
+    server.signal("HUP");
+    server.wait_for_log("The reload is done");
+    // The old worker is still at its request.
+    server.stop();
+    assert_eq!(client.response("GET").status, 200);
+    assert_eq!(seen(&server), ["ready", "exit"]);
+}
+
+#[test]
+fn hooks_reach_the_loggers_that_gunicorns_have() {
+    let conf = "
+import logging
+def when_ready(server):
+    server.log.error_log.warning('told %s', 'so')
+    note('level', server.log.error_log.level, server.log.error_log is logging.getLogger('gunicorn.error'))
+    note('access', server.log.access_log.name)
+def post_fork(server, worker): worker.log.error_log.info('and there')
+";
+    let server = server(conf).start();
+    until_seen(&server, "access gunicorn.access", 1);
+    assert_eq!(seen(&server)[0], "level 20 True");
+    server.wait_for_log("] [WARNING] told so");
+    server.wait_for_log("] [INFO] and there");
+}

@@ -90,3 +90,17 @@ fn pairs(dict: &str) -> Vec<&str> {
     pairs.sort_unstable();
     pairs
 }
+
+#[test]
+fn what_cannot_be_printed_is_an_error_and_a_reader_that_leaves_is_none() {
+    let folder = folder(&[]);
+    let full = std::fs::File::options().write(true).open("/dev/full").expect("the system has it");
+    let output = rwsgi(folder.path(), &[], &["app:app", "--print-config"]).stdout(full).output().expect("it starts");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.starts_with("Error: Standard output cannot be written to: No space left on device"), "{said}");
+    let (reader, writer) = std::io::pipe().expect("the system has one to give");
+    drop(reader);
+    let output = rwsgi(folder.path(), &[], &["app:app", "--print-config"]).stdout(writer).output().expect("it starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}

@@ -254,3 +254,22 @@ def app(environ, start_response):
     assert_eq!(client.post("/keep", b"secret").text(), "s");
     assert_eq!(client.post("/later", b"other").text(), "OSError");
 }
+
+#[test]
+fn arguments_may_be_given_by_their_names() {
+    let app = "
+import sys
+def app(environ, start_response):
+    read = environ['wsgi.input']
+    body = [read.read(size=2), read.readline(size=2), read.readline(size=-1), *read.readlines(hint=1)]
+    start_response('200 OK', [])
+    try:
+        raise ValueError
+    except ValueError:
+        start_response('203 Replaced', [], exc_info=sys.exc_info())
+    return [repr(body).encode()]
+";
+    let server = crate::support::Server::of(app).args(["app:app"]).start();
+    let response = server.connect().post("/", b"abcdef\ngh\nij");
+    assert_eq!((response.status, response.text()), (203, r"[b'ab', b'cd', b'ef\n', b'gh\n']".to_owned()));
+}

@@ -93,18 +93,15 @@ pub fn explain(stderr: &str, declared: &Declared, folder: &Path, version: &str) 
         ));
     }
     if let Some(reason) = of_a_program(stderr) {
+        let what = if *declared == Declared::Requirements { "-r requirements.txt" } else { "." };
         return Fatal::new(format!(
             "The dependencies in {} cannot be installed: {reason}. Correct that, or ask for another version; \
-             python{version} -m pip install -r {} says more.",
-            declared.file(),
+             python{version} -m pip install {what} says more.",
             declared.file()
         ));
     }
-    let error = after("ERROR: ")
-        .filter(|error| *error != "Exception:")
-        .or_else(|| after("error: "))
-        .or_else(|| stderr.lines().last())
-        .unwrap_or("no reason given");
+    let error =
+        after("ERROR: ").or_else(|| after("error: ")).or_else(|| stderr.lines().last()).unwrap_or("no reason given");
     Fatal::new(format!(
         "The dependencies in {} cannot be installed: {}. Correct it.",
         declared.file(),
@@ -201,6 +198,8 @@ mod tests {
                  or ask for another version; python3.11 -m pip install -r requirements.txt says more.",
             ),
         ]);
+        let of_a_project = explain("ERROR: Exception:\n  x\n", &Declared::Project(Vec::new()), "x".as_ref(), "3.11");
+        assert!(of_a_project.to_string().ends_with("python3.11 -m pip install . says more."), "{of_a_project}");
     }
 
     #[test]
