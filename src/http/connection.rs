@@ -48,6 +48,8 @@ pub struct Connection {
     /// What a proxy said of it.
     pub proxied: Option<Proxied>,
     pub access_log: Option<Arc<AccessLog>>,
+    /// The client's address as the access log writes it.
+    pub client: Option<Arc<str>>,
     /// How far the server is in stopping.
     pub stop: watch::Receiver<Stop>,
     /// Requests that the app has, or whose answer is on its way.
@@ -97,6 +99,9 @@ impl Connection {
         let mut transport = Transport::new(socket, Arc::clone(&self.clients));
         if let Err(refusal) = self.take_in_proxy(&mut transport).await {
             return http1::end(&self, transport, Some(refusal)).await;
+        }
+        if self.access_log.is_some() {
+            self.client = self.peer.map(|(address, _)| address.to_canonical().to_string().into());
         }
         let (mut http2, trust) = (self.http2, self.trust);
         if !self.https && trust == Trust::Proxy && self.clients.is_cleartext_http2() {

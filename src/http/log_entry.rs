@@ -1,7 +1,6 @@
 //! What is kept of a request for its line in the access log, until its answer is sent.
 
 use std::{
-    net::IpAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -9,13 +8,11 @@ use std::{
 use super::slot::Waiting;
 use crate::{
     telemetry::access::{AccessLog, Record},
-    wire::{self, Version},
-    wsgi,
+    wire, wsgi,
 };
 
 /// A line to be, of a request that its connection has.
 pub struct LogEntry {
-    remote_addr: Option<IpAddr>,
     status: u16,
     started: Option<Instant>,
     response_fields: Vec<Option<Vec<u8>>>,
@@ -25,6 +22,7 @@ pub struct LogEntry {
 pub struct OwnEntry {
     entry: LogEntry,
     log: Arc<AccessLog>,
+    client: Option<Arc<str>>,
     request: Arc<wire::Head>,
     /// Where the app leaves what the line needs, until its answer ends.
     notes: Option<Waiting>,
@@ -32,9 +30,9 @@ pub struct OwnEntry {
 
 impl OwnEntry {
     /// A request has come.
-    pub fn new(log: &Arc<AccessLog>, remote_addr: Option<IpAddr>, request: &Arc<wire::Head>) -> Self {
-        let entry = LogEntry::new(log, remote_addr);
-        Self { entry, log: Arc::clone(log), request: Arc::clone(request), notes: None }
+    pub fn new(log: &Arc<AccessLog>, client: Option<Arc<str>>, request: &Arc<wire::Head>) -> Self {
+        let entry = LogEntry::new(log);
+        Self { entry, log: Arc::clone(log), client, request: Arc::clone(request), notes: None }
     }
 
     /// The answer has come through this slot.
@@ -50,15 +48,15 @@ impl OwnEntry {
     /// The answer is sent, with so many bytes in its body.
     pub fn write(&self, sent: u64) {
         let notes = self.notes.as_ref().map(Waiting::notes).unwrap_or_default();
-        self.entry.write(&self.log, &self.request, sent, &notes);
+        self.entry.write(&self.log, self.client.as_deref(), &self.request, sent, &notes);
     }
 }
 
 impl LogEntry {
     /// A request has come.
-    pub fn new(log: &AccessLog, remote_addr: Option<IpAddr>) -> Self {
+    pub fn new(log: &AccessLog) -> Self {
         let started = log.needs().duration.then(Instant::now);
-        Self { remote_addr, status: 0, started, response_fields: Vec::new() }
+        Self { status: 0, started, response_fields: Vec::new() }
     }
 
     /// This is the head of the answer.
@@ -73,7 +71,14 @@ impl LogEntry {
     }
 
     /// The answer is sent, with so many bytes in its body; these are the variables as the app left them.
-    pub fn write(&self, log: &AccessLog, request: &wire::Head, sent: u64, variables: &[Option<Vec<u8>>]) {
+    pub fn write(
+        &self,
+        log: &AccessLog,
+        client: Option<&str>,
+        request: &wire::Head,
+        sent: u64,
+        variables: &[Option<Vec<u8>>],
+    ) {
         let fields = &log.needs().request_fields;
         // The usual ones have room here.
         let (mut few, mut many) = ([None; 8], Vec::new());
@@ -85,27 +90,21 @@ impl LogEntry {
         };
         log.needs().take(request.fields.iter(), request_fields);
         let response_fields: Vec<_> = self.response_fields.iter().map(Option::as_deref).collect();
+        let variables: Vec<_> = variables.iter().map(Option::as_deref).collect();
         let line = request.line();
-        let odd;
-        let protocol = match request.version {
-            Version::HTTP_11 => "HTTP/1.1",
-            version => {
-                odd = version.to_string();
-                &odd
-            }
-        };
         log.write(&Record {
-            remote_addr: self.remote_addr,
+            time: log.now(),
+            remote_addr: client.map(str::as_bytes),
             method: line.method,
             target: line.target,
             query: line.query,
-            protocol,
+            version: request.version,
             status: self.status,
             sent,
             duration: self.started.map_or(Duration::ZERO, |started| started.elapsed()),
             request_fields,
             response_fields: &response_fields,
-            variables,
+            variables: &variables,
         });
     }
 }

@@ -1,5 +1,7 @@
 //! The time as the logs write it. What changes once a second is written once a second.
 
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
 use jiff::{Timestamp, ZonedDateTime};
 
 use crate::sys;
@@ -8,7 +10,7 @@ use crate::sys;
 #[derive(Debug)]
 pub struct Clock {
     form: Form,
-    second: i64,
+    second: Option<u64>,
     head: String,
     tail: String,
 }
@@ -24,25 +26,33 @@ pub enum Form {
     Rfc3339,
 }
 
+impl Form {
+    /// The time since 1970, as exact as this form can show it.
+    pub fn now(self) -> Duration {
+        match self {
+            Self::Access | Self::Error => sys::coarse_time(),
+            Self::Rfc3339 => SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
+        }
+    }
+}
+
 impl Clock {
     /// A clock that writes the time in this form.
     pub fn new(form: Form) -> Self {
-        Self { form, second: i64::MIN, head: String::new(), tail: String::new() }
+        Self { form, second: None, head: String::new(), tail: String::new() }
     }
 
-    /// Appends the time.
+    /// Appends the time that it is.
     pub fn write(&mut self, line: &mut Vec<u8>) {
-        // Only one form has room for more than seconds, which seldom change.
-        if self.form != Form::Rfc3339 && u64::try_from(self.second) == Ok(sys::coarse_time().as_secs()) {
-            return line.extend_from_slice(self.head.as_bytes());
-        }
-        self.write_at(line, Timestamp::now());
+        self.write_at(line, self.form.now());
     }
 
-    fn write_at(&mut self, line: &mut Vec<u8>, now: Timestamp) {
-        if now.as_second() != self.second {
-            self.second = now.as_second();
-            let time = ZonedDateTime::new(now, jiff::tz::TimeZone::system());
+    /// Appends a time, which is since 1970.
+    pub fn write_at(&mut self, line: &mut Vec<u8>, time: Duration) {
+        if self.second != Some(time.as_secs()) {
+            self.second = Some(time.as_secs());
+            let time = i64::try_from(time.as_secs()).ok().and_then(|second| Timestamp::from_second(second).ok());
+            let time = ZonedDateTime::new(time.unwrap_or_default(), jiff::tz::TimeZone::system());
             (self.head, self.tail) = match self.form {
                 Form::Access => (time.strftime("[%d/%b/%Y:%H:%M:%S %z]").to_string(), String::new()),
                 Form::Error => (time.strftime("[%Y-%m-%d %H:%M:%S %z]").to_string(), String::new()),
@@ -51,7 +61,7 @@ impl Clock {
         }
         line.extend_from_slice(self.head.as_bytes());
         if self.form == Form::Rfc3339 {
-            let thousandths = now.subsec_millisecond().unsigned_abs();
+            let thousandths = time.subsec_millis();
             let digit = |number: u32| b'0' + u8::try_from(number % 10).unwrap_or_default();
             line.extend_from_slice(&[b'.', digit(thousandths / 100), digit(thousandths / 10), digit(thousandths)]);
         }
@@ -63,12 +73,11 @@ impl Clock {
 mod tests {
     use regex::Regex;
 
-    use super::{Clock, Form, Timestamp};
+    use super::{Clock, Duration, Form};
 
-    fn written(form: Form, nanoseconds: i128) -> String {
+    fn written(form: Form, nanoseconds: u64) -> String {
         let mut line = Vec::new();
-        let time = Timestamp::from_nanosecond(nanoseconds).expect("a time");
-        Clock::new(form).write_at(&mut line, time);
+        Clock::new(form).write_at(&mut line, Duration::from_nanos(nanoseconds));
         String::from_utf8(line).expect("text")
     }
 
@@ -90,7 +99,7 @@ mod tests {
         let mut line = Vec::new();
         for second in [59, 59, 60] {
             line.clear();
-            clock.write_at(&mut line, Timestamp::from_second(second).expect("a time"));
+            clock.write_at(&mut line, Duration::from_secs(second));
         }
         assert!(line.windows(6).any(|part| part == b":01:00"), "{}", String::from_utf8_lossy(&line));
     }

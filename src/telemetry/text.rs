@@ -68,6 +68,11 @@ pub fn message(line: &mut Vec<u8>, text: &str) {
 /// Appends a JSON string. What is not UTF-8 is written as `\xNN`, as in the text format.
 pub fn json(line: &mut Vec<u8>, bytes: &[u8]) {
     line.push(b'"');
+    if is_plain(bytes) {
+        line.extend_from_slice(bytes);
+        line.push(b'"');
+        return;
+    }
     for chunk in bytes.utf8_chunks() {
         for c in chunk.valid().chars() {
             match c {

@@ -33,6 +33,11 @@ impl Version {
         (self.0, self.1)
     }
 
+    /// The one with these two numbers.
+    pub fn of_numbers(major: u8, minor: u8) -> Self {
+        Self(major, minor)
+    }
+
     fn parse(text: &[u8]) -> Option<Self> {
         match text {
             [b'H', b'T', b'T', b'P', b'/', major @ b'0'..=b'9', b'.', minor @ b'0'..=b'9'] => {

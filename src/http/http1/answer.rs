@@ -64,8 +64,7 @@ struct Exchange<'a, S> {
 
 /// Answers a request whose head has come.
 pub async fn answer<S: Socket>(connection: &Connection, transport: &mut Transport<S>, head: Arc<wire::Head>) -> Next {
-    let address = connection.peer.map(|(address, _)| address);
-    let log = connection.access_log.as_ref().map(|log| LogEntry::new(log, address));
+    let log = connection.access_log.as_deref().map(LogEntry::new);
     let body = Body::new(head.framing, head.expects_continue, &connection.clients);
     let mut exchange = Exchange {
         connection,
@@ -80,7 +79,7 @@ pub async fn answer<S: Socket>(connection: &Connection, transport: &mut Transpor
     };
     let next = exchange.run().await;
     if let (Some(entry), Some(log)) = (&exchange.log, &connection.access_log) {
-        entry.write(log, &exchange.head, exchange.sent, &exchange.notes);
+        entry.write(log, connection.client.as_deref(), &exchange.head, exchange.sent, &exchange.notes);
     }
     next
 }

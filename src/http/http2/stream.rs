@@ -70,8 +70,8 @@ async fn call(
     let clients = &connection.clients;
     let head = head::read(parts, &clients.rules, trust, connection.https, !incoming.is_end_stream())?;
     let head = Arc::new(head);
-    let address = connection.peer.map(|(address, _)| address);
-    stream.log = connection.access_log.as_ref().map(|log| Box::new(OwnEntry::new(log, address, &head)));
+    let own = |log| Box::new(OwnEntry::new(log, connection.client.clone(), &head));
+    stream.log = connection.access_log.as_ref().map(own);
     let limit = clients.limit_request_body;
     if matches!((head.framing, limit), (Framing::Length(length), Some(limit)) if length > limit) {
         return Err(TOO_LARGE);

@@ -34,13 +34,15 @@ pub enum Atom {
     Unknown,
 }
 
-/// A part of a line.
+/// A part of a line: what an atom says, and the text in front of it.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Part {
-    /// Text as it is.
-    Literal(Literal),
-    /// What an atom says, in a field of at least this width: to the left in it where that is negative.
-    Atom(Atom, i16),
+pub struct Part {
+    /// The text in front.
+    pub before: Literal,
+    /// What there is to say.
+    pub atom: Atom,
+    /// The least width of the field that this stands in: to the left in it where that is negative.
+    pub width: i16,
 }
 
 /// Text between atoms. As a rule that is a space or a quote, and to call for a copy of it would cost more than the copy.
@@ -50,6 +52,12 @@ pub enum Literal {
     Short([u8; 8], usize),
     /// More than have room there.
     Long(String),
+}
+
+impl Default for Literal {
+    fn default() -> Self {
+        Self::Short([0; 8], 0)
+    }
 }
 
 impl From<String> for Literal {
@@ -84,6 +92,8 @@ impl Literal {
 pub struct Format {
     /// The parts of a line.
     pub parts: Vec<Part>,
+    /// The text behind them, with the end of the line.
+    pub end: Literal,
     /// What they need.
     pub needs: Needs,
     /// The atoms that do not exist.
@@ -198,7 +208,7 @@ impl Format {
             let position = text[..at].chars().count() + 1;
             return Err(FormatError { what: "a line break".to_owned(), position });
         }
-        let mut format = Self { parts: Vec::new(), needs: Needs::new(), unknown: Vec::new() };
+        let mut format = Self { needs: Needs::new(), ..Self::default() };
         let mut literal = String::new();
         let mut rest = text;
         while let Some(at) = rest.find('%') {
@@ -227,14 +237,11 @@ impl Format {
                 literal.push('-');
                 continue;
             }
-            if !literal.is_empty() {
-                format.parts.push(Part::Literal(std::mem::take(&mut literal).into()));
-            }
-            format.parts.push(Part::Atom(atom, width));
+            format.parts.push(Part { before: std::mem::take(&mut literal).into(), atom, width });
         }
         literal.push_str(rest);
         literal.push('\n');
-        format.parts.push(Part::Literal(literal.into()));
+        format.end = literal.into();
         Ok(format)
     }
 }
@@ -251,11 +258,10 @@ fn width<'a>(conversion: &'a str, atom: &Atom) -> Option<(i16, &'a str)> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Atom, Field, Format, Part};
+    use super::{Atom, Field, Format, Literal, Part};
 
     fn atoms(format: &str) -> Vec<Atom> {
-        let parts = Format::parse(format).expect("a valid format").parts.into_iter();
-        parts.filter_map(|part| if let Part::Atom(atom, _) = part { Some(atom) } else { None }).collect()
+        Format::parse(format).expect("a valid format").parts.into_iter().map(|part| part.atom).collect()
     }
 
     #[test]
@@ -263,7 +269,8 @@ mod tests {
         for name in "hutrsmUqHbBfaTDMLp".chars() {
             assert_eq!(atoms(&format!("%({name})s")).len(), 1, "{name}");
         }
-        assert_eq!(Format::parse("%(l)s").expect("valid").parts, [Part::Literal("-\n".to_owned().into())]);
+        let format = Format::parse("%(l)s").expect("valid");
+        assert_eq!((&format.parts[..], format.end), (&[][..], "-\n".to_owned().into()));
         assert_eq!(atoms("%({X-A}i)s %({X-A}o)s %({X_A}e)s").len(), 3);
     }
 
@@ -291,17 +298,16 @@ mod tests {
 
     #[test]
     fn text_and_percent_signs_are_kept() {
-        let parts = Format::parse("100%% %(s)5s|%(D)-8d.").expect("valid").parts;
+        let format = Format::parse("100%% %(s)5s|%(D)-8d.").expect("valid");
+        let text = |text: &str| Literal::from(text.to_owned());
         assert_eq!(
-            parts,
+            format.parts,
             [
-                Part::Literal("100% ".to_owned().into()),
-                Part::Atom(Atom::Status, 5),
-                Part::Literal("|".to_owned().into()),
-                Part::Atom(Atom::Microseconds, -8),
-                Part::Literal(".\n".to_owned().into()),
+                Part { before: text("100% "), atom: Atom::Status, width: 5 },
+                Part { before: text("|"), atom: Atom::Microseconds, width: -8 },
             ]
         );
+        assert_eq!(format.end, text(".\n"));
     }
 
     #[test]
@@ -309,8 +315,8 @@ mod tests {
         for atom in ["%(Z)s", "%({x}z)s", "%({bad name}i)s", "%({}e)s"] {
             let format = Format::parse(&format!("é {atom}")).expect("valid");
             assert_eq!(
-                (&format.unknown[..], &format.parts[1]),
-                (&[atom.to_owned()][..], &Part::Atom(Atom::Unknown, 0))
+                (&format.unknown[..], &format.parts[0]),
+                (&[atom.to_owned()][..], &Part { before: "é ".to_owned().into(), atom: Atom::Unknown, width: 0 })
             );
         }
     }

@@ -1,8 +1,10 @@
-//! The access log: a line for each request, written in batches by a thread of its own; and the metrics of requests.
+//! The access log: a line for each request, made and written in batches by a thread of its own; and the metrics of
+//! requests.
 
 mod format;
 mod layout;
 mod queue;
+mod record;
 
 use std::{
     sync::{Arc, Mutex, PoisonError, Weak},
@@ -10,24 +12,25 @@ use std::{
 };
 
 pub use format::{Format, FormatError, Needs};
-pub use layout::{Layout, Record};
+pub use layout::Layout;
+pub use record::Record;
 
-use self::queue::{Lines, Writer};
-use super::{output::Output, statsd::Statsd, syslog::Syslog};
+use self::queue::{Queue, Writer};
+use super::{clock::Form, output::Output, statsd::Statsd, syslog::Syslog};
 use crate::{
     exit::Fatal,
     settings::{LogFormat, Settings},
 };
 
-/// Where the lines of this process are, for [`reopen`].
-static LINES: Mutex<Weak<Lines>> = Mutex::new(Weak::new());
+/// Where what is to be written by this process is, for [`reopen`].
+static QUEUE: Mutex<Weak<Queue>> = Mutex::new(Weak::new());
 
 /// What is said of requests.
 pub struct AccessLog {
-    layout: Layout,
     needs: Needs,
+    form: Form,
     /// None where only metrics are sent.
-    lines: Option<Writer>,
+    writer: Option<Writer>,
     statsd: Option<Arc<Statsd>>,
 }
 
@@ -91,18 +94,19 @@ impl AccessLog {
         }
         let layout = layout(settings)?;
         let mut needs = Needs::default();
-        let mut lines = None;
+        let form = layout.form();
+        let mut writer = None;
         if is_wanted(settings) {
             needs.clone_from(layout.needs());
             let syslog = settings.syslog.as_ref().filter(|syslog| syslog.access);
             let syslog = syslog.map(|syslog| Syslog::new(syslog, &super::program(), "access"));
-            let writer = Writer::start(file(settings)?, syslog, layout.clock())
+            let started = Writer::start(file(settings)?, syslog, layout)
                 .map_err(|error| Fatal::new(format!("The access log has no thread to write it: {error}.")))?;
-            *LINES.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(writer.lines());
-            lines = Some(writer);
+            *QUEUE.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(started.queue());
+            writer = Some(started);
         }
         needs.duration |= statsd.is_some();
-        Ok(Some(Self { layout, needs, lines, statsd }))
+        Ok(Some(Self { needs, form, writer, statsd }))
     }
 
     /// What of a request has to be kept for its line.
@@ -110,10 +114,15 @@ impl AccessLog {
         &self.needs
     }
 
+    /// The time as its lines have it.
+    pub fn now(&self) -> Duration {
+        self.form.now()
+    }
+
     /// Notes a request that was answered. Waits only while the log's file is far behind.
     pub fn write(&self, record: &Record<'_>) {
-        if let Some(writer) = &self.lines {
-            writer.lines().push(|line, clock| self.layout.write(line, record, clock));
+        if let Some(writer) = &self.writer {
+            writer.queue().push(record);
         }
         if let Some(statsd) = &self.statsd {
             statsd.request(record.status, record.duration);
@@ -122,7 +131,7 @@ impl AccessLog {
 
     /// Writes what is left and ends. Safe to call more than once.
     pub fn close(&self) {
-        if let Some(writer) = &self.lines {
+        if let Some(writer) = &self.writer {
             writer.close();
         }
     }
@@ -136,8 +145,8 @@ impl Drop for AccessLog {
 
 /// Has the log's file opened again under its name. What was said before is in the old one.
 pub(super) fn reopen() {
-    if let Some(lines) = LINES.lock().unwrap_or_else(PoisonError::into_inner).upgrade() {
-        lines.reopen();
+    if let Some(queue) = QUEUE.lock().unwrap_or_else(PoisonError::into_inner).upgrade() {
+        queue.reopen();
     }
 }
 

@@ -1,4 +1,4 @@
-//! Lines on their way to a file: requests append to a buffer, and a thread writes what has gathered in it.
+//! The way to the file: requests leave records in a buffer, and a thread writes a line for each that has gathered in it.
 
 use std::{
     io,
@@ -6,35 +6,54 @@ use std::{
     thread::JoinHandle,
 };
 
-use super::GATHER;
+use super::{GATHER, Layout, Record};
 use crate::{
     settings::Level,
     telemetry::{clock::Clock, output::Output, syslog::Syslog},
 };
 
-/// Lines may pile up to this many bytes while the file does not take them; then requests wait.
+/// Records may pile up to this many bytes while the file does not take their lines; then requests wait.
 const LIMIT: usize = 4 << 20;
 
-/// As soon as there are so many bytes, nothing is gained by waiting for more.
-const ENOUGH: usize = 256 << 10;
+/// As soon as there are so many bytes, nothing is gained by waiting for more: what is fewer wakes the thread too often, and
+/// what is more is out of the processor's caches by then.
+const ENOUGH: usize = 64 << 10;
 
-/// Lines that were not written yet.
-pub struct Lines {
+/// So many bytes of lines are written at once.
+const CHUNK: usize = 64 << 10;
+
+/// Records whose lines were not written yet.
+pub struct Queue {
     state: Mutex<State>,
+    /// There is something for the thread to do.
     changed: Condvar,
+    /// There is room again.
+    room: Condvar,
 }
 
+#[derive(Default)]
 struct State {
-    lines: Vec<u8>,
-    clock: Clock,
+    packed: Vec<u8>,
     closed: bool,
     reopen: bool,
+    /// Whether the thread sleeps until there is a record.
+    asleep: bool,
+    /// How many requests wait for room.
+    waiting: usize,
 }
 
 /// The thread that writes them.
 pub struct Writer {
-    lines: Arc<Lines>,
+    queue: Arc<Queue>,
     thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// How lines are made, and where they go.
+struct Lines {
+    layout: Layout,
+    clock: Clock,
+    text: Vec<u8>,
+    sinks: Sinks,
 }
 
 /// Where they go.
@@ -50,24 +69,26 @@ impl Writer {
     ///
     /// # Errors
     /// There is none to be had.
-    pub fn start(file: Option<Output>, syslog: Option<Syslog>, clock: Clock) -> io::Result<Self> {
-        let state = State { lines: Vec::new(), clock, closed: false, reopen: false };
-        let lines = Arc::new(Lines { state: Mutex::new(state), changed: Condvar::new() });
+    pub fn start(file: Option<Output>, syslog: Option<Syslog>, layout: Layout) -> io::Result<Self> {
+        let queue = Arc::new(Queue { state: Mutex::default(), changed: Condvar::new(), room: Condvar::new() });
+        let clock = layout.clock();
+        let mut lines = Lines { layout, clock, text: Vec::new(), sinks: Sinks { file, syslog, failing: false } };
         let thread = std::thread::Builder::new().name("rwsgi-access".to_owned()).spawn({
-            let lines = Arc::clone(&lines);
-            move || lines.write_all(Sinks { file, syslog, failing: false })
+            let queue = Arc::clone(&queue);
+            move || queue.write_all(&mut lines)
         })?;
-        Ok(Self { lines, thread: Mutex::new(Some(thread)) })
+        Ok(Self { queue, thread: Mutex::new(Some(thread)) })
     }
 
-    pub fn lines(&self) -> &Arc<Lines> {
-        &self.lines
+    pub fn queue(&self) -> &Arc<Queue> {
+        &self.queue
     }
 
     /// Writes what is left and ends. Safe to call more than once.
     pub fn close(&self) {
-        self.lines.lock().closed = true;
-        self.lines.changed.notify_all();
+        self.queue.lock().closed = true;
+        self.queue.changed.notify_one();
+        self.queue.room.notify_all();
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread {
             // It ends as soon as the lines are written; if it panicked, there is nothing left to do.
@@ -76,54 +97,88 @@ impl Writer {
     }
 }
 
-impl Lines {
-    /// Appends what `write` does. Waits only while the file is far behind.
-    pub fn push(&self, write: impl FnOnce(&mut Vec<u8>, &mut Clock)) {
+impl Queue {
+    /// Leaves a record. Waits only while the file is far behind.
+    pub fn push(&self, record: &Record<'_>) {
         let mut state = self.lock();
-        while state.lines.len() > LIMIT && !state.closed {
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        while state.packed.len() > LIMIT && !state.closed {
+            state.waiting += 1;
+            state = self.room.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state.waiting -= 1;
         }
-        let before = state.lines.len();
-        let State { lines, clock, .. } = &mut *state;
-        write(lines, clock);
-        let wake = before == 0 || (before < ENOUGH && lines.len() >= ENOUGH);
+        let before = state.packed.len();
+        record.pack(&mut state.packed);
+        let wake = std::mem::take(&mut state.asleep) || (before < ENOUGH && state.packed.len() >= ENOUGH);
         drop(state);
         if wake {
-            self.changed.notify_all();
+            self.changed.notify_one();
         }
     }
 
     /// Has the file opened again, after what has gathered is written to the old one.
     pub fn reopen(&self) {
         self.lock().reopen = true;
-        self.changed.notify_all();
+        self.changed.notify_one();
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write_all(&self, mut sinks: Sinks) {
+    /// Waits until there is something to write, and a moment more for what comes with it.
+    fn gathered(&self) -> MutexGuard<'_, State> {
+        let mut state = self.lock();
+        loop {
+            let more = |state: &mut State| state.packed.len() < ENOUGH && !state.closed && !state.reopen;
+            (state, _) = self.changed.wait_timeout_while(state, GATHER, more).unwrap_or_else(PoisonError::into_inner);
+            if !state.packed.is_empty() || state.closed || state.reopen {
+                return state;
+            }
+            // As long as there is something each time, nobody has to say that there is.
+            state.asleep = true;
+            let quiet = |state: &mut State| state.asleep && !state.closed && !state.reopen;
+            state = self.changed.wait_while(state, quiet).unwrap_or_else(PoisonError::into_inner);
+            state.asleep = false;
+        }
+    }
+
+    fn write_all(&self, lines: &mut Lines) {
         let mut batch = Vec::new();
         let mut open = true;
         while open {
-            let mut state = self.lock();
-            while state.lines.is_empty() && !state.closed && !state.reopen {
-                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-            }
-            let more = |state: &mut State| state.lines.len() < ENOUGH && !state.closed && !state.reopen;
-            (state, _) = self.changed.wait_timeout_while(state, GATHER, more).unwrap_or_else(PoisonError::into_inner);
-            std::mem::swap(&mut batch, &mut state.lines);
+            let mut state = self.gathered();
+            std::mem::swap(&mut batch, &mut state.packed);
             open = !state.closed;
             let reopen = std::mem::take(&mut state.reopen);
+            let is_waited = state.waiting > 0;
             drop(state);
-            self.changed.notify_all();
-            sinks.write(&batch);
+            if is_waited {
+                self.room.notify_all();
+            }
+            lines.write(&batch);
             batch.clear();
             if reopen {
-                sinks.reopen();
+                lines.sinks.reopen();
             }
         }
+    }
+}
+
+impl Lines {
+    fn write(&mut self, mut packed: &[u8]) {
+        let mut fields = Vec::new();
+        while let Ok(record) = Record::unpack(&mut packed, self.layout.needs(), &mut fields) {
+            self.layout.write(&mut self.text, &record, &mut self.clock);
+            if self.text.len() >= CHUNK {
+                self.flush();
+            }
+        }
+        self.flush();
+    }
+
+    fn flush(&mut self) {
+        self.sinks.write(&self.text);
+        self.text.clear();
     }
 }
 
@@ -158,31 +213,50 @@ impl Sinks {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::{sync::Arc, time::Duration};
 
-    use super::{Clock, Output, Writer};
-    use crate::telemetry::clock::Form;
+    use super::{Layout, Output, Record, Writer};
+    use crate::{telemetry::access::Format, wire::Version};
 
     #[test]
     fn every_line_is_written_and_a_new_file_takes_over_where_the_old_one_ends() {
         let directory = tempfile::tempdir().expect("a folder");
         let path = directory.path().join("access.log");
         let output = Output::file(path.to_str().expect("text")).expect("a file");
-        let writer = Writer::start(Some(output), None, Clock::new(Form::Access)).expect("a thread");
+        let layout = Layout::Text(Format::parse("%(r)s").expect("valid"));
+        let writer = Writer::start(Some(output), None, layout).expect("a thread");
+        let record = Record {
+            time: Duration::ZERO,
+            remote_addr: None,
+            method: b"GET",
+            target: &b"/long".repeat(40),
+            query: b"",
+            version: Version::HTTP_11,
+            status: 200,
+            sent: 0,
+            duration: Duration::ZERO,
+            request_fields: &[],
+            response_fields: &[],
+            variables: &[],
+        };
         let push = |writer: &Writer, count: usize| {
-            let lines = Arc::clone(writer.lines());
-            (0..count).for_each(|_| lines.push(|line, _| line.extend_from_slice(b"a line\n")));
+            let queue = Arc::clone(writer.queue());
+            (0..count).for_each(|_| queue.push(&record));
         };
         push(&writer, 1000);
         let old = directory.path().join("access.log.1");
         std::fs::rename(&path, &old).expect("it can be renamed");
-        writer.lines().reopen();
+        writer.queue().reopen();
         while !path.exists() {
             std::thread::yield_now();
         }
         push(&writer, 10);
         writer.close();
-        let count = |path| std::fs::read_to_string(path).expect("it is there").lines().count();
+        let count = |path| {
+            let text = std::fs::read_to_string(path).expect("it is there");
+            let whole = |line: &&str| line.starts_with("GET /long") && line.ends_with("/long HTTP/1.1");
+            text.lines().inspect(|line| assert!(whole(line), "{line}")).count()
+        };
         assert_eq!((count(old), count(path)), (1000, 10));
     }
 }

@@ -40,14 +40,15 @@ pub fn line(bytes: &[u8]) {
         let needs = layout.needs();
         let some =
             |count: usize, from: usize| (from..from + count).map(|at| Some(text(at).as_bytes())).collect::<Vec<_>>();
-        let variables: Vec<_> = needs.variables.iter().map(|_| Some(bytes.to_vec())).collect();
+        let variables = vec![Some(bytes); needs.variables.len()];
         let (mut line, mut clock) = (Vec::new(), layout.clock());
         let record = Record {
+            time: Duration::from_millis(bytes.len() as u64),
             remote_addr: None,
             method: text(1).as_bytes(),
             target: text(2).as_bytes(),
             query: text(3).as_bytes(),
-            protocol: "HTTP/1.1",
+            version: Version::HTTP_11,
             status: 200,
             sent: bytes.len() as u64,
             duration: Duration::from_micros(bytes.len() as u64),
@@ -55,6 +56,10 @@ pub fn line(bytes: &[u8]) {
             response_fields: &some(needs.response_fields.len(), 6),
             variables: &variables,
         };
+        let mut packed = Vec::new();
+        record.pack(&mut packed);
+        let (mut rest, mut fields) = (&packed[..], Vec::new());
+        assert_eq!(Record::unpack(&mut rest, needs, &mut fields), Ok(record));
         layout.write(&mut line, &record, &mut clock);
         if matches!(layout, Layout::Json(..)) {
             let object: serde_json::Value = serde_json::from_slice(&line).expect("JSON");
