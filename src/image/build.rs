@@ -70,7 +70,7 @@ impl Build<'_> {
         layers.push(self.with_byte_code("app", contents)?);
         if let Some(mut files) = files {
             self.progress.step("Adding further files");
-            copies::fit(&mut files, &layers)?;
+            copies::fit(&mut files, &self.choices.copies, &layers)?;
             layers.push(self.with_byte_code("files", files)?);
         }
         Ok(layers)

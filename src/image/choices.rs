@@ -4,14 +4,19 @@
 //! becomes of it is the plan's.
 
 mod copy;
+mod said;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
 pub use copy::Copy;
+pub use said::Said;
 
 use crate::health::place::Named;
 use crate::image::ignore::Rules;
 use crate::image::reference::Reference;
+
+/// The file that chooses in a table.
+pub const FILE: &str = "pyproject.toml";
 
 /// Where commands are looked for in an image.
 pub const PATH: &str = "/usr/local/bin";
@@ -34,17 +39,17 @@ pub struct Choices {
     /// Labels beyond those that follow from the project, or in their place.
     pub labels: BTreeMap<String, String>,
     /// Files from elsewhere.
-    pub copies: Vec<Copy>,
+    pub copies: Vec<Said<Copy>>,
     /// Patterns for files that go along although they would stay out.
     pub include: Vec<String>,
     /// Whether and how its containers are looked after.
     pub health_check: HealthCheck,
     /// Groups of `project.optional-dependencies`.
-    pub extras: Vec<String>,
+    pub extras: Vec<Said<String>>,
     /// Where dependencies come from, if not from a list of them.
-    pub from_venv: FromVenv,
+    pub from_venv: Said<FromVenv>,
     /// Another Python than the running one, by the folder that it is installed in.
-    pub python_from: Option<PathBuf>,
+    pub python_from: Option<Said<PathBuf>>,
     /// Patterns for what goes along of Python and of packages although it would stay out.
     pub keep: Vec<String>,
     /// Whether the image is one to look into.
@@ -97,7 +102,7 @@ impl Choices {
             include: [below.include, self.include].concat(),
             health_check: if self.health_check == HealthCheck::Usual { below.health_check } else { self.health_check },
             extras: [below.extras, self.extras].concat(),
-            from_venv: if self.from_venv == FromVenv::Unsaid { below.from_venv } else { self.from_venv },
+            from_venv: if *self.from_venv == FromVenv::Unsaid { below.from_venv } else { self.from_venv },
             python_from: self.python_from.or(below.python_from),
             keep: [below.keep, self.keep].concat(),
             debug: self.debug || below.debug,

@@ -5,13 +5,13 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     io::{self, BufReader},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use tar::EntryType;
 
 use crate::exit::Fatal;
-use crate::image::choices::Copy;
+use crate::image::choices::{Copy, Said};
 use crate::image::disk;
 use crate::image::ignore::Rules;
 use crate::image::layer::{Contents, Layer, Times};
@@ -40,10 +40,10 @@ fn add(copy: &Copy, contents: &mut Contents, screen: &Screen, progress: &dyn Pro
 }
 
 /// What all copies come to.
-pub fn gather(copies: &[Copy], screen: &Screen, progress: &dyn Progress) -> Result<Contents, Fatal> {
+pub fn gather(copies: &[Said<Copy>], screen: &Screen, progress: &dyn Progress) -> Result<Contents, Fatal> {
     let mut contents = Contents::new(Times::ByContent);
     for copy in copies {
-        add(copy, &mut contents, screen, progress)?;
+        add(copy, &mut contents, screen, progress).map_err(|error| copy.place(error))?;
     }
     Ok(contents)
 }
@@ -57,17 +57,24 @@ struct Below {
 }
 
 /// Sees that the copies take nobody's place in the layers `below` but the app's, and that folders there stay as they are.
-pub fn fit(contents: &mut Contents, below: &[Layer]) -> Result<(), Fatal> {
+pub fn fit(contents: &mut Contents, copies: &[Said<Copy>], below: &[Layer]) -> Result<(), Fatal> {
     let known = entries(below).map_err(|error| disk::failed("read a layer", &error))?;
     let paths: Vec<(PathBuf, bool)> = contents.kinds().map(|(path, is_folder)| (path.to_owned(), is_folder)).collect();
-    go_together(&paths)?;
+    // A later copy takes an earlier one's place.
+    let place = |path: &Path, error: Fatal| match copies.iter().rfind(|copy| path.starts_with(&copy.place)) {
+        Some(copy) => copy.place(error),
+        None => error,
+    };
+    go_together(&paths).map_err(|(path, error)| place(path, error))?;
     let library = known.keys().find(|path| path.ends_with("lib-dynload")).and_then(|path| path.parent());
     for (path, is_folder) in paths {
+        let (shown, is_known) = (path.as_path(), known.get(&path));
         let refused = |why: &str| {
-            let path = path.display();
-            Err(Fatal::new(format!("A copy would take /{path}, the place of {why}. Choose another destination.")))
+            let path = shown.display();
+            let error = format!("A copy would take /{path}, the place of {why}. Choose another destination.");
+            Err(place(shown, Fatal::new(error)))
         };
-        let Some(Below { kind, mode, layer }) = known.get(&path) else {
+        let Some(Below { kind, mode, layer }) = is_known else {
             // Most modules have no file of their own that this would be, but what is there is found before them.
             let is_module = library
                 .is_some_and(|library| path.starts_with(library) && !path.starts_with(library.join("site-packages")));
@@ -88,16 +95,17 @@ pub fn fit(contents: &mut Contents, below: &[Layer]) -> Result<(), Fatal> {
     Ok(())
 }
 
-/// Sees that nothing is to be both a file and a folder.
-fn go_together(paths: &[(PathBuf, bool)]) -> Result<(), Fatal> {
+/// Sees that nothing is to be both a file and a folder. Names what is with the error.
+fn go_together(paths: &[(PathBuf, bool)]) -> Result<(), (&Path, Fatal)> {
     let files: BTreeSet<_> = paths.iter().filter(|(_, is_folder)| !is_folder).map(|(path, _)| path.as_path()).collect();
     for (path, _) in paths {
         if let Some(file) = path.ancestors().skip(1).find(|above| files.contains(above)) {
-            return Err(Fatal::new(format!(
+            let error = format!(
                 "Two copies do not go together: /{} would be a file, and a folder with /{} in it. Choose another destination.",
                 file.display(),
                 path.display()
-            )));
+            );
+            return Err((path, Fatal::new(error)));
         }
     }
     Ok(())

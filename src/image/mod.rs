@@ -107,7 +107,8 @@ pub fn dockerize(request: &Request, progress: &dyn Progress, cancel: &Cancel) ->
     let cache = if request.cache { Cache::open(progress)? } else { Cache::none() };
     let mut interpreter = Interpreter::ask(&program, &cache, cancel)?;
     if let Some(directory) = &choices.python_from {
-        interpreter = chosen::choose(directory, &interpreter, &cache, cancel)?;
+        let chosen = chosen::choose(directory, &interpreter, &cache, cancel);
+        interpreter = chosen.map_err(|error| directory.place(error))?;
     }
     project.check_python(&interpreter.facts.full_version)?;
     let declared = Declared::find(&folder, &project, &choices, &interpreter.facts, progress)?;

@@ -170,6 +170,19 @@ fn what_cannot_be_chosen_is_refused_with_its_place() {
     assert!(failure.message.contains("line 1 of --include"), "{}", failure.message);
     let failure = fails(folder.path(), &["--extra", "fast"], |_| {});
     assert!(failure.message.starts_with("There is no extra fast in pyproject.toml"), "{}", failure.message);
+    for (choice, error) in [
+        ("copy = ['missing.ini:/etc/']", "The copy missing.ini:/etc/ cannot be made"),
+        ("copy = ['app.py:/usr/local/bin/rwsgi']", "A copy would take /usr/local/bin/rwsgi"),
+        ("copy = ['app.py:/data', 'app.py:/data/x']", "Two copies do not go together"),
+        ("extra = ['fast']", "There is no extra fast"),
+        ("python-from = 'nowhere'", "The Python in "),
+        ("from-venv = 'nowhere'", ""),
+    ] {
+        std::fs::write(folder.path().join("pyproject.toml"), format!("[tool.rwsgi.image]\n\n{choice}\n")).unwrap();
+        let failure = fails(folder.path(), &[], |_| {});
+        let start = format!("pyproject.toml, line 3: {error}");
+        assert!(failure.message.starts_with(&start), "{}", failure.message);
+    }
 }
 
 #[test]

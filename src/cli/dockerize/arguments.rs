@@ -4,7 +4,7 @@ use std::{env, path::PathBuf};
 
 use crate::{
     exit::{Code, Fatal},
-    image::choices::{self, Choices, Copy, FromVenv, HealthCheck},
+    image::choices::{self, Choices, Copy, FromVenv, HealthCheck, Said},
     image::reference::{Invalid, Reference},
 };
 
@@ -101,7 +101,9 @@ impl Arguments {
         let here = env::current_dir()
             .map_err(|error| Fatal::new(format!("The working directory cannot be used: {error}.")))?;
         let copies = self.copy.iter().map(|text| {
-            Copy::parse(text, &here).map_err(|why| usage(format!("--copy {text} cannot be used: {why}. Correct it.")))
+            Copy::parse(text, &here)
+                .map(Said::on_command_line)
+                .map_err(|why| usage(format!("--copy {text} cannot be used: {why}. Correct it.")))
         });
         let keep = self.keep.iter().map(|text| {
             choices::pattern(text).map_err(|why| usage(format!("--keep {text:?} cannot be used: {why}. Correct it.")))
@@ -121,13 +123,13 @@ impl Arguments {
                 None if self.no_healthcheck => HealthCheck::Off,
                 None => HealthCheck::Usual,
             },
-            extras: self.extra.clone(),
-            from_venv: match self.from_venv.as_deref() {
+            extras: self.extra.iter().cloned().map(Said::on_command_line).collect(),
+            from_venv: Said::on_command_line(match self.from_venv.as_deref() {
                 Some("") => FromVenv::InUse,
                 Some(folder) => FromVenv::Folder(here.join(folder)),
                 None => FromVenv::Unsaid,
-            },
-            python_from: self.python_from.as_ref().map(|folder| here.join(folder)),
+            }),
+            python_from: self.python_from.as_ref().map(|folder| Said::on_command_line(here.join(folder))),
             keep: keep.collect::<Result<_, _>>()?,
             debug: self.debug,
         })

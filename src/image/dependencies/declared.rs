@@ -37,7 +37,8 @@ impl Declared {
         facts: &Facts,
         progress: &dyn Progress,
     ) -> Result<Self, Fatal> {
-        match Environment::find(&choices.from_venv, folder, facts, progress)? {
+        let environment = Environment::find(&choices.from_venv, folder, facts, progress);
+        match environment.map_err(|error| choices.from_venv.place(error))? {
             Some(environment) => Ok(Self::Environment(environment)),
             None => Self::of(folder, project, choices),
         }
@@ -46,10 +47,11 @@ impl Declared {
     fn of(folder: &Path, project: &Project, choices: &Choices) -> Result<Self, Fatal> {
         if folder.join(REQUIREMENTS).is_file() {
             if let Some(extra) = choices.extras.first() {
-                return Err(Fatal::new(format!(
-                    "The extra {extra} is one of {FILE}, but the dependencies are those in {REQUIREMENTS}. Add what it \
-                     stands for there, or leave out --extra."
-                )));
+                return Err(extra.place(Fatal::new(format!(
+                    "The extra {} is one of {FILE}, but the dependencies are those in {REQUIREMENTS}. Add what it \
+                     stands for there, or leave out the extra.",
+                    **extra
+                ))));
             }
             return Ok(Self::Requirements);
         }
@@ -70,9 +72,10 @@ impl Declared {
             let (_, more) = found.ok_or_else(|| {
                 let known: Vec<_> = project.optional.keys().map(String::as_str).collect();
                 let known = if known.is_empty() { "has none".to_owned() } else { format!("has {}", known.join(", ")) };
-                Fatal::new(format!(
-                    "There is no extra {extra} in {FILE}: project.optional-dependencies {known}. Correct --extra."
-                ))
+                extra.place(Fatal::new(format!(
+                    "There is no extra {} in {FILE}: project.optional-dependencies {known}. Correct the extra's name.",
+                    **extra
+                )))
             })?;
             list.extend(more.iter().cloned());
         }
@@ -127,7 +130,7 @@ impl Declared {
 #[cfg(test)]
 mod tests {
     use super::Declared;
-    use crate::image::choices::Choices;
+    use crate::image::choices::{Choices, Said};
     use crate::image::pyproject::{Dependencies, Listed, Project};
 
     #[test]
@@ -140,7 +143,7 @@ mod tests {
             ..Project::default()
         };
         let chosen = |extras: &[&str]| Choices {
-            extras: extras.iter().map(|extra| (*extra).to_owned()).collect(),
+            extras: extras.iter().map(|extra| Said::on_line(9, (*extra).to_owned())).collect(),
             ..Choices::default()
         };
         let found = Declared::of(folder.path(), &project, &chosen(&["fast-json"])).unwrap();
@@ -148,7 +151,8 @@ mod tests {
         assert_eq!(found.place(folder.path(), "Flask").as_deref(), Some("Line 3 of pyproject.toml"));
         assert_eq!(found.place(folder.path(), "jinja2"), None);
         let error = Declared::of(folder.path(), &project, &chosen(&["slow"])).unwrap_err().to_string();
-        assert!(error.contains("no extra slow") && error.contains("has Fast_JSON"), "{error}");
+        assert!(error.starts_with("pyproject.toml, line 9: There is no extra slow"), "{error}");
+        assert!(error.contains("has Fast_JSON"), "{error}");
         let nowhere = Declared::of(folder.path(), &Project::default(), &chosen(&[]));
         assert_eq!(nowhere, Ok(Declared::Nowhere));
         std::fs::write(folder.path().join("requirements.txt"), "flask\n").unwrap();

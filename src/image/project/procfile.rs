@@ -1,6 +1,6 @@
 //! The app that the `web` line of a Procfile serves, if it is one of the servers whose command lines are known.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What a command line serves.
 #[derive(Debug, Eq, PartialEq)]
@@ -42,7 +42,7 @@ fn served(words: &[String]) -> Option<Served> {
         let name = word.rsplit('/').next().unwrap_or(word);
         SERVERS.contains(&name)
     })?;
-    let mut served = Served { spec: String::new(), folder: None };
+    let mut served = Served { spec: String::new(), folder: changed_to(&words[..start]) };
     let (mut factory, mut callable) = (false, None);
     let mut arguments = words[start + 1..].iter().peekable();
     while let Some(word) = arguments.next() {
@@ -62,7 +62,8 @@ fn served(words: &[String]) -> Option<Served> {
         };
         match (name, value) {
             ("chdir", Some(folder)) => {
-                served.folder = Some(PathBuf::from(folder)).filter(|folder| folder.is_relative());
+                let folder = served.folder.take().unwrap_or_default().join(folder);
+                served.folder = Some(folder).filter(|folder| folder.is_relative());
             }
             ("w" | "module", Some(module)) if looks_like_spec(&module) => served.spec = module,
             ("wsgi-file", Some(file)) => served.spec = file.trim_end_matches(".py").replace('/', "."),
@@ -78,6 +79,15 @@ fn served(words: &[String]) -> Option<Served> {
         served.spec.push_str("()");
     }
     (!served.spec.is_empty()).then_some(served)
+}
+
+/// The folder that a shell changes to in these words (`cd backend && ...`), where it is below the one that it begins in.
+fn changed_to(words: &[String]) -> Option<PathBuf> {
+    let folder = words
+        .windows(2)
+        .filter(|pair| pair[0] == "cd")
+        .fold(PathBuf::new(), |folder, pair| folder.join(pair[1].trim_end_matches(';')));
+    Some(folder).filter(|folder| folder.is_relative() && *folder != Path::new(""))
 }
 
 /// `module`, `module:name`, `module:factory(...)`.
@@ -138,8 +148,15 @@ mod tests {
 
     #[test]
     fn another_folder_is_kept() {
-        let served = web("web: gunicorn --chdir src app:app");
-        assert_eq!(served, Some(Served { spec: "app:app".to_owned(), folder: Some("src".into()) }));
+        for (line, folder) in [
+            ("web: gunicorn --chdir src app:app", Some("src")),
+            ("web: cd backend && gunicorn app:app", Some("backend")),
+            ("web: cd backend; cd api ; exec gunicorn --chdir src app:app", Some("backend/api/src")),
+            ("web: cd /srv && gunicorn app:app", None),
+        ] {
+            let folder = folder.map(Into::into);
+            assert_eq!(web(line), Some(Served { spec: "app:app".to_owned(), folder }), "{line}");
+        }
     }
 
     #[test]

@@ -3,9 +3,7 @@
 use toml::{Spanned, de::DeTable, de::DeValue};
 
 use crate::exit::Fatal;
-
-/// The file's name.
-pub const FILE: &str = "pyproject.toml";
+pub use crate::image::choices::FILE;
 
 /// A value, and where it stands.
 #[derive(Clone)]

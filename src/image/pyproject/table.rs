@@ -4,7 +4,8 @@ use std::path::Path;
 
 use super::document::At;
 use crate::exit::Fatal;
-use crate::image::choices::{self, Choices, Copy, FromVenv, HealthCheck};
+use crate::image::choices::{self, Choices, Copy, FromVenv, HealthCheck, Said};
+use crate::image::ignore::Rules;
 use crate::image::reference::Invalid;
 
 /// Every key.
@@ -56,10 +57,18 @@ fn choose(chosen: &mut Choices, name: &str, at: &At<'_>, folder: &Path) -> Resul
         "copy" => {
             for each in at.list()? {
                 let copy = Copy::parse(each.text()?, folder);
-                chosen.copies.push(copy.map_err(|why| each.refuse(&format!("cannot be used: {why}")))?);
+                let copy = copy.map_err(|why| each.refuse(&format!("cannot be used: {why}")))?;
+                chosen.copies.push(Said::on_line(each.line(), copy));
             }
         }
-        "include" => chosen.include.extend(texts(at)?),
+        "include" => {
+            for each in at.list()? {
+                let pattern = each.text()?;
+                Rules::parse("", pattern)
+                    .map_err(|error| each.refuse(&format!("cannot be used: it {}", error.reason())))?;
+                chosen.include.push(pattern.to_owned());
+            }
+        }
         "healthcheck" => {
             chosen.health_check = match at.flag() {
                 Some(true) => HealthCheck::Usual,
@@ -67,15 +76,20 @@ fn choose(chosen: &mut Choices, name: &str, at: &At<'_>, folder: &Path) -> Resul
                 None => choices::health_check(at.text()?).map_err(refused)?,
             }
         }
-        "extra" => chosen.extras.extend(texts(at)?),
+        "extra" => {
+            for each in at.list()? {
+                chosen.extras.push(Said::on_line(each.line(), each.text()?.to_owned()));
+            }
+        }
         "from-venv" => {
-            chosen.from_venv = match at.flag() {
+            let from_venv = match at.flag() {
                 Some(true) => FromVenv::InUse,
                 Some(false) => FromVenv::No,
                 None => FromVenv::Folder(folder.join(at.text()?)),
-            }
+            };
+            chosen.from_venv = Said::on_line(at.line(), from_venv);
         }
-        "python-from" => chosen.python_from = Some(folder.join(at.text()?)),
+        "python-from" => chosen.python_from = Some(Said::on_line(at.line(), folder.join(at.text()?))),
         "keep" => {
             for each in at.list()? {
                 let pattern = choices::pattern(each.text()?);
@@ -92,10 +106,6 @@ fn choose(chosen: &mut Choices, name: &str, at: &At<'_>, folder: &Path) -> Resul
 fn number<N: TryFrom<i64>>(at: &At<'_>, expected: &str) -> Result<N, Fatal> {
     let number = at.number().filter(|number| *number > 0).and_then(|number| N::try_from(number).ok());
     number.ok_or_else(|| at.refuse(&format!("is not {expected}")))
-}
-
-fn texts(at: &At<'_>) -> Result<Vec<String>, Fatal> {
-    at.list()?.iter().map(|each| each.text().map(str::to_owned)).collect()
 }
 
 fn pairs(

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{Dependencies, Listed, Project};
-use crate::image::choices::{FromVenv, HealthCheck};
+use crate::image::choices::{FromVenv, HealthCheck, Said};
 
 fn read(text: &str) -> Result<Project, String> {
     Project::from_text(text, Path::new("/src")).map_err(|error| error.to_string())
@@ -43,14 +43,15 @@ fn the_table_has_every_choice() {
     assert_eq!((choices.labels["team"].as_str(), choices.include), ("web", vec![".env".to_owned()]));
     assert_eq!(choices.copies[0].source, Path::new("/src/a.ini"));
     assert_eq!(choices.health_check, HealthCheck::At("/healthz".to_owned()));
-    assert_eq!((choices.extras, choices.from_venv), (vec!["fast".to_owned()], FromVenv::Folder("/src/.venv".into())));
-    assert_eq!(choices.python_from.as_deref(), Some(Path::new("/src/../python")));
+    assert_eq!(choices.extras, [Said::on_line(12, "fast".to_owned())]);
+    assert_eq!(choices.from_venv, Said::on_line(13, FromVenv::Folder("/src/.venv".into())));
+    assert_eq!(choices.python_from, Some(Said::on_line(14, "/src/../python".into())));
     assert_eq!((choices.keep, choices.debug), (vec!["test".to_owned(), "lib-dynload/readline*".to_owned()], true));
     let text = "[tool.rwsgi.image]\nworkers = 3\nhealthcheck = false\nfrom-venv = true\ndebug = false\n";
     let choices = read(text).unwrap().choices;
     assert!(!choices.debug);
     assert_eq!((choices.workers.as_deref(), choices.health_check), (Some("3"), HealthCheck::Off));
-    assert_eq!(choices.from_venv, FromVenv::InUse);
+    assert_eq!(*choices.from_venv, FromVenv::InUse);
 }
 
 #[test]
@@ -87,6 +88,7 @@ fn what_cannot_be_is_refused_with_its_line() {
             &image("copy = [\n'a:/a',\n'b']"),
             "pyproject.toml, line 6: tool.rwsgi.image.copy cannot be used: it has no :",
         ),
+        (&image("include = ['a',\n'[']"), "pyproject.toml, line 5: tool.rwsgi.image.include cannot be used: it "),
         (&image("include = '.env'"), "pyproject.toml, line 4: tool.rwsgi.image.include is not a list but string."),
         (
             &image("healthcheck = 1"),
