@@ -77,6 +77,23 @@ fn term_and_int_let_what_runs_finish_and_end_with_0() {
     }
 }
 
+/// gunicorn's documentation calls INT quick, and it is for a worker of processes. One of threads lets what runs finish.
+#[test]
+fn int_ends_as_it_ends_gunicorns_worker_of_threads() {
+    for server in [Server::of(WAITS), Server::of(WAITS).gunicorn()] {
+        let mut server = server.args(["--threads", "2", "app:app"]).start();
+        let mut client = waiting(&server, "/wait");
+        server.signal("INT");
+        server.wait_for_log("Handling signal: int");
+        // gunicorn's worker says that it ends before it has.
+        let refuses = || std::net::TcpStream::connect(server.address()).is_err();
+        let ends = || (server.stderr().contains("Worker exiting") || refuses()).then_some(());
+        let_go_after(&server, ends);
+        assert_eq!(client.response("GET").text(), "done");
+        assert_eq!(server.wait().status.code(), Some(0));
+    }
+}
+
 /// Lets the request go once nobody is accepted any more.
 #[track_caller]
 fn let_go_after(server: &Server, refused: impl FnMut() -> Option<()>) {
