@@ -97,7 +97,7 @@ impl LogEntry {
             remote_addr: client.map(str::as_bytes),
             method: line.method,
             target: line.target,
-            query: line.query,
+            query: if log.needs().query { line.query } else { b"" },
             version: request.version,
             status: self.status,
             sent,

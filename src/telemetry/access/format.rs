@@ -112,6 +112,8 @@ pub struct Needs {
     pub variables: Vec<String>,
     /// How long the request took.
     pub duration: bool,
+    /// What is behind the question mark, apart from the target.
+    pub query: bool,
     /// A bit for each length that a name of `request_fields` has, which tells most fields from those.
     lengths: u64,
 }
@@ -159,7 +161,10 @@ impl Needs {
             "s" => Atom::Status,
             "m" => Atom::Method,
             "U" => Atom::Variable(index(&mut self.variables, "PATH_INFO".to_owned())),
-            "q" => Atom::Query,
+            "q" => {
+                self.query = true;
+                Atom::Query
+            }
             "H" => Atom::Protocol,
             "b" | "B" => Atom::Sent,
             "f" => Atom::RequestField(self.request_field(&header::REFERER)),

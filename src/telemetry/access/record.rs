@@ -19,7 +19,7 @@ pub struct Record<'a> {
     pub method: &'a [u8],
     /// The request's target as it came.
     pub target: &'a [u8],
-    /// The part of it behind the question mark.
+    /// The part of it behind the question mark, where it is needed.
     pub query: &'a [u8],
     /// The version that the request was made in.
     pub version: Version,
@@ -40,24 +40,37 @@ pub struct Record<'a> {
 /// The length of a text that is not there.
 const MISSING: u32 = u32::MAX;
 
+/// What is packed in front of the texts: three numbers of eight bytes, seven of four, and the status and the version.
+const HEAD: usize = 3 * 8 + 7 * 4 + 2 + 2;
+
 impl<'a> Record<'a> {
     /// Appends it.
     pub fn pack(&self, packed: &mut Vec<u8>) {
         let (major, minor) = self.version.numbers();
-        packed.put_u64_ne(nanoseconds(self.time));
-        packed.put_u64_ne(nanoseconds(self.duration));
-        packed.put_u64_ne(self.sent);
-        packed.put_u16_ne(self.status);
-        packed.put_slice(&[major, minor]);
-        packed.put_u32_ne(length(self.variables.len()));
-        for text in [self.remote_addr, Some(self.method), Some(self.target), Some(self.query)] {
-            put(packed, text);
+        let mut head = [0; HEAD];
+        let mut rest = &mut head[..];
+        rest.put_u64_ne(self.time.as_secs());
+        rest.put_u64_ne(self.duration.as_secs());
+        rest.put_u64_ne(self.sent);
+        rest.put_u32_ne(self.time.subsec_nanos());
+        rest.put_u32_ne(self.duration.subsec_nanos());
+        rest.put_u32_ne(length(self.remote_addr));
+        rest.put_u32_ne(length(Some(self.method)));
+        rest.put_u32_ne(length(Some(self.target)));
+        rest.put_u32_ne(length(Some(self.query)));
+        rest.put_u32_ne(u32::try_from(self.variables.len()).unwrap_or(0));
+        rest.put_u16_ne(self.status);
+        rest.put_slice(&[major, minor]);
+        packed.extend_from_slice(&head);
+        packed.extend_from_slice(self.remote_addr.unwrap_or_default());
+        packed.extend_from_slice(self.method);
+        packed.extend_from_slice(self.target);
+        if !self.query.is_empty() {
+            packed.extend_from_slice(self.query);
         }
-        for fields in [self.request_fields, self.response_fields, self.variables] {
-            for field in fields {
-                put(packed, *field);
-            }
-        }
+        pack_fields(packed, self.request_fields);
+        pack_fields(packed, self.response_fields);
+        pack_fields(packed, self.variables);
     }
 
     /// Takes the first one from those that were packed for `needs`, and puts its fields into `fields`.
@@ -69,22 +82,24 @@ impl<'a> Record<'a> {
         needs: &Needs,
         fields: &'a mut Vec<Option<&'b [u8]>>,
     ) -> Result<Self, TryGetError> {
-        let time = Duration::from_nanos(packed.try_get_u64_ne()?);
-        let duration = Duration::from_nanos(packed.try_get_u64_ne()?);
-        let sent = packed.try_get_u64_ne()?;
-        let status = packed.try_get_u16_ne()?;
-        let version = Version::of_numbers(packed.try_get_u8()?, packed.try_get_u8()?);
-        let variables = packed.try_get_u32_ne()? as usize;
-        let [remote_addr, method, target, query] = [take(packed)?, take(packed)?, take(packed)?, take(packed)?];
+        let mut head = bytes(packed, HEAD)?;
+        let (time, duration, sent) = (head.get_u64_ne(), head.get_u64_ne(), head.get_u64_ne());
+        let (time_nanos, duration_nanos) = (head.get_u32_ne(), head.get_u32_ne());
+        let mut text = || take(packed, head.get_u32_ne());
+        let [remote_addr, method, target, query] = [text()?, text()?, text()?, text()?];
+        let variables = head.get_u32_ne() as usize;
+        let status = head.get_u16_ne();
+        let version = Version::of_numbers(head.get_u8(), head.get_u8());
         fields.clear();
         for _ in 0..needs.request_fields.len() + needs.response_fields.len() + variables {
-            fields.push(take(packed)?);
+            let length = packed.try_get_u32_ne()?;
+            fields.push(take(packed, length)?);
         }
         let (request_fields, others) = fields.split_at(needs.request_fields.len());
         let (response_fields, variables) = others.split_at(needs.response_fields.len());
         let [method, target, query] = [method, target, query].map(Option::unwrap_or_default);
         Ok(Self {
-            time,
+            time: Duration::new(time, time_nanos),
             remote_addr,
             method,
             target,
@@ -92,37 +107,35 @@ impl<'a> Record<'a> {
             version,
             status,
             sent,
-            duration,
+            duration: Duration::new(duration, duration_nanos),
             request_fields,
             response_fields,
             variables,
         })
     }
 }
-
-/// As nanoseconds, which have room until the year 2554.
-fn nanoseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
-}
-
-/// No text is so long: a head has a limit.
-fn length(length: usize) -> u32 {
-    u32::try_from(length).unwrap_or(MISSING)
-}
-
-fn put(packed: &mut Vec<u8>, text: Option<&[u8]>) {
-    packed.put_u32_ne(text.map_or(MISSING, |text| length(text.len())));
-    packed.put_slice(text.unwrap_or_default());
-}
-
-/// A text, or none where it was missing.
-fn take<'a>(packed: &mut &'a [u8]) -> Result<Option<&'a [u8]>, TryGetError> {
-    let length = packed.try_get_u32_ne()?;
-    if length == MISSING {
-        return Ok(None);
+fn pack_fields(packed: &mut Vec<u8>, fields: &[Option<&[u8]>]) {
+    for field in fields {
+        packed.extend_from_slice(&length(*field).to_ne_bytes());
+        if let Some(field) = field {
+            packed.extend_from_slice(field);
+        }
     }
-    let (requested, available) = (length as usize, packed.len());
-    packed.split_off(..requested).map(Some).ok_or(TryGetError { requested, available })
+}
+
+/// No text is so long that it has none: a head has a limit.
+fn length(text: Option<&[u8]>) -> u32 {
+    text.and_then(|text| u32::try_from(text.len()).ok()).unwrap_or(MISSING)
+}
+
+/// A text of this length.
+fn take<'a>(packed: &mut &'a [u8], length: u32) -> Result<Option<&'a [u8]>, TryGetError> {
+    if length == MISSING { Ok(None) } else { bytes(packed, length as usize).map(Some) }
+}
+
+fn bytes<'a>(packed: &mut &'a [u8], requested: usize) -> Result<&'a [u8], TryGetError> {
+    let available = packed.len();
+    packed.split_off(..requested).ok_or(TryGetError { requested, available })
 }
 
 #[cfg(test)]
