@@ -137,7 +137,9 @@ impl Build<'_> {
         (installed, packages): (&[String], Option<&Layer>),
         modules: &Modules,
     ) -> Result<(), Fatal> {
-        if ![Some(contents), files].into_iter().flatten().any(|contents| self.has_module(app, contents, installed)) {
+        let searches = self.choices.environment.contains_key("PYTHONPATH");
+        let mut places = [Some(contents), files].into_iter().flatten();
+        if !searches && !places.any(|contents| self.has_module(app, contents, installed)) {
             self.progress.warning(&format!(
                 "The module of {} is neither among the app's files nor among its dependencies, so a container will not \
                  start. See to --app and .dockerignore.",
@@ -145,7 +147,7 @@ impl Build<'_> {
             ));
         }
         let root = Path::new("app").join(app.folder.as_deref().unwrap_or(Path::new("")));
-        let image = imports::Image { app: contents, files, root: &root, installed, packages, modules };
+        let image = imports::Image { app: contents, files, root: &root, installed, packages, modules, searches };
         let (interpreter, cache, progress, cancel) = (self.interpreter, self.cache, self.progress, self.cancel);
         imports::Look { interpreter, cache, progress, cancel }
             .check(&image, app.spec.split(':').next().unwrap_or_default())

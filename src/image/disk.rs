@@ -9,7 +9,12 @@ pub fn failed(doing: &str, error: &io::Error) -> Fatal {
     if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
         return full(doing);
     }
-    Fatal::new(format!("Cannot {doing}: {error}."))
+    let advice = if error.kind() == io::ErrorKind::PermissionDenied {
+        " Change who may, or run rwsgi as somebody who may."
+    } else {
+        ""
+    };
+    Fatal::new(format!("Cannot {doing}: {error}.{advice}"))
 }
 
 /// The same for what is written into `folder`, which is among the temporary files or in the cache.

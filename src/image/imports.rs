@@ -55,6 +55,8 @@ pub struct Image<'a> {
     pub packages: Option<&'a Layer>,
     /// The standard library.
     pub modules: &'a Modules,
+    /// Whether its containers look for modules elsewhere too (`PYTHONPATH`).
+    pub searches: bool,
 }
 
 /// Who looks, and with what.
@@ -85,17 +87,17 @@ impl Look<'_> {
     /// The app would certainly not start, for want of a module of the standard library.
     pub fn check(&self, image: &Image, start: &str) -> Result<(), Fatal> {
         let found = self.of_app(image, start)?;
+        let searches = found.searches || image.searches;
         let mut told = BTreeSet::new();
         for import in &found.imports {
             let name = top(&import.module);
             let Some(absence) = image.absence(name) else { continue };
             // It may be where only the app itself will look.
-            if absence == Absence::Unknown && (found.searches || image.is_below(name)) || !told.insert(name.to_owned())
-            {
+            if absence == Absence::Unknown && (searches || image.is_below(name)) || !told.insert(name.to_owned()) {
                 continue;
             }
             let text = import.sentence(absence, "");
-            if absence == Absence::ByDesign && !import.later && !found.searches {
+            if absence == Absence::ByDesign && !import.later && !searches {
                 return Err(Fatal::new(text));
             }
             self.progress.warning(&text);
@@ -111,8 +113,8 @@ impl Look<'_> {
             let name = top(&import.module);
             let Some(absence) = image.absence(name) else { continue };
             // setuptools brings it in a way of its own.
-            if name == "distutils" && is_installed(image.installed, "_distutils_hack") || !told.insert(name.to_owned())
-            {
+            let is_brought = name == "distutils" && is_installed(image.installed, "_distutils_hack");
+            if is_brought || absence == Absence::Unknown && image.searches || !told.insert(name.to_owned()) {
                 continue;
             }
             let origin = starts.get(import.start).filter(|origin| origin.line > 0);

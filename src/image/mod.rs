@@ -103,7 +103,7 @@ pub fn dockerize(request: &Request, progress: &dyn Progress, cancel: &Cancel) ->
     warn_of_secrets(&choices, progress);
     let program = std::env::current_exe().map_err(|error| disk::failed("find the running program", &error))?;
     // Everything that is made on the way is in here and goes with it, whichever way this function ends.
-    let (work, _lock) = cache::work_folder().map_err(|error| disk::failed("make a folder for the build", &error))?;
+    let (work, _lock) = cache::work_folder().map_err(|error| no_work_folder(&error))?;
     let cache = if request.cache { Cache::open(progress)? } else { Cache::none() };
     let mut interpreter = Interpreter::ask(&program, &cache, cancel)?;
     if let Some(directory) = &choices.python_from {
@@ -162,6 +162,11 @@ pub fn dockerize(request: &Request, progress: &dyn Progress, cancel: &Cancel) ->
             Err(failure) => return Err(failure.error),
         }
     }
+}
+
+fn no_work_folder(error: &std::io::Error) -> Fatal {
+    let advice = "TMPDIR must be a folder that is there and can be written to, with some room";
+    disk::failed_at("make a folder for the build", &std::env::temp_dir(), advice, error)
 }
 
 fn ignore_rules(folder: &Path) -> Result<Rules, Fatal> {

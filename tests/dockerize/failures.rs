@@ -56,6 +56,16 @@ fn a_name_that_is_none_is_refused_before_anything_else() {
 }
 
 #[test]
+fn a_folder_for_temporary_files_that_is_not_there() {
+    let folder = hello("flask\n");
+    let failure = fails(folder.path(), &[], |command| {
+        command.env("TMPDIR", "/nonexistent");
+    });
+    assert!(failure.message.starts_with("Cannot make a folder for the build: "), "{}", failure.message);
+    assert!(failure.message.ends_with("TMPDIR must be a folder that is there and can be written to, with some room."));
+}
+
+#[test]
 fn no_engine() {
     let folder = hello("flask\n");
     let failure = fails(folder.path(), &[], |command| {

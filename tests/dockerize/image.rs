@@ -162,6 +162,10 @@ fn what_the_app_imports_and_the_image_lacks_is_told_when_it_is_made() {
     for expected in expected {
         assert!(warnings.iter().any(|warning| warning.contains(expected)), "{expected}: {warnings:#?}");
     }
+    // Where containers look elsewhere too, nobody can tell; what is left out of images is not there either.
+    let image = Image::of(folder.path(), &["--env", "PYTHONPATH=/opt/modules"]);
+    let warnings: Vec<_> = image.stderr.lines().filter(|line| line.contains(" imports ")).collect();
+    assert!(warnings.len() == 1 && warnings[0].contains(" imports turtle "), "{warnings:#?}");
 }
 
 #[test]
