@@ -78,7 +78,8 @@ fn the_environment_in_use_is_the_usual_one_and_may_be_named_in_the_table() {
     let failure = fails(folder.path(), &[], |command| {
         command.env_remove("VIRTUAL_ENV");
     });
-    assert!(failure.message.starts_with("No environment is in use: VIRTUAL_ENV is not set."), "{}", failure.message);
+    let expected = "pyproject.toml, line 2: No environment is in use: VIRTUAL_ENV is not set.";
+    assert!(failure.message.starts_with(expected), "{}", failure.message);
 }
 
 #[test]

@@ -157,6 +157,8 @@ impl Queue {
             }
             lines.write(&batch);
             batch.clear();
+            // What a file that was far behind has made of it.
+            batch.shrink_to(2 * ENOUGH);
             if reopen {
                 lines.sinks.reopen();
             }

@@ -114,6 +114,7 @@ impl<'a> Record<'a> {
         })
     }
 }
+
 fn pack_fields(packed: &mut Vec<u8>, fields: &[Option<&[u8]>]) {
     for field in fields {
         packed.extend_from_slice(&length(*field).to_ne_bytes());
