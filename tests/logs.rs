@@ -145,6 +145,20 @@ fn every_request_that_was_answered_has_its_line_when_the_server_ends() {
 }
 
 #[test]
+fn an_address_of_ipv4_is_logged_as_one_however_it_came() {
+    for (bind, host, expected) in
+        [("[::ffff:127.0.0.1]:0", "127.0.0.1", "127.0.0.1 - - ["), ("[::1]:0", "[::1]", "::1 - - [")]
+    {
+        let server = Server::of(APP).without_bind().args(["app:app", "--access-logfile", "-", "--bind", bind]);
+        let mut server = server.start();
+        let port = server.addresses()[0].rsplit(':').next().expect("a port").to_owned();
+        assert_eq!(Client::connect(&format!("{host}:{port}")).get("/").status, 200);
+        let stdout = server.stop().stdout;
+        assert!(stdout.starts_with(expected), "{bind}: {stdout}");
+    }
+}
+
+#[test]
 fn an_access_log_is_appended_to() {
     let builder = Server::of(APP).args(["app:app", "--access-logfile", "access.log"]);
     let path = builder.directory().join("access.log");

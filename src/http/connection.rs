@@ -49,7 +49,7 @@ pub struct Connection {
     pub proxied: Option<Proxied>,
     pub access_log: Option<Arc<AccessLog>>,
     /// The client's address as the access log writes it.
-    pub client: Option<Arc<str>>,
+    pub remote_addr: Option<Arc<str>>,
     /// How far the server is in stopping.
     pub stop: watch::Receiver<Stop>,
     /// Requests that the app has, or whose answer is on its way.
@@ -101,7 +101,7 @@ impl Connection {
             return http1::end(&self, transport, Some(refusal)).await;
         }
         if self.access_log.is_some() {
-            self.client = self.peer.map(|(address, _)| address.to_canonical().to_string().into());
+            self.remote_addr = self.peer.map(|(address, _)| address.to_canonical().to_string().into());
         }
         let (mut http2, trust) = (self.http2, self.trust);
         if !self.https && trust == Trust::Proxy && self.clients.is_cleartext_http2() {

@@ -22,7 +22,7 @@ pub struct LogEntry {
 pub struct OwnEntry {
     entry: LogEntry,
     log: Arc<AccessLog>,
-    client: Option<Arc<str>>,
+    remote_addr: Option<Arc<str>>,
     request: Arc<wire::Head>,
     /// Where the app leaves what the line needs, until its answer ends.
     notes: Option<Waiting>,
@@ -30,9 +30,9 @@ pub struct OwnEntry {
 
 impl OwnEntry {
     /// A request has come.
-    pub fn new(log: &Arc<AccessLog>, client: Option<Arc<str>>, request: &Arc<wire::Head>) -> Self {
+    pub fn new(log: &Arc<AccessLog>, remote_addr: Option<Arc<str>>, request: &Arc<wire::Head>) -> Self {
         let entry = LogEntry::new(log);
-        Self { entry, log: Arc::clone(log), client, request: Arc::clone(request), notes: None }
+        Self { entry, log: Arc::clone(log), remote_addr, request: Arc::clone(request), notes: None }
     }
 
     /// The answer has come through this slot.
@@ -48,7 +48,7 @@ impl OwnEntry {
     /// The answer is sent, with so many bytes in its body.
     pub fn write(&self, sent: u64) {
         let notes = self.notes.as_ref().map(Waiting::notes).unwrap_or_default();
-        self.entry.write(&self.log, self.client.as_deref(), &self.request, sent, &notes);
+        self.entry.write(&self.log, self.remote_addr.as_deref(), &self.request, sent, &notes);
     }
 }
 
@@ -74,7 +74,7 @@ impl LogEntry {
     pub fn write(
         &self,
         log: &AccessLog,
-        client: Option<&str>,
+        remote_addr: Option<&str>,
         request: &wire::Head,
         sent: u64,
         variables: &[Option<Vec<u8>>],
@@ -94,7 +94,7 @@ impl LogEntry {
         let line = request.line();
         log.write(&Record {
             time: log.now(),
-            remote_addr: client.map(str::as_bytes),
+            remote_addr: remote_addr.map(str::as_bytes),
             method: line.method,
             target: line.target,
             query: if log.needs().query { line.query } else { b"" },

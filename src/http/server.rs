@@ -85,7 +85,7 @@ impl Server {
                 peer: None,
                 trust: Trust::Stranger,
                 proxied: None,
-                client: None,
+                remote_addr: None,
                 https: tls.is_some(),
                 http2: false,
                 access_log: access_log.map(Arc::clone),

@@ -43,7 +43,7 @@ fn add(copy: &Copy, contents: &mut Contents, screen: &Screen, progress: &dyn Pro
 pub fn gather(copies: &[Said<Copy>], screen: &Screen, progress: &dyn Progress) -> Result<Contents, Fatal> {
     let mut contents = Contents::new(Times::ByContent);
     for copy in copies {
-        add(copy, &mut contents, screen, progress).map_err(|error| copy.place(error))?;
+        add(copy, &mut contents, screen, progress).map_err(|error| copy.locate(error))?;
     }
     Ok(contents)
 }
@@ -61,20 +61,19 @@ pub fn fit(contents: &mut Contents, copies: &[Said<Copy>], below: &[Layer]) -> R
     let known = entries(below).map_err(|error| disk::failed("read a layer", &error))?;
     let paths: Vec<(PathBuf, bool)> = contents.kinds().map(|(path, is_folder)| (path.to_owned(), is_folder)).collect();
     // A later copy takes an earlier one's place.
-    let place = |path: &Path, error: Fatal| match copies.iter().rfind(|copy| path.starts_with(&copy.place)) {
-        Some(copy) => copy.place(error),
+    let locate = |path: &Path, error: Fatal| match copies.iter().rfind(|copy| path.starts_with(&copy.place)) {
+        Some(copy) => copy.locate(error),
         None => error,
     };
-    go_together(&paths).map_err(|(path, error)| place(path, error))?;
+    go_together(&paths).map_err(|(path, error)| locate(path, error))?;
     let library = known.keys().find(|path| path.ends_with("lib-dynload")).and_then(|path| path.parent());
     for (path, is_folder) in paths {
-        let (shown, is_known) = (path.as_path(), known.get(&path));
         let refused = |why: &str| {
-            let path = shown.display();
-            let error = format!("A copy would take /{path}, the place of {why}. Choose another destination.");
-            Err(place(shown, Fatal::new(error)))
+            let shown = path.display();
+            let error = format!("A copy would take /{shown}, the place of {why}. Choose another destination.");
+            Err(locate(&path, Fatal::new(error)))
         };
-        let Some(Below { kind, mode, layer }) = is_known else {
+        let Some(Below { kind, mode, layer }) = known.get(&path) else {
             // Most modules have no file of their own that this would be, but what is there is found before them.
             let is_module = library
                 .is_some_and(|library| path.starts_with(library) && !path.starts_with(library.join("site-packages")));

@@ -43,3 +43,21 @@ pub fn full(doing: &str) -> Fatal {
         env::temp_dir().display()
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::failed;
+
+    #[test]
+    fn who_may_not_is_told_what_to_do() {
+        let said = |kind: io::ErrorKind| failed("read app.py", &kind.into()).to_string();
+        assert!(
+            said(io::ErrorKind::PermissionDenied)
+                .ends_with("denied. Change who may, or run rwsgi as somebody who may.")
+        );
+        assert!(said(io::ErrorKind::StorageFull).contains("is full. Free some space there"));
+        assert_eq!(said(io::ErrorKind::NotFound), "Cannot read app.py: entity not found.");
+    }
+}

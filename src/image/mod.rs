@@ -108,7 +108,7 @@ pub fn dockerize(request: &Request, progress: &dyn Progress, cancel: &Cancel) ->
     let mut interpreter = Interpreter::ask(&program, &cache, cancel)?;
     if let Some(directory) = &choices.python_from {
         let chosen = chosen::choose(directory, &interpreter, &cache, cancel);
-        interpreter = chosen.map_err(|error| directory.place(error))?;
+        interpreter = chosen.map_err(|error| directory.locate(error))?;
     }
     project.check_python(&interpreter.facts.full_version)?;
     let declared = Declared::find(&folder, &project, &choices, &interpreter.facts, progress)?;

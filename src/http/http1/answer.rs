@@ -79,7 +79,7 @@ pub async fn answer<S: Socket>(connection: &Connection, transport: &mut Transpor
     };
     let next = exchange.run().await;
     if let (Some(entry), Some(log)) = (&exchange.log, &connection.access_log) {
-        entry.write(log, connection.client.as_deref(), &exchange.head, exchange.sent, &exchange.notes);
+        entry.write(log, connection.remote_addr.as_deref(), &exchange.head, exchange.sent, &exchange.notes);
     }
     next
 }

@@ -70,7 +70,7 @@ async fn call(
     let clients = &connection.clients;
     let head = head::read(parts, &clients.rules, trust, connection.https, !incoming.is_end_stream())?;
     let head = Arc::new(head);
-    let own = |log| Box::new(OwnEntry::new(log, connection.client.clone(), &head));
+    let own = |log| Box::new(OwnEntry::new(log, connection.remote_addr.clone(), &head));
     stream.log = connection.access_log.as_ref().map(own);
     let limit = clients.limit_request_body;
     if matches!((head.framing, limit), (Framing::Length(length), Some(limit)) if length > limit) {

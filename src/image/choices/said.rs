@@ -24,7 +24,7 @@ impl<T> Said<T> {
     }
 
     /// An error that this choice led to, with its place.
-    pub fn place(&self, error: Fatal) -> Fatal {
+    pub fn locate(&self, error: Fatal) -> Fatal {
         match self.line {
             Some(line) if error.code() != Code::Interrupted => {
                 Fatal::with_code(error.code(), format!("{FILE}, line {line}: {error}"))
@@ -49,10 +49,10 @@ mod tests {
     #[test]
     fn an_error_has_the_place_of_the_choice_that_led_to_it() {
         let error = |code| Fatal::with_code(code, "There is no x.");
-        let placed = |said: Said<()>, code| said.place(error(code)).to_string();
+        let placed = |said: Said<()>, code| said.locate(error(code)).to_string();
         assert_eq!(placed(Said::on_line(7, ()), Code::Failed), "pyproject.toml, line 7: There is no x.");
         assert_eq!(placed(Said::on_command_line(()), Code::Failed), "There is no x.");
         assert_eq!(placed(Said::on_line(7, ()), Code::Interrupted), "There is no x.");
-        assert_eq!(Said::on_line(7, ()).place(error(Code::Usage)).code(), Code::Usage);
+        assert_eq!(Said::on_line(7, ()).locate(error(Code::Usage)).code(), Code::Usage);
     }
 }

@@ -38,7 +38,7 @@ impl Declared {
         progress: &dyn Progress,
     ) -> Result<Self, Fatal> {
         let environment = Environment::find(&choices.from_venv, folder, facts, progress);
-        match environment.map_err(|error| choices.from_venv.place(error))? {
+        match environment.map_err(|error| choices.from_venv.locate(error))? {
             Some(environment) => Ok(Self::Environment(environment)),
             None => Self::of(folder, project, choices),
         }
@@ -47,7 +47,7 @@ impl Declared {
     fn of(folder: &Path, project: &Project, choices: &Choices) -> Result<Self, Fatal> {
         if folder.join(REQUIREMENTS).is_file() {
             if let Some(extra) = choices.extras.first() {
-                return Err(extra.place(Fatal::new(format!(
+                return Err(extra.locate(Fatal::new(format!(
                     "The extra {} is one of {FILE}, but the dependencies are those in {REQUIREMENTS}. Add what it \
                      stands for there, or leave out the extra.",
                     **extra
@@ -72,7 +72,7 @@ impl Declared {
             let (_, more) = found.ok_or_else(|| {
                 let known: Vec<_> = project.optional.keys().map(String::as_str).collect();
                 let known = if known.is_empty() { "has none".to_owned() } else { format!("has {}", known.join(", ")) };
-                extra.place(Fatal::new(format!(
+                extra.locate(Fatal::new(format!(
                     "There is no extra {} in {FILE}: project.optional-dependencies {known}. Correct the extra's name.",
                     **extra
                 )))

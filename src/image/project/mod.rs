@@ -65,7 +65,9 @@ pub fn find(
         });
     }
     if let Some(command) = fs_err::read_to_string(folder.join("Procfile")).ok().and_then(|text| procfile::web(&text)) {
-        return Ok(App { folder: command.folder, ..app(command.spec, "the web line of Procfile".to_owned()) });
+        // What only the other machine has, or a shell would have to make out, says nothing here.
+        let below = command.folder.filter(|below| folder.join(below).is_dir());
+        return Ok(App { folder: below, ..app(command.spec, "the web line of Procfile".to_owned()) });
     }
     let mut choice = (sources.choose(), None);
     if matches!(choice.0, Choice::None) && folder.join(SOURCES).is_dir() {

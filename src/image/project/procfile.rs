@@ -1,6 +1,6 @@
 //! The app that the `web` line of a Procfile serves, if it is one of the servers whose command lines are known.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// What a command line serves.
 #[derive(Debug, Eq, PartialEq)]
@@ -42,7 +42,8 @@ fn served(words: &[String]) -> Option<Served> {
         let name = word.rsplit('/').next().unwrap_or(word);
         SERVERS.contains(&name)
     })?;
-    let mut served = Served { spec: String::new(), folder: changed_to(&words[..start]) };
+    let mut served = Served { spec: String::new(), folder: None };
+    let mut folder = changed_to(&words[..start]);
     let (mut factory, mut callable) = (false, None);
     let mut arguments = words[start + 1..].iter().peekable();
     while let Some(word) = arguments.next() {
@@ -61,10 +62,7 @@ fn served(words: &[String]) -> Option<Served> {
             None => (option, arguments.next_if(|next| !next.starts_with('-')).cloned()),
         };
         match (name, value) {
-            ("chdir", Some(folder)) => {
-                let folder = served.folder.take().unwrap_or_default().join(folder);
-                served.folder = Some(folder).filter(|folder| folder.is_relative());
-            }
+            ("chdir", Some(further)) => folder.push(further),
             ("w" | "module", Some(module)) if looks_like_spec(&module) => served.spec = module,
             ("wsgi-file", Some(file)) => served.spec = file.trim_end_matches(".py").replace('/', "."),
             ("callable", Some(name)) => callable = Some(name),
@@ -78,16 +76,27 @@ fn served(words: &[String]) -> Option<Served> {
     if factory && !served.spec.ends_with(')') {
         served.spec.push_str("()");
     }
+    served.folder = below(&folder);
     (!served.spec.is_empty()).then_some(served)
 }
 
-/// The folder that a shell changes to in these words (`cd backend && ...`), where it is below the one that it begins in.
-fn changed_to(words: &[String]) -> Option<PathBuf> {
-    let folder = words
-        .windows(2)
-        .filter(|pair| pair[0] == "cd")
-        .fold(PathBuf::new(), |folder, pair| folder.join(pair[1].trim_end_matches(';')));
-    Some(folder).filter(|folder| folder.is_relative() && *folder != Path::new(""))
+/// The folder that a shell changes to in these words (`cd backend && ...`).
+fn changed_to(words: &[String]) -> PathBuf {
+    words.windows(2).filter(|pair| pair[0] == "cd").map(|pair| pair[1].trim_end_matches(';')).collect()
+}
+
+/// A folder without detours, if it is below the one that it begins in.
+fn below(folder: &Path) -> Option<PathBuf> {
+    let mut place = PathBuf::new();
+    for part in folder.components() {
+        match part {
+            Component::Normal(name) => place.push(name),
+            Component::CurDir => {}
+            Component::ParentDir if place.pop() => {}
+            _ => return None,
+        }
+    }
+    Some(place).filter(|place| *place != Path::new(""))
 }
 
 /// `module`, `module:name`, `module:factory(...)`.
@@ -152,7 +161,10 @@ mod tests {
             ("web: gunicorn --chdir src app:app", Some("src")),
             ("web: cd backend && gunicorn app:app", Some("backend")),
             ("web: cd backend; cd api ; exec gunicorn --chdir src app:app", Some("backend/api/src")),
+            ("web: cd ./a/../backend && gunicorn --chdir . app:app", Some("backend")),
             ("web: cd /srv && gunicorn app:app", None),
+            ("web: cd ../other && gunicorn app:app", None),
+            ("web: cd backend && cd .. && gunicorn app:app", None),
         ] {
             let folder = folder.map(Into::into);
             assert_eq!(web(line), Some(Served { spec: "app:app".to_owned(), folder }), "{line}");

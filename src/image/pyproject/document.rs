@@ -3,7 +3,7 @@
 use toml::{Spanned, de::DeTable, de::DeValue};
 
 use crate::exit::Fatal;
-pub use crate::image::choices::FILE;
+use crate::image::choices::FILE;
 
 /// A value, and where it stands.
 #[derive(Clone)]

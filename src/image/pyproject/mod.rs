@@ -8,11 +8,11 @@ use std::{collections::BTreeMap, path::Path};
 
 use document::{At, find, parse};
 
-pub use document::FILE;
 use pep440_rs::{Version, VersionSpecifiers};
 
 use crate::exit::Fatal;
 use crate::image::choices::Choices;
+pub use crate::image::choices::FILE;
 use crate::image::disk;
 
 /// What the file says; nothing where there is none.

@@ -215,18 +215,23 @@ impl Sinks {
 
 #[cfg(test)]
 mod tests {
-    use std::{sync::Arc, time::Duration};
+    use std::{
+        io::Read as _,
+        os::fd::AsRawFd as _,
+        sync::Arc,
+        thread::{spawn, yield_now},
+        time::Duration,
+    };
 
-    use super::{Layout, Output, Record, Writer};
+    use super::{ENOUGH, LIMIT, Layout, Output, Queue, Record, Writer};
     use crate::{telemetry::access::Format, wire::Version};
 
-    #[test]
-    fn every_line_is_written_and_a_new_file_takes_over_where_the_old_one_ends() {
-        let directory = tempfile::tempdir().expect("a folder");
-        let path = directory.path().join("access.log");
-        let output = Output::file(path.to_str().expect("text")).expect("a file");
+    fn writer(path: &str) -> Writer {
         let layout = Layout::Text(Format::parse("%(r)s").expect("valid"));
-        let writer = Writer::start(Some(output), None, layout).expect("a thread");
+        Writer::start(Some(Output::file(path).expect("a file")), None, layout).expect("a thread")
+    }
+
+    fn push(queue: &Queue, count: usize) {
         let record = Record {
             time: Duration::ZERO,
             remote_addr: None,
@@ -241,24 +246,55 @@ mod tests {
             response_fields: &[],
             variables: &[],
         };
-        let push = |writer: &Writer, count: usize| {
-            let queue = Arc::clone(writer.queue());
-            (0..count).for_each(|_| queue.push(&record));
-        };
-        push(&writer, 1000);
+        (0..count).for_each(|_| queue.push(&record));
+    }
+
+    /// How many lines there are, each of them whole.
+    fn count(text: &str) -> usize {
+        let whole = |line: &&str| line.starts_with("GET /long") && line.ends_with("/long HTTP/1.1");
+        text.lines().inspect(|line| assert!(whole(line), "{line}")).count()
+    }
+
+    #[test]
+    fn every_line_is_written_and_a_new_file_takes_over_where_the_old_one_ends() {
+        let directory = tempfile::tempdir().expect("a folder");
+        let path = directory.path().join("access.log");
+        let writer = writer(path.to_str().expect("text"));
+        push(writer.queue(), 1000);
         let old = directory.path().join("access.log.1");
         std::fs::rename(&path, &old).expect("it can be renamed");
         writer.queue().reopen();
         while !path.exists() {
-            std::thread::yield_now();
+            yield_now();
         }
-        push(&writer, 10);
+        push(writer.queue(), 10);
         writer.close();
-        let count = |path| {
-            let text = std::fs::read_to_string(path).expect("it is there");
-            let whole = |line: &&str| line.starts_with("GET /long") && line.ends_with("/long HTTP/1.1");
-            text.lines().inspect(|line| assert!(whole(line), "{line}")).count()
-        };
+        let count = |path| count(&std::fs::read_to_string(path).expect("it is there"));
         assert_eq!((count(old), count(path)), (1000, 10));
+    }
+
+    #[test]
+    fn who_writes_more_than_the_file_takes_waits_for_it_and_loses_nothing() {
+        const COUNT: usize = 3 * LIMIT / 200;
+        let (mut reader, end) = std::io::pipe().expect("the system has one to give");
+        let writer = writer(&format!("/proc/self/fd/{}", end.as_raw_fd()));
+        let pushing = spawn({
+            let queue = Arc::clone(writer.queue());
+            move || push(&queue, COUNT)
+        });
+        while writer.queue().lock().waiting == 0 {
+            yield_now();
+        }
+        let held = writer.queue().lock().packed.len();
+        assert!((LIMIT..LIMIT + ENOUGH).contains(&held), "{held}");
+        let reading = spawn(move || {
+            let mut text = String::new();
+            reader.read_to_string(&mut text).map(|_| text)
+        });
+        pushing.join().expect("all are pushed");
+        writer.close();
+        drop((writer, end));
+        let text = reading.join().expect("it reads").expect("text");
+        assert_eq!(count(&text), COUNT);
     }
 }
