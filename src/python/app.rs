@@ -12,17 +12,14 @@ use super::{
     hooks::Between,
     input::Input,
     interrupt::Interrupt,
-    start_response::{Answer, bytes, to_python},
+    start_response::{Answer, to_python},
     watched::{Watch, Watched},
 };
 use crate::{
     settings::Settings,
     telemetry, wire,
-    wsgi::{self, Call, Exchange, Flow, Request},
+    wsgi::{self, Call, Calls, Exchange, Flow, Request},
 };
-
-/// So many bytes find room wherever nothing was sent before.
-const AT_ONCE: usize = 32 << 10;
 
 /// A WSGI application that is loaded.
 pub struct PyApp {
@@ -69,21 +66,20 @@ impl PyApp {
         self.callable.bind(py)
     }
 
-    /// Serves on this thread whatever `next` hands out, until it hands out nothing more. Python runs elsewhere while
-    /// `next` waits; `ready` hands out what needs no waiting, if it does.
-    pub fn serve(
-        &self,
-        interrupt: &Interrupt,
-        ready: impl Fn() -> Option<Call>,
-        next: impl Fn() -> Option<Call> + Sync,
-    ) {
+    /// Serves on this thread whatever `calls` hands out, until it hands out nothing more. Python runs elsewhere while
+    /// that waits.
+    pub fn serve(&self, interrupt: &Interrupt, calls: &mut impl Calls) {
         let served = Python::attach(|py| {
             let mut thread = Thread { environs: Environs::new(self.template.bind(py))?, answer: Answer::new(py)? };
-            while let Some(call) = ready().or_else(|| py.detach(&next)) {
-                interrupt.clear(py);
-                self.answer(py, &mut thread, call);
+            loop {
+                while let Some(call) = calls.take() {
+                    interrupt.clear(py);
+                    self.answer(py, &mut thread, call);
+                }
+                if !py.detach(|| calls.wait()) {
+                    return Ok(());
+                }
             }
-            Ok(())
         });
         if let Err(error) = served {
             let error: PyErr = error;
@@ -196,16 +192,7 @@ impl PyApp {
             _ => None,
         };
         if let Some(piece) = only {
-            let piece = bytes(&piece)?;
-            let size = piece.len();
-            let complete = |exchange: &mut Exchange| exchange.complete(piece);
-            // What is the first and fits into memory never waits for the client.
-            let sent = if size <= AT_ONCE && !answer.with(|exchange| exchange.is_head_sent()) {
-                answer.with(complete)
-            } else {
-                answer.detached(py, complete)
-            };
-            return sent.map_err(|error| to_python(&error));
+            return answer.complete(py, &piece);
         }
         if self.sendfile
             && let Ok(wrapper) = result.cast_exact::<FileWrapper>()
@@ -229,7 +216,7 @@ impl PyApp {
         if let Some(watch) = watch {
             watch.leave(answer);
         }
-        answer.detached(py, Exchange::finish).map_err(|error| to_python(&error))
+        answer.finish(py)
     }
 }
 

@@ -15,6 +15,9 @@ use pyo3::{
 use super::capi;
 use crate::wsgi::{Exchange, ExchangeError, Flow, Head, HeadError, HeadWriter};
 
+/// So many bytes find room wherever nothing was sent before.
+const AT_ONCE: usize = 32 << 10;
+
 /// What an app is given to answer a request with. When an app has kept none of it, it serves for the next request too.
 pub struct Answer {
     shared: Arc<Shared>,
@@ -102,9 +105,18 @@ impl Answer {
         self.shared.with(change)
     }
 
-    /// Does something that may wait for a client, while other threads run Python.
-    pub fn detached<T: Send>(&self, py: Python<'_>, change: impl FnOnce(&mut Exchange) -> T + Send) -> T {
-        py.detach(|| self.with(change))
+    /// Sends the whole body.
+    pub fn complete(&self, py: Python<'_>, body: &Bound<'_, PyAny>) -> PyResult<()> {
+        let body = bytes(body)?;
+        let size = body.len();
+        self.shared
+            .change(py, |exchange| has_room(exchange, size), |exchange| exchange.complete(body))
+            .map_err(|error| to_python(&error))
+    }
+
+    /// Ends the answer after the last piece.
+    pub fn finish(&self, py: Python<'_>) -> PyResult<()> {
+        self.shared.change(py, |_| true, Exchange::finish).map_err(|error| to_python(&error))
     }
 
     /// Sends a piece of the body.
@@ -122,10 +134,34 @@ impl Shared {
         change(&mut self.lock().exchange)
     }
 
+    /// Does what does not wait for the client if the answer `is_ready` for it, and otherwise may, while other threads run
+    /// Python then. One of them may be at the answer already.
+    fn change<T: Send>(
+        &self,
+        py: Python<'_>,
+        is_ready: impl FnOnce(&Exchange) -> bool,
+        change: impl FnOnce(&mut Exchange) -> T + Send,
+    ) -> T {
+        match self.0.try_lock() {
+            Ok(mut making) if is_ready(&making.exchange) => change(&mut making.exchange),
+            making => {
+                drop(making);
+                py.detach(|| self.with(change))
+            }
+        }
+    }
+
     fn send(&self, py: Python<'_>, piece: &Bound<'_, PyAny>) -> PyResult<Flow> {
         let piece = bytes(piece)?;
-        py.detach(|| self.with(|exchange| exchange.write(piece))).map_err(|error| to_python(&error))
+        let size = piece.len();
+        self.change(py, |exchange| has_room(exchange, size), |exchange| exchange.write(piece))
+            .map_err(|error| to_python(&error))
     }
+}
+
+/// Whether so many bytes find room without waiting for the client, as those do of which nothing was sent before.
+fn has_room(exchange: &Exchange, size: usize) -> bool {
+    size <= AT_ONCE && !exchange.is_head_sent()
 }
 
 /// What `start_response` is a method of: a method is called without a tuple for its arguments, an object is not.

@@ -22,6 +22,7 @@ use super::{
     drive::Drive,
     hooks::{self, Hooks},
     queue::Calls,
+    turns::Turns,
     watch::{Overdue, Watch},
 };
 use crate::{
@@ -97,8 +98,12 @@ impl Drop for Connections {
 ///
 /// # Errors
 /// The system has no event queue to give.
-pub fn runtime() -> Result<Runtime, Fatal> {
-    runtime::Builder::new_current_thread().enable_all().build().map_err(|error| failed(&error))
+pub fn runtime(turns: Option<&Arc<Turns>>) -> Result<Runtime, Fatal> {
+    let mut builder = runtime::Builder::new_current_thread();
+    if let Some(turns) = turns.map(Arc::clone) {
+        builder.on_thread_unpark(move || turns.wake_connections());
+    }
+    builder.enable_all().build().map_err(|error| failed(&error))
 }
 
 fn failed(error: &io::Error) -> Fatal {

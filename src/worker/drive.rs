@@ -187,11 +187,9 @@ impl Drive {
 pub struct Seat {
     runtime: Arc<Runtime>,
     drive: Arc<Drive>,
-    calls: Mutex<Calls>,
-}
-
-struct Calls {
     receiver: UnboundedReceiver<Call>,
+    /// What came while connections were driven.
+    call: Option<Call>,
     /// When connections were driven last.
     driven: std::time::Instant,
     /// The processes that this one was forked from after the runtime began.
@@ -200,44 +198,45 @@ struct Calls {
 
 impl Seat {
     pub fn new(runtime: Arc<Runtime>, drive: Arc<Drive>, receiver: UnboundedReceiver<Call>) -> Self {
-        let calls = Calls { receiver, driven: std::time::Instant::now(), forks: sys::forks() };
-        Self { runtime, drive, calls: Mutex::new(calls) }
+        Self { runtime, drive, receiver, call: None, driven: std::time::Instant::now(), forks: sys::forks() }
     }
 
-    /// A call that has come already, if the connections were driven just now: those that come together are answered
-    /// together, unless that takes too long.
-    pub fn ready(&self) -> Option<Call> {
+    /// The call that was waited for, or one that has come already, if the connections were driven just now: those that come
+    /// together are answered together, unless that takes too long.
+    pub fn take(&mut self) -> Option<Call> {
+        if let Some(call) = self.call.take() {
+            return Some(call);
+        }
         self.drive.end_call();
-        let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
-        if calls.driven.elapsed() >= TOGETHER || calls.forks != sys::forks() {
+        if self.driven.elapsed() >= TOGETHER || self.forks != sys::forks() {
             return None;
         }
-        let call = calls.receiver.try_recv().ok()?;
+        let call = self.receiver.try_recv().ok()?;
         self.drive.begin_call();
         Some(call)
     }
 
-    /// Drives the connections until there is a call; `None` when there are no more to come.
-    pub fn next(&self) -> Option<Call> {
+    /// Drives the connections until there is a call; gives false when there are no more to come.
+    pub fn wait(&mut self) -> bool {
         self.drive.end_call();
-        let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
-        while calls.forks != sys::forks() {
+        while self.forks != sys::forks() {
             // The app has forked, and the child came back from its call: the connections are its parent's.
             std::thread::park();
         }
         self.drive.take_back();
-        let call = self.runtime.block_on(async {
-            self.drive.wake_connections();
-            if !calls.receiver.is_empty() {
+        let (drive, receiver) = (&self.drive, &mut self.receiver);
+        self.call = self.runtime.block_on(async {
+            drive.wake_connections();
+            if !receiver.is_empty() {
                 yield_now().await;
             }
-            calls.receiver.recv().await
+            receiver.recv().await
         });
-        calls.driven = std::time::Instant::now();
-        if call.is_some() {
+        self.driven = std::time::Instant::now();
+        if self.call.is_some() {
             self.drive.begin_call();
         }
-        call
+        self.call.is_some()
     }
 }
 

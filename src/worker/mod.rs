@@ -9,6 +9,7 @@ mod hooks;
 mod queue;
 mod reload;
 mod template;
+mod turns;
 mod watch;
 
 use std::{
@@ -19,7 +20,7 @@ use std::{
 };
 
 pub use self::template::template;
-use self::{drive::Drive, hooks::Hooks, reload::Reload, watch::Watch};
+use self::{drive::Drive, hooks::Hooks, queue::Threads, reload::Reload, turns::Turns, watch::Watch};
 use crate::{
     exit::{Code, Fatal},
     link::{Link, Report},
@@ -107,9 +108,14 @@ fn boot(
     }
     sys::set_title(&format!("rwsgi: worker [{}]", settings.proc_name.as_deref().unwrap_or(&plan.spec)));
     let watch = Arc::new(Watch::new());
-    let (runtime, drive) = (Arc::new(connections::runtime()?), Arc::new(Drive::default()));
-    let in_place = (settings.threads == 1).then(|| (Arc::clone(&runtime), Arc::clone(&drive)));
-    let (calls, queue) = queue::channel(request_limit(settings), Arc::clone(&watch), in_place, {
+    let drive = Arc::new(Drive::default());
+    let turns = (settings.threads > 1).then(Arc::<Turns>::default);
+    let runtime = Arc::new(connections::runtime(turns.as_ref())?);
+    let threads = match turns {
+        Some(turns) => Threads::Several(turns),
+        None => Threads::One(Arc::clone(&runtime), Arc::clone(&drive)),
+    };
+    let (calls, queue) = queue::channel(request_limit(settings), Arc::clone(&watch), threads, {
         let link = Arc::clone(&plan.link);
         move || {
             tracing::info!("Autorestarting worker after current request.");
@@ -213,9 +219,9 @@ fn spawn(
 /// Calls the app for every request, until there are no more to come. A panic costs the request it happened in.
 fn serve(app: &PyApp, queue: &queue::Queue) {
     let interrupt = Arc::new(Interrupt::here());
-    let Some(place) = queue.join(&interrupt) else { return };
+    let Some(mut place) = queue.join(&interrupt) else { return };
     loop {
-        let serve = || app.serve(&interrupt, || place.ready(), || place.next());
+        let serve = || app.serve(&interrupt, &mut place);
         let served = std::panic::catch_unwind(std::panic::AssertUnwindSafe(serve));
         if served.is_ok() {
             return;

@@ -1,5 +1,5 @@
-//! How a request gets from the connections to an app thread: a queue that every app thread waits at. An only one drives
-//! the connections while it waits.
+//! How a request gets from the connections to an app thread: several share what comes, an only one drives the connections
+//! while it waits.
 
 use std::{
     sync::{
@@ -9,7 +9,6 @@ use std::{
     task::Waker,
 };
 
-use crossbeam_channel::{Receiver, Sender};
 use tokio::{
     runtime::Runtime,
     sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
@@ -17,24 +16,24 @@ use tokio::{
 
 use super::{
     drive::{Drive, Seat},
+    turns::{Turn, Turns},
     watch::{Activity, Watch},
 };
 use crate::{
     python::Interrupt,
-    wsgi::{App, Call},
+    wsgi::{self, App, Call},
 };
 
 /// The connections' end.
 pub struct Calls {
     way: Way,
-    drive: Option<Arc<Drive>>,
     left: AtomicU64,
     retire: Box<dyn Fn() + Send + Sync>,
 }
 
 enum Way {
-    Threads(Sender<Call>),
-    Thread(UnboundedSender<Call>),
+    Threads(Arc<Turns>),
+    Thread(UnboundedSender<Call>, Arc<Drive>),
 }
 
 /// The app threads' end.
@@ -46,30 +45,37 @@ pub struct Queue {
 
 #[derive(Clone)]
 enum Source {
-    Threads(Receiver<Call>),
+    Threads(Arc<Turns>),
     /// What the only thread takes its place with.
     Thread(Arc<Mutex<Option<UnboundedReceiver<Call>>>>, Arc<Runtime>, Arc<Drive>),
 }
 
-/// A queue. It holds no more than a request for each open connection, so it needs no bound of its own. With `drive` there
-/// is one place at it.
+/// The threads that run the app.
+pub enum Threads {
+    /// They take turns.
+    Several(Arc<Turns>),
+    /// It drives the connections too.
+    One(Arc<Runtime>, Arc<Drive>),
+}
+
+/// A queue. It holds no more than a request for each open connection, so it needs no bound of its own.
 ///
 /// When `limit` requests have come, 0 for no limit, `retire` is called, once.
 pub fn channel(
     limit: u64,
     watch: Arc<Watch>,
-    drive: Option<(Arc<Runtime>, Arc<Drive>)>,
+    threads: Threads,
     retire: impl Fn() + Send + Sync + 'static,
 ) -> (Calls, Queue) {
-    let driver = drive.as_ref().map(|(_, drive)| Arc::clone(drive));
-    let (way, source) = if let Some((runtime, drive)) = drive {
-        let (sender, receiver) = unbounded_channel();
-        (Way::Thread(sender), Source::Thread(Arc::new(Mutex::new(Some(receiver))), runtime, drive))
-    } else {
-        let (sender, receiver) = crossbeam_channel::unbounded();
-        (Way::Threads(sender), Source::Threads(receiver))
+    let (way, source) = match threads {
+        Threads::Several(turns) => (Way::Threads(Arc::clone(&turns)), Source::Threads(turns)),
+        Threads::One(runtime, drive) => {
+            let (sender, receiver) = unbounded_channel();
+            let way = Way::Thread(sender, Arc::clone(&drive));
+            (way, Source::Thread(Arc::new(Mutex::new(Some(receiver))), runtime, drive))
+        }
     };
-    (Calls { way, drive: driver, left: AtomicU64::new(limit), retire: Box::new(retire) }, Queue { source, watch })
+    (Calls { way, left: AtomicU64::new(limit), retire: Box::new(retire) }, Queue { source, watch })
 }
 
 impl App for Calls {
@@ -84,21 +90,22 @@ impl App for Calls {
         }
         // Without an app thread the call is dropped, and the client is told that the server failed.
         match &self.way {
-            Way::Threads(sender) => drop(sender.send(call)),
-            Way::Thread(sender) => drop(sender.send(call)),
+            Way::Threads(turns) => turns.push(call),
+            Way::Thread(sender, _) => drop(sender.send(call)),
         }
     }
 
     fn wake(&self, connection: Waker) {
-        match &self.drive {
-            Some(drive) => drive.wake(connection),
-            None => connection.wake(),
+        match &self.way {
+            Way::Threads(turns) => turns.wake(connection),
+            Way::Thread(_, drive) => drive.wake(connection),
         }
     }
 
     fn hand_over(&self) {
-        if let Some(drive) = &self.drive {
-            drive.hand_over();
+        match &self.way {
+            Way::Threads(turns) => turns.wake_connections(),
+            Way::Thread(_, drive) => drive.hand_over(),
         }
     }
 
@@ -108,18 +115,26 @@ impl App for Calls {
     }
 }
 
+impl Drop for Calls {
+    fn drop(&mut self) {
+        if let Way::Threads(turns) = &self.way {
+            turns.close();
+        }
+    }
+}
+
 impl Queue {
     /// The queue as one app thread sees it; `None` where all places are taken.
     pub fn join(&self, interrupt: &Arc<Interrupt>) -> Option<Place> {
         let interrupt = Some(Arc::clone(interrupt));
         match &self.source {
-            Source::Threads(receiver) => {
-                Some(Place { seat: Err(receiver.clone()), activity: self.watch.join(interrupt) })
+            Source::Threads(turns) => {
+                Some(Place { way: Take::Turns(turns.join()), activity: self.watch.join(interrupt) })
             }
             Source::Thread(receiver, runtime, drive) => {
                 let receiver = receiver.lock().unwrap_or_else(PoisonError::into_inner).take()?;
                 let seat = Seat::new(Arc::clone(runtime), Arc::clone(drive), receiver);
-                Some(Place { seat: Ok(seat), activity: self.watch.join(interrupt) })
+                Some(Place { way: Take::Seat(seat), activity: self.watch.join(interrupt) })
             }
         }
     }
@@ -127,38 +142,40 @@ impl Queue {
 
 /// An app thread's place at the queue.
 pub struct Place {
-    /// That of an only thread, or the queue itself.
-    seat: Result<Seat, Receiver<Call>>,
+    way: Take,
     activity: Activity,
 }
 
-impl Place {
-    /// A request that has come already, where an only thread may take it before it looks after connections again.
-    pub fn ready(&self) -> Option<Call> {
-        self.activity.rest();
-        let seat = self.seat.as_ref().ok()?;
-        loop {
-            if let Some(call) = self.begin(seat.ready()?) {
-                return Some(call);
-            }
-        }
-    }
+enum Take {
+    Turns(Turn),
+    /// That of an only thread.
+    Seat(Seat),
+}
 
-    /// Waits for a request; `None` when there are no more to come. The time until it is asked for the next is the
-    /// app's, but for what it waits for its client.
-    pub fn next(&self) -> Option<Call> {
+impl wsgi::Calls for Place {
+    /// The time until it is asked for the next is the app's, but for what it waits for its client.
+    fn take(&mut self) -> Option<Call> {
         self.activity.rest();
         loop {
-            let call = match &self.seat {
-                Ok(seat) => seat.next()?,
-                Err(receiver) => receiver.recv().ok()?,
+            let call = match &mut self.way {
+                Take::Turns(turn) => turn.take(),
+                Take::Seat(seat) => seat.take(),
             };
-            if let Some(call) = self.begin(call) {
+            if let Some(call) = self.begin(call?) {
                 return Some(call);
             }
         }
     }
 
+    fn wait(&mut self) -> bool {
+        match &mut self.way {
+            Take::Turns(turn) => turn.wait(),
+            Take::Seat(seat) => seat.wait(),
+        }
+    }
+}
+
+impl Place {
     /// The app has the call from now on, unless that waited for longer than its client did.
     fn begin(&self, call: Call) -> Option<Call> {
         call.responder.is_wanted().then(|| {

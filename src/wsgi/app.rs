@@ -26,6 +26,15 @@ pub trait App: Send + Sync + 'static {
     }
 }
 
+/// Where a thread that runs Python gets its calls from.
+pub trait Calls: Send {
+    /// The next, if there is one for this thread to take at once. Called with the GIL, so it must not block.
+    fn take(&mut self) -> Option<Call>;
+
+    /// Waits, without the GIL, until it is worth to call [`Calls::take`] again. Gives false when there are no more to come.
+    fn wait(&mut self) -> bool;
+}
+
 /// One request with everything that is needed to answer it.
 pub struct Call {
     /// What was asked.

@@ -3,9 +3,10 @@
 use std::os::unix::fs::PermissionsExt as _;
 
 use super::{
-    engine::{Container, HARDENED, Image, docker, unique},
+    engine::{Container, HARDENED, Image, PATIENCE, docker, unique},
     folder,
 };
+use crate::support::process;
 
 fn prints(code: &str, expected: &str) {
     assert_eq!(folder::packages().python(code), expected);
@@ -76,6 +77,19 @@ fn every_module_of_the_standard_library_that_is_there() {
         \x20   except BaseException as error: failed[name] = repr(error)\n\
         print(failed)";
     prints(code, "{}");
+}
+
+#[test]
+fn workers_as_many_as_the_engine_gives_processors() {
+    // Of one and a half, a second worker would have half of the time.
+    let name = unique("processors");
+    let run = ["run", "-d", "--name", &name, "--cpus", "1.5"];
+    let command = ["rwsgi", "app:app", "--workers", "auto", "--bind", "0.0.0.0:5000"];
+    docker(&[&run, &HARDENED[..], &[&folder::hello().name], &command].concat());
+    let container = Container { name, address: String::new() };
+    let said = || container.log().lines().find_map(|line| Some(line.split_once("Workers: ")?.1.to_owned()));
+    let said = process::until(PATIENCE, said).expect("it says how many at start");
+    assert!(said.starts_with("1, one for each CPU that may be used"), "{said}");
 }
 
 #[test]

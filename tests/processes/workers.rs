@@ -235,24 +235,9 @@ def app(environ, start_response):
     server.stop();
 }
 
+/// What a container of the other version sees: the engine's machine has one of the two (`dockerize::inside`).
 #[test]
-fn workers_as_many_as_the_cgroup_allows() {
-    let cgroup = Cgroup::make();
-    let Some(cgroup) = cgroup else {
-        eprintln!("no CPU controller of this machine's cgroups can be written to: nothing was tested");
-        return;
-    };
-    cgroup.allow_one_processor();
-    let join = format!("echo $$ > {}/cgroup.procs && exec \"$@\"", cgroup.0.display());
-    let shell = ["sh", "-c", &join, "sh"];
-    let mut server = Server::of(WAITS).args(["app:app", "--workers", "auto"]).under(shell).start();
-    server.wait_for_log("Workers: 1, one for each CPU that may be used, with 4 threads each");
-    server.stop();
-}
-
-/// What a container of the other version sees: this machine has one of the two.
-#[test]
-fn workers_as_many_as_a_containers_cgroup_of_version_2_allows() {
+fn workers_as_many_as_a_cgroup_of_version_2_allows() {
     const CONTAINER: &str = r#"
 set -e
 seen=$(mktemp -d) && mount -t tmpfs seen "$seen"
@@ -278,41 +263,5 @@ exec "$@"
         let mut server = server.env("QUOTA", quota).under(shell).start();
         server.wait_for_log(&format!("Workers: {workers}, one for each CPU that may be used, with 4 threads each"));
         server.stop();
-    }
-}
-
-/// A cgroup with a CPU controller, of version 1 or 2.
-struct Cgroup(std::path::PathBuf);
-
-impl Cgroup {
-    fn make() -> Option<Self> {
-        let name = format!("rwsgi-test-{}", std::process::id());
-        ["/sys/fs/cgroup/cpu", "/sys/fs/cgroup/cpu,cpuacct", "/sys/fs/cgroup"].iter().find_map(|root| {
-            let group = Self(std::path::Path::new(root).join(&name));
-            std::fs::create_dir(&group.0).ok()?;
-            let has = |file: &str| group.0.join(file).exists();
-            (has("cpu.cfs_quota_us") || has("cpu.max")).then_some(group)
-        })
-    }
-
-    fn allow_one_processor(&self) {
-        // One and a half: a worker that would run half of the time is one too many.
-        let quota = self.0.join("cpu.cfs_quota_us");
-        let written = if quota.exists() {
-            std::fs::write(self.0.join("cpu.cfs_period_us"), "100000").and_then(|()| std::fs::write(quota, "150000"))
-        } else {
-            std::fs::write(self.0.join("cpu.max"), "150000 100000")
-        };
-        written.expect("the quota can be set");
-    }
-}
-
-impl Drop for Cgroup {
-    fn drop(&mut self) {
-        let end = Instant::now() + Duration::from_secs(5);
-        // It can go once the processes in it are gone.
-        while std::fs::remove_dir(&self.0).is_err() && self.0.exists() && Instant::now() < end {
-            std::thread::sleep(Duration::from_millis(10));
-        }
     }
 }

@@ -1,0 +1,246 @@
+//! How several app threads share requests. Only one of them can run Python at a time, so one answers request after request
+//! while it has the GIL, and only one more stands by for that. It gets the GIL as soon as the first one waits for
+//! something, and takes the next request then; and from one that does not wait, after a while. Were every thread to take a
+//! request and then ask for the GIL, it would pass from one to another with each request, which costs more than a request.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::Waker,
+    thread::{self, Thread},
+    time::{Duration, Instant},
+};
+
+use crate::{sys, wsgi::Call};
+
+/// So long a thread goes on with the next request, before others that want the GIL get it.
+const TURN: Duration = Duration::from_millis(1);
+
+/// So many connections are woken together at most.
+const TOGETHER: usize = 16;
+
+/// Requests that wait, and the threads that wait for them.
+#[derive(Default)]
+pub struct Turns {
+    state: Mutex<State>,
+    /// Whether a connection is to be woken.
+    has_woken: AtomicBool,
+}
+
+#[derive(Default)]
+struct State {
+    calls: VecDeque<Call>,
+    /// Connections to be woken by whoever stands by when that gets the GIL, or by who has it before it gives it back.
+    woken: Vec<Waker>,
+    /// Threads that sleep. The last to fall asleep is the first to be woken: what it needs is in the processor's caches.
+    idle: Vec<Arc<Sleeper>>,
+    stand_by: StandBy,
+    /// There are no more calls to come.
+    closed: bool,
+    /// Places that are taken.
+    threads: usize,
+    /// The last place was left.
+    deserted: bool,
+}
+
+/// Who waits for the GIL, to take a call then.
+#[derive(Clone, Copy, Default, Eq, PartialEq)]
+enum StandBy {
+    #[default]
+    Nobody,
+    /// A thread was woken for it. Another may come before it is awake.
+    Called,
+    /// A thread that knows of it.
+    Somebody,
+}
+
+/// A thread that can sleep.
+struct Sleeper {
+    thread: Thread,
+    /// It was woken to stand by.
+    called: AtomicBool,
+}
+
+/// One thread's place.
+pub struct Turn {
+    turns: Arc<Turns>,
+    sleeper: Arc<Sleeper>,
+    /// Whether this thread is the one that stands by.
+    stands_by: bool,
+    /// When it got the GIL to take a call.
+    since: Option<Instant>,
+    /// The processes that this one was forked from when it began.
+    forks: usize,
+}
+
+impl Turns {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Wakes a connection: with others that have an answer, while one comes right after the other. To wake their thread for
+    /// each costs more than what it does then.
+    pub fn wake(&self, connection: Waker) {
+        let mut state = self.state();
+        if state.stand_by != StandBy::Somebody {
+            drop(state);
+            return connection.wake();
+        }
+        state.woken.push(connection);
+        self.has_woken.store(true, Ordering::Relaxed);
+        let is_full = state.woken.len() >= TOGETHER;
+        drop(state);
+        if is_full {
+            self.wake_connections();
+        }
+    }
+
+    /// Wakes the connections that have an answer. Their own thread does that too when it is awake: whoever has the GIL may
+    /// keep it for long.
+    pub fn wake_connections(&self) {
+        if self.has_woken.swap(false, Ordering::Relaxed) {
+            let woken = std::mem::take(&mut self.state().woken);
+            woken.into_iter().for_each(Waker::wake);
+        }
+    }
+
+    /// This thread takes part.
+    pub fn join(self: &Arc<Self>) -> Turn {
+        let mut state = self.state();
+        state.threads += 1;
+        state.deserted = false;
+        drop(state);
+        let sleeper = Arc::new(Sleeper { thread: thread::current(), called: AtomicBool::new(false) });
+        Turn { turns: Arc::clone(self), sleeper, stands_by: false, since: None, forks: sys::forks() }
+    }
+
+    /// Adds a call. It is dropped where no thread is left to take it.
+    pub fn push(&self, call: Call) {
+        let mut state = self.state();
+        if state.deserted {
+            drop(state);
+            return drop(call);
+        }
+        state.calls.push_back(call);
+        let woken = state.call_one();
+        drop(state);
+        woken.iter().for_each(Sleeper::call);
+    }
+
+    /// There are no more to come.
+    pub fn close(&self) {
+        let mut state = self.state();
+        state.closed = true;
+        state.wake_idle();
+    }
+}
+
+impl State {
+    /// Has a thread that sleeps stand by, where there is a reason to and none does. Who is to be called is given back.
+    #[must_use]
+    fn call_one(&mut self) -> Option<Arc<Sleeper>> {
+        if self.calls.is_empty() || self.stand_by != StandBy::Nobody {
+            return None;
+        }
+        let sleeper = self.idle.pop()?;
+        self.stand_by = StandBy::Called;
+        Some(sleeper)
+    }
+
+    /// Has those that sleep see that there is nothing left to wait for.
+    fn wake_idle(&self) {
+        self.idle.iter().for_each(|sleeper| sleeper.thread.unpark());
+    }
+
+    fn needs_stand_by(&self) -> bool {
+        match self.stand_by {
+            StandBy::Nobody => !self.calls.is_empty(),
+            StandBy::Called => true,
+            StandBy::Somebody => false,
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.closed && self.calls.is_empty()
+    }
+}
+
+impl Sleeper {
+    fn call(self: &Arc<Self>) {
+        self.called.store(true, Ordering::Release);
+        self.thread.unpark();
+    }
+}
+
+impl Turn {
+    /// The next call, if there is one and it is this thread's turn. To be called with the GIL.
+    pub fn take(&mut self) -> Option<Call> {
+        let stood_by = std::mem::take(&mut self.stands_by);
+        if !stood_by && self.since.is_none_or(|since| since.elapsed() >= TURN) {
+            return None;
+        }
+        let mut state = self.turns.state();
+        if stood_by {
+            state.stand_by = StandBy::Nobody;
+        }
+        let call = state.calls.pop_front();
+        let woken = state.call_one();
+        if state.is_over() {
+            state.wake_idle();
+        }
+        drop(state);
+        woken.iter().for_each(Sleeper::call);
+        if stood_by {
+            self.turns.wake_connections();
+            self.since = Some(Instant::now());
+        }
+        call
+    }
+
+    /// Waits until it is worth to get the GIL and call [`Turn::take`]. Gives false when there are no more calls to come.
+    pub fn wait(&mut self) -> bool {
+        while self.forks != sys::forks() {
+            // The app has forked, and the child came back from its call: the requests are its parent's.
+            thread::park();
+        }
+        self.turns.wake_connections();
+        let mut state = self.turns.state();
+        while !state.needs_stand_by() {
+            if state.is_over() {
+                return false;
+            }
+            state.idle.push(Arc::clone(&self.sleeper));
+            while !self.sleeper.called.swap(false, Ordering::Acquire) {
+                if state.is_over() {
+                    return false;
+                }
+                drop(state);
+                thread::park();
+                state = self.turns.state();
+            }
+        }
+        (state.stand_by, self.stands_by) = (StandBy::Somebody, true);
+        true
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let mut state = self.turns.state();
+        if self.stands_by {
+            state.stand_by = StandBy::Nobody;
+        }
+        state.threads -= 1;
+        state.deserted = state.threads == 0;
+        let left = if state.deserted { std::mem::take(&mut state.calls) } else { VecDeque::new() };
+        let woken = state.call_one();
+        drop(state);
+        // Whoever waits for an answer is told that there is none: not under the lock.
+        drop(left);
+        self.turns.wake_connections();
+        woken.iter().for_each(Sleeper::call);
+    }
+}
