@@ -5,16 +5,7 @@
 //! Flask is (`VIRTUAL_ENV` is respected).
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark says what it has found")]
 
-use std::{
-    cell::{Cell, RefCell},
-    error::Error,
-    fs::File,
-    hint::black_box,
-    path::Path,
-    process::Command,
-    sync::Arc,
-    time::Duration,
-};
+use std::{error::Error, fs::File, hint::black_box, path::Path, process::Command, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use rwsgi::{
@@ -22,7 +13,7 @@ use rwsgi::{
     settings::{RequestRules, Settings, Sources},
     telemetry::access::{Record, layout},
     wire::{self, Connection, Trust, Version, write_head},
-    wsgi::{BodyError, BodyReader, Call, Gone, Head, Notes, Origin, Request, Responder},
+    wsgi::{BodyError, BodyReader, Call, Calls, Gone, Head, Notes, Origin, Request, Responder},
 };
 
 /// How often a part is done while instructions are counted.
@@ -188,19 +179,27 @@ fn serve(name: &str, weight: u64, app: &PyApp, head: &Arc<wire::Head>, size: usi
     };
     let interrupt = Interrupt::here();
     let (warm, times) = (WARM_UP / weight, TIMES / weight);
-    let calls = RefCell::new((0..warm + times).map(|_| call()).collect::<Vec<_>>());
     for (round, counts) in [(warm, false), (times, true)] {
-        let left = Cell::new(round);
-        let ready = || {
-            left.set(left.get().checked_sub(1)?);
-            calls.borrow_mut().pop()
-        };
-        let mut work = || app.serve(&interrupt, ready, || None);
+        let mut calls = Ready((0..round).map(|_| call()).collect());
+        let mut work = || app.serve(&interrupt, &mut calls);
         if counts { counted(&mut work) } else { work() }
     }
     let whole = usize::try_from(warm + times).map(|times| times * size);
     assert_eq!(Ok(sent.load(std::sync::atomic::Ordering::Relaxed)), whole, "{name}: every answer is whole");
     println!("{name}\t{}", times * weight);
+}
+
+/// Calls that have come.
+struct Ready(Vec<Call>);
+
+impl Calls for Ready {
+    fn take(&mut self) -> Option<Call> {
+        self.0.pop()
+    }
+
+    fn wait(&mut self) -> bool {
+        false
+    }
 }
 
 /// A request's body, which has come.

@@ -127,6 +127,11 @@ ROWS = [
         (Goal(metric="added_us", bound=5_000),),
         measure=measure.beside_slow, metric="p99_us", beside=("alone_p99_us", "added_us", "rps"), connections=8, threads=4,
     ),
+    Row(
+        "threads-flask", "one worker of 8 threads, all cores, Flask", FLASK + "hello",
+        (Goal(1.00, ("gunicorn-gthread", "granian")),),
+        metric="rps", beside=("cpu_us", "p50_us", "p99_us"), threads=8, everywhere=True,
+    ),
     Row("workers", "4 workers, all cores, 64 connections, 14 bytes", PLAIN + "trivial", **ALL_CORES),
     Row("workers-flask", "4 workers, all cores, 64 connections, Flask", FLASK + "hello", **ALL_CORES),
     Row("memory", "memory, one worker, the function", PLAIN + "trivial", **MEMORY),

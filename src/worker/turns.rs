@@ -23,16 +23,14 @@ const TURN: Duration = Duration::from_millis(1);
 const TOGETHER: usize = 16;
 
 /// Requests that wait, and the threads that wait for them.
-#[derive(Default)]
-pub struct Turns {
-    state: Mutex<State>,
+pub struct Turns<C = Call> {
+    state: Mutex<State<C>>,
     /// Whether a connection is to be woken.
     has_woken: AtomicBool,
 }
 
-#[derive(Default)]
-struct State {
-    calls: VecDeque<Call>,
+struct State<C> {
+    calls: VecDeque<C>,
     /// Connections to be woken by whoever stands by when that gets the GIL, or by who has it before it gives it back.
     woken: Vec<Waker>,
     /// Threads that sleep. The last to fall asleep is the first to be woken: what it needs is in the processor's caches.
@@ -47,9 +45,8 @@ struct State {
 }
 
 /// Who waits for the GIL, to take a call then.
-#[derive(Clone, Copy, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Eq, PartialEq)]
 enum StandBy {
-    #[default]
     Nobody,
     /// A thread was woken for it. Another may come before it is awake.
     Called,
@@ -65,8 +62,8 @@ struct Sleeper {
 }
 
 /// One thread's place.
-pub struct Turn {
-    turns: Arc<Turns>,
+pub struct Turn<C = Call> {
+    turns: Arc<Turns<C>>,
     sleeper: Arc<Sleeper>,
     /// Whether this thread is the one that stands by.
     stands_by: bool,
@@ -76,8 +73,23 @@ pub struct Turn {
     forks: usize,
 }
 
-impl Turns {
-    fn state(&self) -> MutexGuard<'_, State> {
+impl<C> Default for Turns<C> {
+    fn default() -> Self {
+        let state = State {
+            calls: VecDeque::new(),
+            woken: Vec::new(),
+            idle: Vec::new(),
+            stand_by: StandBy::Nobody,
+            closed: false,
+            threads: 0,
+            deserted: false,
+        };
+        Self { state: Mutex::new(state), has_woken: AtomicBool::new(false) }
+    }
+}
+
+impl<C> Turns<C> {
+    fn state(&self) -> MutexGuard<'_, State<C>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -108,7 +120,7 @@ impl Turns {
     }
 
     /// This thread takes part.
-    pub fn join(self: &Arc<Self>) -> Turn {
+    pub fn join(self: &Arc<Self>) -> Turn<C> {
         let mut state = self.state();
         state.threads += 1;
         state.deserted = false;
@@ -118,7 +130,7 @@ impl Turns {
     }
 
     /// Adds a call. It is dropped where no thread is left to take it.
-    pub fn push(&self, call: Call) {
+    pub fn push(&self, call: C) {
         let mut state = self.state();
         if state.deserted {
             drop(state);
@@ -138,7 +150,7 @@ impl Turns {
     }
 }
 
-impl State {
+impl<C> State<C> {
     /// Has a thread that sleeps stand by, where there is a reason to and none does. Who is to be called is given back.
     #[must_use]
     fn call_one(&mut self) -> Option<Arc<Sleeper>> {
@@ -175,9 +187,9 @@ impl Sleeper {
     }
 }
 
-impl Turn {
+impl<C> Turn<C> {
     /// The next call, if there is one and it is this thread's turn. To be called with the GIL.
-    pub fn take(&mut self) -> Option<Call> {
+    pub fn take(&mut self) -> Option<C> {
         let stood_by = std::mem::take(&mut self.stands_by);
         if !stood_by && self.since.is_none_or(|since| since.elapsed() >= TURN) {
             return None;
@@ -227,7 +239,7 @@ impl Turn {
     }
 }
 
-impl Drop for Turn {
+impl<C> Drop for Turn<C> {
     fn drop(&mut self) {
         let mut state = self.turns.state();
         if self.stands_by {
@@ -242,5 +254,168 @@ impl Drop for Turn {
         drop(left);
         self.turns.wake_connections();
         woken.iter().for_each(Sleeper::call);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::{
+            Arc, Mutex,
+            atomic::{AtomicUsize, Ordering},
+            mpsc::{Receiver, channel},
+        },
+        task::{Wake, Waker},
+        thread::{JoinHandle, spawn, yield_now},
+    };
+
+    use super::{TOGETHER, Turn, Turns};
+
+    /// What is done for a call, with the GIL; it is given back while this waits for what it returns.
+    type Work = Box<dyn FnOnce() -> Option<Receiver<()>> + Send>;
+
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    impl Count {
+        fn get(&self) -> usize {
+            self.0.load(Ordering::SeqCst)
+        }
+
+        fn wait_for(&self, count: usize) {
+            while self.get() < count {
+                yield_now();
+            }
+        }
+    }
+
+    /// Threads that work as app threads do.
+    fn threads(turns: &Arc<Turns<Work>>, count: usize) -> Vec<JoinHandle<()>> {
+        let gil = Arc::new(Mutex::new(()));
+        let work = |mut turn: Turn<Work>, gil: &Mutex<()>| {
+            loop {
+                let mut held = gil.lock().expect("nobody panics");
+                while let Some(call) = turn.take() {
+                    if let Some(ready) = call() {
+                        drop(held);
+                        let _ = ready.recv();
+                        held = gil.lock().expect("nobody panics");
+                    }
+                }
+                drop(held);
+                if !turn.wait() {
+                    return;
+                }
+            }
+        };
+        (0..count)
+            .map(|_| {
+                let (turns, gil) = (Arc::clone(turns), Arc::clone(&gil));
+                spawn(move || work(turns.join(), &gil))
+            })
+            .collect()
+    }
+
+    fn join(threads: Vec<JoinHandle<()>>) {
+        for thread in threads {
+            thread.join().expect("it ends well");
+        }
+    }
+
+    #[test]
+    fn every_call_is_taken_once_and_the_threads_end_after_the_last() {
+        let (turns, done) = (Arc::<Turns<Work>>::default(), Arc::<Count>::default());
+        let threads = threads(&turns, 4);
+        let push = |turns: &Turns<Work>, done: &Arc<Count>| {
+            for number in 0..5000 {
+                let done = Arc::clone(done);
+                turns.push(Box::new(move || {
+                    done.wake();
+                    None
+                }));
+                if number % 100 == 0 {
+                    yield_now();
+                }
+            }
+        };
+        push(&turns, &done);
+        // All are asleep in between.
+        done.wait_for(5000);
+        push(&turns, &done);
+        turns.close();
+        join(threads);
+        assert_eq!(done.get(), 10_000);
+    }
+
+    #[test]
+    fn a_thread_that_waits_without_the_gil_is_relieved() {
+        let (turns, done) = (Arc::<Turns<Work>>::default(), Arc::<Count>::default());
+        let threads = threads(&turns, 4);
+        let mut waiting = Vec::new();
+        for _ in 0..3 {
+            let (go, ready) = channel();
+            waiting.push(go);
+            turns.push(Box::new(move || Some(ready)));
+        }
+        for _ in 0..100 {
+            let done = Arc::clone(&done);
+            turns.push(Box::new(move || {
+                done.wake();
+                None
+            }));
+        }
+        done.wait_for(100);
+        drop(waiting);
+        turns.close();
+        join(threads);
+    }
+
+    #[test]
+    fn connections_are_woken_together_as_long_as_one_stands_by() {
+        let (turns, woken) = (Arc::<Turns<u8>>::default(), Arc::<Count>::default());
+        let wake = || turns.wake(Waker::from(Arc::clone(&woken)));
+        let (mut first, mut second) = (turns.join(), turns.join());
+        wake();
+        assert_eq!(woken.get(), 1, "nobody would do it later");
+        turns.push(1);
+        assert!(first.wait());
+        assert_eq!(first.take(), Some(1));
+        wake();
+        assert_eq!(woken.get(), 2, "still nobody");
+        turns.push(2);
+        assert!(second.wait());
+        wake();
+        assert_eq!(woken.get(), 2, "the second does it when the first gives the GIL up");
+        assert_eq!(second.take(), Some(2));
+        assert_eq!(woken.get(), 3);
+        turns.push(3);
+        assert!(first.wait());
+        wake();
+        turns.wake_connections();
+        assert_eq!(woken.get(), 4, "their own thread does it too");
+        (0..TOGETHER).for_each(|_| wake());
+        assert_eq!(woken.get(), 4 + TOGETHER, "so many do not wait for others");
+        wake();
+        turns.close();
+        assert_eq!(second.take(), Some(3));
+        assert!(!second.wait());
+        assert_eq!(woken.get(), 5 + TOGETHER, "nor does one that the thread has left behind");
+    }
+
+    #[test]
+    fn a_call_that_nobody_will_take_is_dropped() {
+        let (turns, count) = (Arc::<Turns<Arc<()>>>::default(), Arc::new(()));
+        turns.push(Arc::clone(&count));
+        assert_eq!(Arc::strong_count(&count), 2, "threads are still to come");
+        drop(turns.join());
+        assert_eq!(Arc::strong_count(&count), 1);
+        turns.push(Arc::clone(&count));
+        assert_eq!(Arc::strong_count(&count), 1);
     }
 }
