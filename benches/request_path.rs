@@ -13,7 +13,7 @@ use rwsgi::{
     settings::{RequestRules, Settings, Sources},
     telemetry::access::{Record, layout},
     wire::{self, Connection, Trust, Version, write_head},
-    wsgi::{BodyError, BodyReader, Call, Calls, Gone, Head, Notes, Origin, Request, Responder},
+    wsgi::{BodyError, BodyReader, Call, CallSource, Gone, Head, Notes, Origin, Request, Responder},
 };
 
 /// How often a part is done while instructions are counted.
@@ -192,7 +192,7 @@ fn serve(name: &str, weight: u64, app: &PyApp, head: &Arc<wire::Head>, size: usi
 /// Calls that have come.
 struct Ready(Vec<Call>);
 
-impl Calls for Ready {
+impl CallSource for Ready {
     fn take(&mut self) -> Option<Call> {
         self.0.pop()
     }

@@ -26,5 +26,6 @@ mod signals;
 mod smoke;
 mod telemetry;
 mod tls;
+mod turns;
 mod wire;
 mod wsgi;

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     settings::Settings,
     telemetry, wire,
-    wsgi::{self, Call, Calls, Exchange, Flow, Request},
+    wsgi::{self, Call, CallSource, Exchange, Flow, Request},
 };
 
 /// A WSGI application that is loaded.
@@ -68,7 +68,7 @@ impl PyApp {
 
     /// Serves on this thread whatever `calls` hands out, until it hands out nothing more. Python runs elsewhere while
     /// that waits.
-    pub fn serve(&self, interrupt: &Interrupt, calls: &mut impl Calls) {
+    pub fn serve(&self, interrupt: &Interrupt, calls: &mut impl CallSource) {
         let served = Python::attach(|py| {
             let mut thread = Thread { environs: Environs::new(self.template.bind(py))?, answer: Answer::new(py)? };
             loop {

@@ -15,7 +15,7 @@ use pyo3::{
 use super::capi;
 use crate::wsgi::{Exchange, ExchangeError, Flow, Head, HeadError, HeadWriter};
 
-/// So many bytes find room wherever nothing was sent before.
+/// So many bytes find room in memory.
 const AT_ONCE: usize = 32 << 10;
 
 /// What an app is given to answer a request with. When an app has kept none of it, it serves for the next request too.
@@ -116,7 +116,9 @@ impl Answer {
 
     /// Ends the answer after the last piece.
     pub fn finish(&self, py: Python<'_>) -> PyResult<()> {
-        self.shared.change(py, |_| true, Exchange::finish).map_err(|error| to_python(&error))
+        self.shared
+            .change(py, |exchange| exchange.sent() <= AT_ONCE as u64, Exchange::finish)
+            .map_err(|error| to_python(&error))
     }
 
     /// Sends a piece of the body.
@@ -159,7 +161,7 @@ impl Shared {
     }
 }
 
-/// Whether so many bytes find room without waiting for the client, as those do of which nothing was sent before.
+/// Whether so many bytes find room without waiting for the client: they do where they are the first.
 fn has_room(exchange: &Exchange, size: usize) -> bool {
     size <= AT_ONCE && !exchange.is_head_sent()
 }

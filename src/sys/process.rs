@@ -14,7 +14,7 @@ use nix::{
         signal::{kill, killpg},
         wait::{WaitPidFlag, WaitStatus, waitpid},
     },
-    unistd::{ForkResult, Pid},
+    unistd::{ForkResult, Pid, getpid, gettid},
 };
 
 use super::Signal;
@@ -23,6 +23,11 @@ use super::Signal;
 pub fn exit_now(code: u8) -> ! {
     // SAFETY: _exit takes any status, and does not return.
     unsafe { libc::_exit(i32::from(code)) }
+}
+
+/// Whether this is the thread that the process began with.
+pub fn is_main_thread() -> bool {
+    gettid() == getpid()
 }
 
 /// Gives memory that was freed back to the system. The C library keeps most of it otherwise.

@@ -22,7 +22,6 @@ use super::{
     drive::Drive,
     hooks::{self, Hooks},
     queue::Calls,
-    turns::Turns,
     watch::{Overdue, Watch},
 };
 use crate::{
@@ -98,12 +97,8 @@ impl Drop for Connections {
 ///
 /// # Errors
 /// The system has no event queue to give.
-pub fn runtime(turns: Option<&Arc<Turns>>) -> Result<Runtime, Fatal> {
-    let mut builder = runtime::Builder::new_current_thread();
-    if let Some(turns) = turns.map(Arc::clone) {
-        builder.on_thread_unpark(move || turns.wake_connections());
-    }
-    builder.enable_all().build().map_err(|error| failed(&error))
+pub fn runtime() -> Result<Runtime, Fatal> {
+    runtime::Builder::new_current_thread().enable_all().build().map_err(|error| failed(&error))
 }
 
 fn failed(error: &io::Error) -> Fatal {
@@ -173,6 +168,9 @@ async fn live(plan: Plan, may_begin: oneshot::Receiver<()>, may_end: oneshot::Re
             tokio::time::sleep(DUMP).await;
             sys::exit_now(TIMED_OUT);
         }
+    }
+    if let Some(turns) = calls.turns() {
+        tokio::spawn(async move { turns.look_after_connections().await });
     }
     let app: Arc<dyn App> = Arc::new(calls);
     let server = match Server::start(listeners, &script_name, clients, tls.as_ref(), &app, access_log.as_ref()) {

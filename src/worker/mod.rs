@@ -20,7 +20,7 @@ use std::{
 };
 
 pub use self::template::template;
-use self::{drive::Drive, hooks::Hooks, queue::Threads, reload::Reload, turns::Turns, watch::Watch};
+use self::{drive::Drive, hooks::Hooks, queue::Threads, reload::Reload, watch::Watch};
 use crate::{
     exit::{Code, Fatal},
     link::{Link, Report},
@@ -109,11 +109,10 @@ fn boot(
     sys::set_title(&format!("rwsgi: worker [{}]", settings.proc_name.as_deref().unwrap_or(&plan.spec)));
     let watch = Arc::new(Watch::new());
     let drive = Arc::new(Drive::default());
-    let turns = (settings.threads > 1).then(Arc::<Turns>::default);
-    let runtime = Arc::new(connections::runtime(turns.as_ref())?);
-    let threads = match turns {
-        Some(turns) => Threads::Several(turns),
-        None => Threads::One(Arc::clone(&runtime), Arc::clone(&drive)),
+    let runtime = Arc::new(connections::runtime()?);
+    let threads = match settings.threads {
+        1 => Threads::One(Arc::clone(&runtime), Arc::clone(&drive)),
+        _ => Threads::Several(Arc::default()),
     };
     let (calls, queue) = queue::channel(request_limit(settings), Arc::clone(&watch), threads, {
         let link = Arc::clone(&plan.link);

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     python::Interrupt,
-    wsgi::{self, App, Call},
+    wsgi::{App, Call, CallSource},
 };
 
 /// The connections' end.
@@ -78,6 +78,16 @@ pub fn channel(
     (Calls { way, left: AtomicU64::new(limit), retire: Box::new(retire) }, Queue { source, watch })
 }
 
+impl Calls {
+    /// What several threads share.
+    pub fn turns(&self) -> Option<Arc<Turns>> {
+        match &self.way {
+            Way::Threads(turns) => Some(Arc::clone(turns)),
+            Way::Thread(..) => None,
+        }
+    }
+}
+
 impl App for Calls {
     fn call(&self, call: Call) {
         // All calls come from the thread of the connections, so nothing happens between the two.
@@ -104,7 +114,7 @@ impl App for Calls {
 
     fn hand_over(&self) {
         match &self.way {
-            Way::Threads(turns) => turns.wake_connections(),
+            Way::Threads(turns) => drop(turns.wake_connections()),
             Way::Thread(_, drive) => drive.hand_over(),
         }
     }
@@ -152,7 +162,7 @@ enum Take {
     Seat(Seat),
 }
 
-impl wsgi::Calls for Place {
+impl CallSource for Place {
     /// The time until it is asked for the next is the app's, but for what it waits for its client.
     fn take(&mut self) -> Option<Call> {
         self.activity.rest();
@@ -168,10 +178,15 @@ impl wsgi::Calls for Place {
     }
 
     fn wait(&mut self) -> bool {
-        match &mut self.way {
+        let goes_on = match &mut self.way {
             Take::Turns(turn) => turn.wait(),
             Take::Seat(seat) => seat.wait(),
+        };
+        if goes_on {
+            // An app that never gives up the GIL takes too long as well.
+            self.activity.work();
         }
+        goes_on
     }
 }
 

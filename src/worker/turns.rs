@@ -14,6 +14,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tokio::{sync::Notify, time::sleep};
+
 use crate::{sys, wsgi::Call};
 
 /// So long a thread goes on with the next request, before others that want the GIL get it.
@@ -22,18 +24,27 @@ const TURN: Duration = Duration::from_millis(1);
 /// So many connections are woken together at most.
 const TOGETHER: usize = 16;
 
+/// So long a connection may wait to be woken with others, because an app keeps the GIL.
+const LOOK: Duration = Duration::from_millis(4);
+
+/// After so many looks in a row that found no connection waiting, nobody looks until one would.
+const LOOKS: u32 = 20;
+
 /// Requests that wait, and the threads that wait for them.
 pub struct Turns<C = Call> {
     state: Mutex<State<C>>,
-    /// Whether a connection is to be woken.
-    has_woken: AtomicBool,
+    /// A connection would have waited for others, had anyone looked.
+    look: Notify,
 }
 
 struct State<C> {
     calls: VecDeque<C>,
-    /// Connections to be woken by whoever stands by when that gets the GIL, or by who has it before it gives it back.
-    woken: Vec<Waker>,
-    /// Threads that sleep. The last to fall asleep is the first to be woken: what it needs is in the processor's caches.
+    /// Connections to be woken together: by the thread that is at calls when it has no more to take, by the one that stands
+    /// by when it gets the GIL, or by who looks.
+    to_wake: Vec<Waker>,
+    is_looked_after: bool,
+    /// Threads that sleep. The last is the first to be woken: the main thread, since Python's handlers of signals run on no
+    /// other, or the last to fall asleep, since what it needs is in the processor's caches.
     idle: Vec<Arc<Sleeper>>,
     stand_by: StandBy,
     /// There are no more calls to come.
@@ -48,7 +59,8 @@ struct State<C> {
 #[derive(Clone, Copy, Eq, PartialEq)]
 enum StandBy {
     Nobody,
-    /// A thread was woken for it. Another may come before it is awake.
+    /// A thread was woken for it. Another may come before it is awake, and take that on even where no call is left, because
+    /// the one that was woken goes to sleep again then.
     Called,
     /// A thread that knows of it.
     Somebody,
@@ -57,6 +69,7 @@ enum StandBy {
 /// A thread that can sleep.
 struct Sleeper {
     thread: Thread,
+    is_main: bool,
     /// It was woken to stand by.
     called: AtomicBool,
 }
@@ -77,14 +90,15 @@ impl<C> Default for Turns<C> {
     fn default() -> Self {
         let state = State {
             calls: VecDeque::new(),
-            woken: Vec::new(),
+            to_wake: Vec::new(),
+            is_looked_after: false,
             idle: Vec::new(),
             stand_by: StandBy::Nobody,
             closed: false,
             threads: 0,
             deserted: false,
         };
-        Self { state: Mutex::new(state), has_woken: AtomicBool::new(false) }
+        Self { state: Mutex::new(state), look: Notify::new() }
     }
 }
 
@@ -97,25 +111,42 @@ impl<C> Turns<C> {
     /// each costs more than what it does then.
     pub fn wake(&self, connection: Waker) {
         let mut state = self.state();
-        if state.stand_by != StandBy::Somebody {
-            drop(state);
-            return connection.wake();
+        if state.stand_by == StandBy::Somebody && state.is_looked_after {
+            state.to_wake.push(connection);
+            if state.to_wake.len() >= TOGETHER {
+                drop(state);
+                self.wake_connections();
+            }
+            return;
         }
-        state.woken.push(connection);
-        self.has_woken.store(true, Ordering::Relaxed);
-        let is_full = state.woken.len() >= TOGETHER;
+        let may_come_again = state.stand_by == StandBy::Somebody;
         drop(state);
-        if is_full {
-            self.wake_connections();
+        if may_come_again {
+            self.look.notify_one();
         }
+        connection.wake();
     }
 
-    /// Wakes the connections that have an answer. Their own thread does that too when it is awake: whoever has the GIL may
-    /// keep it for long.
-    pub fn wake_connections(&self) {
-        if self.has_woken.swap(false, Ordering::Relaxed) {
-            let woken = std::mem::take(&mut self.state().woken);
-            woken.into_iter().for_each(Waker::wake);
+    /// Wakes the connections that have an answer. Gives whether there was one.
+    pub fn wake_connections(&self) -> bool {
+        let woken = std::mem::take(&mut self.state().to_wake);
+        let any = !woken.is_empty();
+        woken.into_iter().for_each(Waker::wake);
+        any
+    }
+
+    /// Sees that no connection waits to be woken for longer than [`LOOK`]. To be run on their own thread.
+    pub async fn look_after_connections(&self) {
+        loop {
+            self.look.notified().await;
+            self.state().is_looked_after = true;
+            let mut looks = 0;
+            while looks < LOOKS {
+                sleep(LOOK).await;
+                looks = if self.wake_connections() { 0 } else { looks + 1 };
+            }
+            self.state().is_looked_after = false;
+            self.wake_connections();
         }
     }
 
@@ -125,7 +156,11 @@ impl<C> Turns<C> {
         state.threads += 1;
         state.deserted = false;
         drop(state);
-        let sleeper = Arc::new(Sleeper { thread: thread::current(), called: AtomicBool::new(false) });
+        let sleeper = Arc::new(Sleeper {
+            thread: thread::current(),
+            is_main: sys::is_main_thread(),
+            called: AtomicBool::new(false),
+        });
         Turn { turns: Arc::clone(self), sleeper, stands_by: false, since: None, forks: sys::forks() }
     }
 
@@ -162,6 +197,11 @@ impl<C> State<C> {
         Some(sleeper)
     }
 
+    fn add_idle(&mut self, sleeper: &Arc<Sleeper>) {
+        let is_first = self.idle.last().is_none_or(|last| !last.is_main);
+        self.idle.insert(self.idle.len() - usize::from(!is_first), Arc::clone(sleeper));
+    }
+
     /// Has those that sleep see that there is nothing left to wait for.
     fn wake_idle(&self) {
         self.idle.iter().for_each(|sleeper| sleeper.thread.unpark());
@@ -191,7 +231,7 @@ impl<C> Turn<C> {
     /// The next call, if there is one and it is this thread's turn. To be called with the GIL.
     pub fn take(&mut self) -> Option<C> {
         let stood_by = std::mem::take(&mut self.stands_by);
-        if !stood_by && self.since.is_none_or(|since| since.elapsed() >= TURN) {
+        if !stood_by && (self.since.is_none_or(|since| since.elapsed() >= TURN) || self.forks != sys::forks()) {
             return None;
         }
         let mut state = self.turns.state();
@@ -224,7 +264,7 @@ impl<C> Turn<C> {
             if state.is_over() {
                 return false;
             }
-            state.idle.push(Arc::clone(&self.sleeper));
+            state.add_idle(&self.sleeper);
             while !self.sleeper.called.swap(false, Ordering::Acquire) {
                 if state.is_over() {
                     return false;
@@ -381,6 +421,7 @@ mod tests {
         let (turns, woken) = (Arc::<Turns<u8>>::default(), Arc::<Count>::default());
         let wake = || turns.wake(Waker::from(Arc::clone(&woken)));
         let (mut first, mut second) = (turns.join(), turns.join());
+        turns.state().is_looked_after = true;
         wake();
         assert_eq!(woken.get(), 1, "nobody would do it later");
         turns.push(1);
@@ -396,16 +437,39 @@ mod tests {
         assert_eq!(woken.get(), 3);
         turns.push(3);
         assert!(first.wait());
-        wake();
-        turns.wake_connections();
-        assert_eq!(woken.get(), 4, "their own thread does it too");
         (0..TOGETHER).for_each(|_| wake());
-        assert_eq!(woken.get(), 4 + TOGETHER, "so many do not wait for others");
+        assert_eq!(woken.get(), 3 + TOGETHER, "so many do not wait for others");
         wake();
         turns.close();
         assert_eq!(second.take(), Some(3));
         assert!(!second.wait());
-        assert_eq!(woken.get(), 5 + TOGETHER, "nor does one that the thread has left behind");
+        assert_eq!(woken.get(), 4 + TOGETHER, "nor does one that the thread has left behind");
+    }
+
+    #[test]
+    fn connections_are_woken_soon_however_long_the_gil_is_kept() {
+        let (turns, woken) = (Arc::<Turns<u8>>::default(), Arc::<Count>::default());
+        let wake = || turns.wake(Waker::from(Arc::clone(&woken)));
+        let mut second = turns.join();
+        turns.push(1);
+        assert!(second.wait(), "it waits for the GIL from here on");
+        wake();
+        assert_eq!(woken.get(), 1, "nobody looks yet");
+        let looking = Arc::clone(&turns);
+        spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+            runtime.expect("a runtime").block_on(looking.look_after_connections());
+        });
+        while !turns.state().is_looked_after {
+            yield_now();
+        }
+        wake();
+        woken.wait_for(2);
+        while turns.state().is_looked_after {
+            yield_now();
+        }
+        wake();
+        assert_eq!(woken.get(), 3, "nobody looks any more");
     }
 
     #[test]

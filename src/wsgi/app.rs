@@ -12,7 +12,8 @@ pub trait App: Send + Sync + 'static {
     /// Takes a request on. Must not block: it is called where connections live.
     fn call(&self, call: Call);
 
-    /// Wakes a connection, which has something to do now. Called by whoever answers, on whatever thread.
+    /// Wakes a connection, which has something to do now, or in a few milliseconds with others. Called by whoever answers, on
+    /// whatever thread.
     fn wake(&self, connection: Waker) {
         connection.wake();
     }
@@ -27,11 +28,11 @@ pub trait App: Send + Sync + 'static {
 }
 
 /// Where a thread that runs Python gets its calls from.
-pub trait Calls: Send {
-    /// The next, if there is one for this thread to take at once. Called with the GIL, so it must not block.
+pub trait CallSource: Send {
+    /// The next, if there is one for this thread to take at once. Called with the GIL, so it waits for nothing.
     fn take(&mut self) -> Option<Call>;
 
-    /// Waits, without the GIL, until it is worth to call [`Calls::take`] again. Gives false when there are no more to come.
+    /// Waits, without the GIL, until it is worth to call [`CallSource::take`] again. Gives false when there are no more to come.
     fn wait(&mut self) -> bool;
 }
 

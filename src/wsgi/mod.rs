@@ -8,7 +8,7 @@ mod exchange;
 mod input;
 mod response;
 
-pub use app::{App, BodyError, BodyReader, Call, Calls, Gone, Notes, Request, Responder};
+pub use app::{App, BodyError, BodyReader, Call, CallSource, Gone, Notes, Request, Responder};
 pub use environ::{Environ, Key, Origin, SERVER_SOFTWARE, fill, mount};
 pub use exchange::{Exchange, ExchangeError, Flow};
 pub use input::Input;

@@ -8,8 +8,10 @@ use crate::support::{Server, process};
 /// Is stuck in `/stuck` and `/also`, and has a thread of its own.
 const STICKS: &str = "
 import ctypes, os, threading, time
+takes_over = threading.Event()
 def background():
-    threading.Event().wait()
+    takes_over.wait()
+    without_the_gil_for_others()
 threading.Thread(target=background, daemon=True).start()
 def stuck():
     print('stuck', flush=True)
@@ -21,6 +23,8 @@ def app(environ, start_response):
     match environ['PATH_INFO']:
         case '/stuck':
             stuck()
+        case '/later':
+            takes_over.set()
         case '/hold':
             without_the_gil_for_others()
         case '/upload':
@@ -82,6 +86,20 @@ fn a_worker_that_never_lets_go_of_python_or_is_stopped_is_replaced_too() {
     server.wait_for_log(&format!("WORKER TIMEOUT (pid:{before})"));
     assert_ne!(pid(&server), before.to_string());
     server.stop();
+}
+
+#[test]
+fn a_worker_whose_python_is_held_while_no_request_runs_is_replaced_too() {
+    for threads in ["1", "4"] {
+        let args = ["app:app", "--threads", threads, "--timeout", "1", "--graceful-timeout", "1"];
+        let mut server = Server::of(STICKS).args(args).start();
+        let before = server.connect().get("/later").text();
+        server.connect().send("GET / HTTP/1.1\r\nHost: test\r\n\r\n");
+        ends(before.parse().expect("an id"));
+        server.wait_for_log("in without_the_gil_for_others");
+        assert_ne!(pid(&server), before);
+        server.stop();
+    }
 }
 
 #[test]

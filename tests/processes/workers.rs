@@ -1,7 +1,5 @@
 //! Workers that die, an arbiter that dies, and what neither may take or leave behind.
 
-use std::time::{Duration, Instant};
-
 use super::{answers, children, ends, read, write};
 use crate::support::{Server, process};
 
