@@ -12,8 +12,6 @@ def app(environ, start_response):
         os.write(1, b'waiting\\n')
         while not os.path.exists('go'):
             time.sleep(0.005)
-    if path == '/fork' and os.fork() == 0:
-        os.write(1, b'child %d\\n' % os.getpid())
     start_response('200 OK', [])
     body = environ['wsgi.input'].read()
     return [body or path.encode()]
@@ -90,21 +88,4 @@ fn a_graceful_stop_waits_for_the_call() {
 
 fn refused(server: &Server) -> Option<()> {
     std::net::TcpStream::connect(server.address()).is_err().then_some(())
-}
-
-#[test]
-fn a_child_that_comes_back_from_its_call_leaves_the_connections_alone() {
-    let server = Server::of(WAITS).args(["app:app", "--threads", "1"]).start();
-    let mut client = server.connect();
-    assert_eq!(client.get("/fork").text(), "/fork");
-    let child = process::until(std::time::Duration::from_secs(10), || {
-        let output = server.stdout();
-        output.lines().find_map(|line| line.strip_prefix("child ")?.parse::<u32>().ok())
-    });
-    let _guard = process::Guard(child.expect("it has said its number"));
-    for number in 0..20 {
-        let path = format!("/{number}");
-        assert_eq!(client.get(&path).text(), path, "one answer to each request");
-        assert_eq!(server.connect().get("/new").text(), "/new");
-    }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::{Client, Server, process};
+use crate::support::{Client, Server};
 
 /// Nobody gets the GIL from an app that keeps it. `/keep/NAME` does, until there is a file of that name.
 const KEEPS: &str = "
@@ -16,8 +16,6 @@ def app(environ, start_response):
         os.write(1, b'keeping ' + name + b'\\n')
         while access(name, 0):
             pass
-    if path == '/fork' and os.fork() == 0:
-        os.write(1, b'child %d\\n' % os.getpid())
     start_response('200 OK', [])
     return [path.encode()]
 ";
@@ -52,21 +50,4 @@ fn answers_that_are_ready_are_not_kept_by_a_call_that_keeps_the_gil() {
     }
     go(&server, "last");
     assert_eq!(last.response("GET").text(), "/keep/last");
-}
-
-#[test]
-fn a_child_that_comes_back_from_its_call_leaves_the_requests_alone() {
-    let server = Server::of(KEEPS).args(["app:app", "--threads", "4"]).start();
-    let mut client = server.connect();
-    assert_eq!(client.get("/fork").text(), "/fork");
-    let child = process::until(Duration::from_secs(10), || {
-        let output = server.stdout();
-        output.lines().find_map(|line| line.strip_prefix("child ")?.parse::<u32>().ok())
-    });
-    let _guard = process::Guard(child.expect("it has said its number"));
-    for number in 0..20 {
-        let path = format!("/{number}");
-        assert_eq!(client.get(&path).text(), path, "one answer to each request");
-        assert_eq!(server.connect().get("/new").text(), "/new");
-    }
 }

@@ -114,7 +114,9 @@ impl App for Calls {
 
     fn hand_over(&self) {
         match &self.way {
-            Way::Threads(turns) => drop(turns.wake_connections()),
+            Way::Threads(turns) => {
+                turns.wake_connections();
+            }
             Way::Thread(_, drive) => drive.hand_over(),
         }
     }
@@ -139,12 +141,12 @@ impl Queue {
         let interrupt = Some(Arc::clone(interrupt));
         match &self.source {
             Source::Threads(turns) => {
-                Some(Place { way: Take::Turns(turns.join()), activity: self.watch.join(interrupt) })
+                Some(Place { kind: Kind::Turns(turns.join()), activity: self.watch.join(interrupt) })
             }
             Source::Thread(receiver, runtime, drive) => {
                 let receiver = receiver.lock().unwrap_or_else(PoisonError::into_inner).take()?;
                 let seat = Seat::new(Arc::clone(runtime), Arc::clone(drive), receiver);
-                Some(Place { way: Take::Seat(seat), activity: self.watch.join(interrupt) })
+                Some(Place { kind: Kind::Seat(seat), activity: self.watch.join(interrupt) })
             }
         }
     }
@@ -152,11 +154,11 @@ impl Queue {
 
 /// An app thread's place at the queue.
 pub struct Place {
-    way: Take,
+    kind: Kind,
     activity: Activity,
 }
 
-enum Take {
+enum Kind {
     Turns(Turn),
     /// That of an only thread.
     Seat(Seat),
@@ -167,9 +169,9 @@ impl CallSource for Place {
     fn take(&mut self) -> Option<Call> {
         self.activity.rest();
         loop {
-            let call = match &mut self.way {
-                Take::Turns(turn) => turn.take(),
-                Take::Seat(seat) => seat.take(),
+            let call = match &mut self.kind {
+                Kind::Turns(turn) => turn.take(),
+                Kind::Seat(seat) => seat.take(),
             };
             if let Some(call) = self.begin(call?) {
                 return Some(call);
@@ -178,9 +180,9 @@ impl CallSource for Place {
     }
 
     fn wait(&mut self) -> bool {
-        let goes_on = match &mut self.way {
-            Take::Turns(turn) => turn.wait(),
-            Take::Seat(seat) => seat.wait(),
+        let goes_on = match &mut self.kind {
+            Kind::Turns(turn) => turn.wait(),
+            Kind::Seat(seat) => seat.wait(),
         };
         if goes_on {
             // An app that never gives up the GIL takes too long as well.

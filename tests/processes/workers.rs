@@ -263,3 +263,31 @@ exec "$@"
         server.stop();
     }
 }
+
+#[test]
+fn a_child_that_comes_back_from_its_call_leaves_the_connections_alone() {
+    let app = "
+import os
+def app(environ, start_response):
+    path = environ['PATH_INFO']
+    if path == '/fork' and os.fork() == 0:
+        os.write(1, b'child %d\\n' % os.getpid())
+    start_response('200 OK', [])
+    return [path.encode()]
+";
+    for threads in ["1", "4"] {
+        let server = Server::of(app).args(["app:app", "--threads", threads]).start();
+        let mut client = server.connect();
+        assert_eq!(client.get("/fork").text(), "/fork");
+        let child = process::until(super::LIMIT, || {
+            let output = server.stdout();
+            output.lines().find_map(|line| line.strip_prefix("child ")?.parse::<u32>().ok())
+        });
+        let _guard = process::Guard(child.expect("it has said its number"));
+        for number in 0..20 {
+            let path = format!("/{number}");
+            assert_eq!(client.get(&path).text(), path, "one answer to each request");
+            assert_eq!(server.connect().get("/new").text(), "/new");
+        }
+    }
+}
