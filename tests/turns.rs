@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use crate::support::{Client, Server};
 
-/// Nobody gets the GIL from an app that keeps it. `/keep/NAME` does, until there is a file of that name.
+/// Nobody gets the GIL from an app that keeps it. `/keep/NAME` does, until there is a file of that name; anything else for
+/// as long as the next thread needs to stand by, several of them in one turn.
 const KEEPS: &str = "
 import ctypes, os, sys
 sys.setswitchinterval(1000)
@@ -16,6 +17,8 @@ def app(environ, start_response):
         os.write(1, b'keeping ' + name + b'\\n')
         while access(name, 0):
             pass
+    for _ in range(1000):
+        pass
     start_response('200 OK', [])
     return [path.encode()]
 ";
@@ -30,7 +33,7 @@ fn go(server: &Server, name: &str) {
 
 #[test]
 fn answers_that_are_ready_are_not_kept_by_a_call_that_keeps_the_gil() {
-    let server = Server::of(KEEPS).args(["app:app", "--threads", "4"]).start();
+    let server = Server::of(KEEPS).args(["app:app", "--threads", "4", "--timeout", "0"]).start();
     let (mut first, mut last) = (server.connect(), server.connect());
     let mut others: Vec<_> = (0..15).map(|_| server.connect()).collect();
     ask(&mut first, "/keep/first");
