@@ -18,7 +18,12 @@ use crate::{exit::Fatal, python};
 
 #[derive(Subcommand)]
 enum Command {
-    Dockerize(Box<dockerize::Arguments>),
+    #[command(about = dockerize::ABOUT, disable_help_flag = true)]
+    Dockerize {
+        /// What `rwsgi dockerize --help` lists.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
     Healthcheck(healthcheck::Arguments),
     /// Run the embedded Python, with its own options, as `python` would.
     #[command(disable_help_flag = true)]
@@ -29,7 +34,7 @@ enum Command {
     },
 }
 
-/// Runs what `args` (with the program's name first) ask for.
+/// Does what `args` (with the program's name first) ask for: serves, unless another command is named.
 pub fn run(args: Vec<OsString>) -> ExitCode {
     if let Some(args) = python::command::as_executed(&args) {
         return ended(python::command::run_as_called(args));
@@ -37,12 +42,11 @@ pub fn run(args: Vec<OsString>) -> ExitCode {
     if args.first().is_some_and(|program| ldconfig::called_so(program)) {
         return ldconfig::run(&args);
     }
-    // Everything behind `python` is the interpreter's, also what clap would take for an option of ours.
-    if args.get(1).is_some_and(|command| command == "python") {
-        return match python::command::run(args.into_iter().skip(2)) {
-            Ok(code) => ended(code),
-            Err(fatal) => fail(&fatal),
-        };
+    // Everything behind these is another's, also what clap would take for an option of ours.
+    match args.get(1).and_then(|command| command.to_str()) {
+        Some("python") => return run_python(args.into_iter().skip(2)),
+        Some("dockerize") => return fail(&dockerize::become_packager(args.into_iter().skip(2))),
+        _ => {}
     }
     let matches = match serve::command().try_get_matches_from(&args) {
         Ok(matches) => matches,
@@ -52,18 +56,28 @@ pub fn run(args: Vec<OsString>) -> ExitCode {
         return serve::run(&matches, &args).unwrap_or_else(|fatal| fail(&fatal));
     }
     let outcome = match Command::from_arg_matches(&matches) {
-        Ok(Command::Dockerize(arguments)) => dockerize::run(&arguments),
+        Ok(Command::Dockerize { args }) => Err(dockerize::become_packager(args.into_iter())),
         Ok(Command::Healthcheck(arguments)) => healthcheck::run(&arguments),
-        Ok(Command::Python { args }) => match python::command::run(args.into_iter()) {
-            Ok(code) => return ended(code),
-            Err(fatal) => Err(fatal),
-        },
+        Ok(Command::Python { args }) => return run_python(args.into_iter()),
         Err(error) => error.exit(),
     };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(fatal) => fail(&fatal),
+    finish(outcome)
+}
+
+/// Makes an image as `args` (with the program's name first) ask for.
+pub fn dockerize(args: Vec<OsString>) -> ExitCode {
+    match dockerize::arguments(args) {
+        Ok(arguments) => finish(dockerize::run(&arguments)),
+        Err(error) => error.exit(),
     }
+}
+
+fn run_python(args: impl Iterator<Item = OsString>) -> ExitCode {
+    python::command::run(args).map_or_else(|fatal| fail(&fatal), ended)
+}
+
+fn finish(outcome: Result<(), Fatal>) -> ExitCode {
+    outcome.map_or_else(|fatal| fail(&fatal), |()| ExitCode::SUCCESS)
 }
 
 /// An interpreter's exit code as the process's.

@@ -111,8 +111,7 @@ impl Interpreter {
 
     fn ask_either(program: &Path, other: Option<&Path>, cache: &Cache, cancel: &Cancel) -> Result<Self, Fatal> {
         let asked = other.unwrap_or(program);
-        let mut inputs = Inputs::default();
-        inputs.add(program);
+        let mut inputs = programs(program);
         inputs.add(asked);
         let key = Key::default().with(asked.as_os_str().as_encoded_bytes()).with(inputs.to_bytes());
         let interpreter = |facts| Self { program: program.to_owned(), other: other.map(Path::to_owned), facts };
@@ -140,13 +139,11 @@ impl Interpreter {
 
     /// What tells this interpreter from others: an answer of one is not another's.
     pub fn key(&self) -> Key {
-        let mut inputs = Inputs::default();
-        inputs.add(&self.program);
         Key::default()
             .with(serde_json::to_vec(&self.facts).unwrap_or_default())
             .with(self.program.as_os_str().as_encoded_bytes())
             .with(format!("{:?}", self.other))
-            .with(inputs.to_bytes())
+            .with(programs(&self.program).to_bytes())
     }
 
     /// The program for the image.
@@ -286,6 +283,16 @@ impl Interpreter {
         let stem = path.file_name()?.to_str()?.strip_suffix(".py")?;
         Some(path.parent()?.join("__pycache__").join(format!("{stem}.{}.pyc", self.facts.cache_tag)))
     }
+}
+
+/// What is made follows from both programs: the one that it is made for, and this one.
+fn programs(program: &Path) -> Inputs {
+    let mut inputs = Inputs::default();
+    inputs.add(program);
+    if let Ok(running) = std::env::current_exe() {
+        inputs.add(&running);
+    }
+    inputs
 }
 
 /// `other`, or `rwsgi python` for the base installation, whatever environment is active.

@@ -61,6 +61,8 @@ use crate::exit::{Code, Fatal};
 /// What is asked for.
 #[derive(Debug)]
 pub struct Request {
+    /// The program that the image is to hold: `rwsgi`.
+    pub program: PathBuf,
     /// The app's folder.
     pub folder: PathBuf,
     /// What the command line chooses.
@@ -101,11 +103,10 @@ pub fn dockerize(request: &Request, progress: &dyn Progress, cancel: &Cancel) ->
     let rules = ignore_rules(&folder)?;
     let screen = Screen::new(&choices.include)?;
     warn_of_secrets(&choices, progress);
-    let program = std::env::current_exe().map_err(|error| disk::failed("find the running program", &error))?;
     // Everything that is made on the way is in here and goes with it, whichever way this function ends.
     let (work, _lock) = cache::work_folder().map_err(|error| no_work_folder(&error))?;
     let cache = if request.cache { Cache::open(progress)? } else { Cache::none() };
-    let mut interpreter = Interpreter::ask(&program, &cache, cancel)?;
+    let mut interpreter = Interpreter::ask(&request.program, &cache, cancel)?;
     if let Some(directory) = &choices.python_from {
         let chosen = chosen::choose(directory, &interpreter, &cache, cancel);
         interpreter = chosen.map_err(|error| directory.locate(error))?;

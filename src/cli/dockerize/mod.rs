@@ -1,11 +1,15 @@
 //! `rwsgi dockerize`: packages an app folder into a container image.
 
 mod arguments;
+mod programs;
 mod summary;
 
-use std::time::Instant;
+use std::{ffi::OsString, time::Instant};
 
-pub use arguments::Arguments;
+use clap::{Args as _, FromArgMatches as _};
+
+use self::arguments::Arguments;
+pub use self::programs::become_packager;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{output::say, terminal::Terminal};
@@ -14,6 +18,23 @@ use crate::{
     image::{self, Request, plan, progress::Cancel, sink::Output},
 };
 
+/// What it does, in the list of commands and in its own help.
+pub const ABOUT: &str = "Package a Flask (WSGI) app into a slim container image and load it into the Docker Engine";
+
+/// Reads the command line, whose first word is the program's name.
+///
+/// # Errors
+/// What cannot be asked for; or the help, where that is.
+pub fn arguments(args: Vec<OsString>) -> Result<Arguments, clap::Error> {
+    let command = clap::Command::new("rwsgi-dockerize").bin_name("rwsgi dockerize");
+    let matches = Arguments::augment_args(command).try_get_matches_from(args)?;
+    Arguments::from_arg_matches(&matches)
+}
+
+/// Makes the image and says what came of it.
+///
+/// # Errors
+/// What keeps it from being made.
 pub fn run(arguments: &Arguments) -> Result<(), Fatal> {
     if let Some(platform) = &arguments.platform {
         plan::check_platform(platform)?;
@@ -26,6 +47,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Fatal> {
         ));
     }
     let request = Request {
+        program: programs::server()?,
         folder: arguments.directory.clone(),
         choices: arguments.choices()?,
         output,
