@@ -6,6 +6,7 @@ use std::path::Path;
 
 use crate::exit::Fatal;
 use crate::image::closure::Closure;
+use crate::image::elf::Loader;
 use crate::image::ignore::Rules;
 use crate::image::interpreter::{Interpreter, PREFIX};
 use crate::image::kept::Kept;
@@ -13,7 +14,6 @@ use crate::image::layer::Contents;
 use crate::image::progress::{Cancel, Progress};
 use crate::image::shell;
 use crate::image::stdlib::{self, Modules};
-use crate::image::strip;
 use crate::image::tree;
 
 /// Files of ours.
@@ -50,7 +50,8 @@ pub fn gather(
     let mut roots = Vec::new();
     let facts = &interpreter.facts;
     let bin = Path::new(PREFIX).join("bin");
-    strip::add(&mut contents, bin.join("rwsgi"), interpreter.program(), true)?;
+    let loader = Loader::of(Closure::of(&[interpreter.program().to_owned()], None, cancel)?.c_library());
+    loader.add(&mut contents, bin.join("rwsgi"), interpreter.program(), true)?;
     roots.push(interpreter.program().to_owned());
     for name in ["python", "python3", &format!("python{}", facts.version)] {
         contents.symlink(bin.join(name), "rwsgi");
@@ -58,7 +59,7 @@ pub fn gather(
     if let Some(libpython) = &facts.libpython
         && let Some(name) = libpython.file_name()
     {
-        strip::add(&mut contents, Path::new(PREFIX).join("lib").join(name), libpython, false)?;
+        loader.add(&mut contents, Path::new(PREFIX).join("lib").join(name), libpython, false)?;
         roots.push(libpython.clone());
     }
     if kept.debug {
@@ -66,14 +67,14 @@ pub fn gather(
     }
     // ctypes asks ldconfig for libraries; the program answers to that name too.
     contents.symlink("sbin/ldconfig", Path::new("/").join(&bin).join("rwsgi"));
-    let (modules, extensions) = stdlib::add(&mut contents, interpreter, kept, work, cancel)?;
+    let (modules, extensions) = stdlib::add(&mut contents, interpreter, loader, kept, work, cancel)?;
     roots.extend(extensions);
     let mut closure = Closure::of(&roots, None, cancel)?;
     closure.add_loaded_by_name();
     for (name, by) in &closure.missing {
         progress.warning(&format!("{} needs {name}, which this machine does not have.", by.display()));
     }
-    closure.add_to(&mut contents, &closure);
+    closure.add_to(&mut contents, &closure)?;
     add_system_files(&mut contents, interpreter, progress)?;
     Ok((contents, (closure, modules)))
 }

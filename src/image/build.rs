@@ -158,8 +158,13 @@ impl Build<'_> {
         let (layer, ()) = self.cache.layer(name, &key, (self.work, self.progress, self.cancel), |_| {
             let into = self.work.join(format!("{name}-byte-code"));
             fs_err::create_dir_all(&into).map_err(|error| disk::failed("compile the app", &error))?;
-            let compiled =
-                self.interpreter.compile_with_cache(&contents, Sources::Changeable, self.cache, &into, self.cancel)?;
+            let compiled = self.interpreter.compile_with_cache(
+                contents.files(),
+                Sources::Changeable,
+                self.cache,
+                &into,
+                self.cancel,
+            )?;
             for (path, byte_code) in compiled {
                 contents.bytes(path, byte_code, false);
             }

@@ -54,6 +54,8 @@ pub struct Choices {
     pub keep: Vec<String>,
     /// Whether the image is one to look into.
     pub debug: bool,
+    /// Whether packages come without what only people read.
+    pub slim: bool,
 }
 
 /// How an engine finds out whether a container is well.
@@ -106,6 +108,7 @@ impl Choices {
             python_from: self.python_from.or(below.python_from),
             keep: [below.keep, self.keep].concat(),
             debug: self.debug || below.debug,
+            slim: self.slim || below.slim,
         }
     }
 }

@@ -11,7 +11,7 @@ use std::{
 use crate::exit::{Code, Fatal};
 use crate::image::cache::Cache;
 use crate::image::child;
-use crate::image::closure::is_elf;
+use crate::image::elf::is_elf;
 use crate::image::interpreter::{Facts, Interpreter};
 use crate::image::progress::Cancel;
 

@@ -5,7 +5,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    io::Read as _,
     path::{Path, PathBuf},
 };
 
@@ -13,6 +12,7 @@ use lddtree::DependencyAnalyzer;
 use serde::{Deserialize, Serialize};
 
 use crate::exit::Fatal;
+use crate::image::elf::Loader;
 use crate::image::layer::Contents;
 use crate::image::progress::Cancel;
 
@@ -91,11 +91,12 @@ impl Closure {
         self
     }
 
-    /// Puts the libraries where the loader of `base` looks.
-    pub fn add_to(&self, contents: &mut Contents, base: &Self) {
+    /// Puts the libraries where the loader of `base` looks, as small as it can read them.
+    pub fn add_to(&self, contents: &mut Contents, base: &Self) -> Result<(), Fatal> {
+        let loader = Loader::of(base.c_library());
         let directory = base.c_library().and_then(Path::parent).map_or_else(|| PathBuf::from("usr/lib"), merged);
         for (name, path) in &self.libraries {
-            contents.file(directory.join(name), path, false);
+            loader.add(contents, directory.join(name), path, false)?;
         }
         if let Some((path, file)) = &self.loader {
             contents.file(merged(path), file, true);
@@ -106,13 +107,15 @@ impl Closure {
                 contents.symlink(link, format!("usr/{link}"));
             }
         }
+        Ok(())
     }
 
     fn loader_name(&self) -> Option<&str> {
         self.loader.as_ref()?.0.file_name()?.to_str()
     }
 
-    fn c_library(&self) -> Option<&Path> {
+    /// The C library, which nearly everything needs.
+    pub fn c_library(&self) -> Option<&Path> {
         self.libraries.get("libc.so.6").map(PathBuf::as_path)
     }
 }
@@ -123,12 +126,6 @@ fn merged(path: &Path) -> PathBuf {
     let in_root =
         relative.components().next().is_some_and(|first| first.as_os_str().as_encoded_bytes().starts_with(b"lib"));
     if in_root { Path::new("usr").join(relative) } else { relative.to_owned() }
-}
-
-/// Whether a file is ELF, by its first bytes.
-pub fn is_elf(path: &Path) -> bool {
-    let mut start = [0; 4];
-    fs_err::File::open(path).and_then(|mut file| file.read_exact(&mut start)).is_ok() && start == *b"\x7fELF"
 }
 
 #[cfg(test)]
@@ -157,8 +154,8 @@ mod tests {
         let closure = Closure::of(&[program], None, &Cancel::default()).unwrap();
         assert!(closure.libraries.contains_key("libc.so.6"), "{closure:?}");
         let mut contents = Contents::default();
-        closure.add_to(&mut contents, &closure);
-        let names: Vec<_> = contents.files().map(|(path, _)| path.to_string_lossy().into_owned()).collect();
+        closure.add_to(&mut contents, &closure).unwrap();
+        let names: Vec<_> = contents.kinds().map(|(path, _)| path.to_string_lossy().into_owned()).collect();
         assert!(names.iter().any(|name| name.ends_with("/libc.so.6")), "{names:?}");
         assert!(names.iter().any(|name| name.contains("ld-")), "{names:?}");
         assert!(contents.contains("lib"));

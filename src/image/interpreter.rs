@@ -13,7 +13,6 @@ use crate::image::cache::{Cache, Key};
 use crate::image::child;
 use crate::image::disk;
 use crate::image::inputs::Inputs;
-use crate::image::layer::Contents;
 use crate::image::progress::Cancel;
 
 /// Where everything of Python's and rwsgi's is in an image.
@@ -225,10 +224,10 @@ impl Interpreter {
         Ok(targets)
     }
 
-    /// The same, where only what `cache` does not have is compiled.
-    pub fn compile_with_cache(
+    /// The same, where only what `cache` does not have is compiled: byte code by its path in the image.
+    pub fn compile_with_cache<'a>(
         &self,
-        contents: &Contents,
+        sources: impl Iterator<Item = (&'a Path, &'a Path)>,
         fate: Sources,
         cache: &Cache,
         into: &Path,
@@ -236,8 +235,8 @@ impl Interpreter {
     ) -> Result<Vec<(PathBuf, Vec<u8>)>, Fatal> {
         const KIND: &str = "byte-code";
         let (mut known, mut unknown, mut keys) = (Vec::new(), Vec::new(), Vec::new());
-        for (path, source) in contents.files() {
-            let Some(target) = self.byte_code(path) else { continue };
+        for (path, source) in sources {
+            let Some(target) = self.byte_code(path, fate) else { continue };
             let content = fs_err::read(source).map_err(|error| disk::failed("read the app", &error))?;
             let key = Key::default()
                 .with(&self.facts.full_version)
@@ -279,8 +278,11 @@ impl Interpreter {
     }
 
     /// Where Python looks for the byte code of the source at `path`.
-    pub fn byte_code(&self, path: &Path) -> Option<PathBuf> {
+    pub fn byte_code(&self, path: &Path, fate: Sources) -> Option<PathBuf> {
         let stem = path.file_name()?.to_str()?.strip_suffix(".py")?;
+        if matches!(fate, Sources::Absent) {
+            return Some(path.with_extension("pyc"));
+        }
         Some(path.parent()?.join("__pycache__").join(format!("{stem}.{}.pyc", self.facts.cache_tag)))
     }
 }

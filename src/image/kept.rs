@@ -8,12 +8,19 @@ pub struct Kept {
     keep: Vec<String>,
     /// Whether the image is one to look into: with a shell, and with the standard library's sources.
     pub debug: bool,
+    slim: bool,
 }
 
 impl Kept {
-    /// What matches patterns that are known to be right, and whether it is an image to look into.
-    pub fn new(keep: &[String], debug: bool) -> Self {
-        Self { keep: keep.to_vec(), debug }
+    /// What matches patterns that are known to be right, and whether it is an image to look into, or one without what only
+    /// people read.
+    pub fn new(keep: &[String], debug: bool, slim: bool) -> Self {
+        Self { keep: keep.to_vec(), debug, slim: slim && !debug }
+    }
+
+    /// Whether packages come without their sources, but those that are to be kept.
+    pub fn is_slim(&self) -> bool {
+        self.slim
     }
 
     /// Whether there is anything to keep.
@@ -45,7 +52,7 @@ mod tests {
 
     #[test]
     fn what_is_kept_comes_back_and_what_never_goes_along_does_not() {
-        let kept = Kept::new(&["**/tests".to_owned(), "test".to_owned()], false);
+        let kept = Kept::new(&["**/tests".to_owned(), "test".to_owned()], false, false);
         let out = kept.left_out("test\n**/tests\nidlelib", "**/*.pyc");
         for (path, excluded) in [
             ("test/support/x.py", false),

@@ -188,6 +188,11 @@ impl Contents {
         self.entries.retain(|path, _| keep(path));
     }
 
+    /// Takes out what is for `path`.
+    pub fn remove(&mut self, path: &Path) {
+        self.entries.remove(path);
+    }
+
     /// How many entries there are.
     pub fn len(&self) -> usize {
         self.entries.len()

@@ -16,6 +16,7 @@ pub mod copies;
 pub mod created;
 pub mod dependencies;
 pub mod disk;
+pub mod elf;
 pub mod git;
 pub mod ignore;
 pub mod imports;
@@ -36,7 +37,6 @@ pub mod secrets;
 pub mod shell;
 pub mod sink;
 pub mod stdlib;
-pub mod strip;
 pub mod text;
 pub mod tree;
 
@@ -120,7 +120,7 @@ pub fn dockerize(request: &Request, progress: &dyn Progress, cancel: &Cancel) ->
 
     let result = request.output.as_ref().and_then(Output::path);
     let except: Vec<&Path> = [Some(work.path()), cache.folder(), result.as_deref()].into_iter().flatten().collect();
-    let kept = Kept::new(&choices.keep, choices.debug);
+    let kept = Kept::new(&choices.keep, choices.debug, choices.slim);
     let build = Build {
         folder: &folder,
         work: work.path(),

@@ -11,8 +11,9 @@ use sha2::{Digest as _, Sha256};
 
 use crate::exit::Fatal;
 use crate::image::cache::Cache;
-use crate::image::closure::{Closure, is_elf};
+use crate::image::closure::Closure;
 use crate::image::disk;
+use crate::image::elf::is_elf;
 use crate::image::ignore::Rules;
 use crate::image::interpreter::{Interpreter, PREFIX, Sources};
 use crate::image::kept::Kept;
@@ -44,7 +45,11 @@ pub fn gather(
     let into = work.join("package-byte-code");
     fs_err::create_dir_all(&into).map_err(|error| disk::failed("compile the dependencies", &error))?;
     // One more requirement does not change the others' sources.
-    let compiled = interpreter.compile_with_cache(&contents, Sources::Fixed, cache, &into, cancel)?;
+    let compile =
+        |sources: Vec<_>, fate| interpreter.compile_with_cache(sources.into_iter(), fate, cache, &into, cancel);
+    let without = sourceless(&contents, place, kept);
+    let (absent, fixed) = contents.files().partition(|(path, _)| without.contains(*path));
+    let (absent, fixed) = (compile(absent, Sources::Absent)?, compile(fixed, Sources::Fixed)?);
     progress.detail("following shared libraries");
     let roots: Vec<PathBuf> = contents
         .files()
@@ -60,8 +65,12 @@ pub fn gather(
             by.display()
         ));
     }
-    closure.add_to(&mut contents, base);
-    for (path, byte_code) in compiled {
+    closure.add_to(&mut contents, base)?;
+    for (path, byte_code) in absent {
+        contents.remove(&path.with_extension("py"));
+        contents.bytes(path, byte_code, false);
+    }
+    for (path, byte_code) in fixed {
         contents.bytes(path, byte_code, false);
     }
     let commands = commands(&target.join("bin"))?;
@@ -89,6 +98,23 @@ fn leave_out_tests(contents: &mut Contents, place: &Path, kept: &Kept, progress:
         progress.note(&format!("without the tests of {owners}, which --keep '**/tests' would keep"));
     }
     Ok(())
+}
+
+/// The modules whose byte code is enough, where an image is to be slim. What is not within a package with an `__init__.py` may
+/// be read as a file, as templates of modules are.
+fn sourceless(contents: &Contents, place: &Path, kept: &Kept) -> BTreeSet<PathBuf> {
+    if !kept.is_slim() {
+        return BTreeSet::new();
+    }
+    let named = kept.rules();
+    let is_module = |path: &Path| {
+        let Ok(within) = path.strip_prefix(place) else { return false };
+        let packages = path.ancestors().skip(1).take_while(|folder| *folder != place);
+        path.extension().is_some_and(|extension| extension == "py")
+            && packages.into_iter().all(|folder| contents.contains(folder.join("__init__.py")))
+            && !named.excludes(&within.to_string_lossy())
+    };
+    contents.files().map(|(path, _)| path).filter(|path| is_module(path)).map(Path::to_owned).collect()
 }
 
 fn rules() -> Rules {

@@ -12,18 +12,20 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use crate::exit::Fatal;
-use crate::image::closure::is_elf;
 use crate::image::disk;
+use crate::image::elf::{Loader, is_elf};
+use crate::image::ignore::Rules;
 use crate::image::interpreter::{Interpreter, Sources};
 use crate::image::kept::Kept;
 use crate::image::layer::Contents;
 use crate::image::progress::Cancel;
-use crate::image::strip;
 use crate::image::tree;
 
 const IGNORE: &str = include_str!("../../images/stdlib.ignore");
 const LOOSE: &str = include_str!("../../images/stdlib.loose");
 /// Packages are a layer of their own; byte code is compiled anew, for the paths in the image.
+/// Modules in Python, each loaded only where the compiled one is missing that does the same.
+const SUBSTITUTES: [(&str, &str); 3] = [("_pydatetime", "_datetime"), ("_pydecimal", "_decimal"), ("_pyio", "_io")];
 const NEVER: &str = "site-packages\ndist-packages\n**/__pycache__\n**/*.pyc\n";
 
 /// The names of the standard library's modules, without packages before them and what is below them.
@@ -39,6 +41,7 @@ pub struct Modules {
 pub fn add(
     contents: &mut Contents,
     interpreter: &Interpreter,
+    loader: Loader,
     kept: &Kept,
     work: &Path,
     cancel: &Cancel,
@@ -53,14 +56,15 @@ pub fn add(
         tree::add_whole(&mut library, &place, &facts.extensions, &rules)?;
     }
     contents.depend_like(&library);
-    let modules = modules(&library, &place, interpreter)?;
     let named = kept.rules();
+    leave_out_substitutes(&mut library, &place, &facts.builtins, &named);
+    let modules = modules(&library, &place, interpreter)?;
     let keeps = |path: &Path| kept.debug || named.excludes(&within(path, &place).to_string_lossy());
     let (mut absent, mut fixed, mut extensions) = (Vec::new(), Vec::new(), Vec::new());
     for (path, file) in library.files() {
         if has_extension(path, "so") && is_elf(file) {
             extensions.push(file.to_owned());
-            strip::add(contents, path.to_owned(), file, false)?;
+            loader.add(contents, path.to_owned(), file, false)?;
         } else if has_extension(path, "py") && !keeps(path) {
             absent.push((path, file));
         } else {
@@ -71,7 +75,7 @@ pub fn add(
         }
     }
     for (path, byte_code) in compile(interpreter, fixed, Sources::Fixed, work, cancel)? {
-        contents.file(interpreter.byte_code(&path).unwrap_or_default(), byte_code, false);
+        contents.file(interpreter.byte_code(&path, Sources::Fixed).unwrap_or_default(), byte_code, false);
     }
     let mixed: BTreeSet<_> = contents.files().map(|(path, _)| top(within(path, &place))).collect();
     let archive = facts.archive_place();
@@ -91,6 +95,20 @@ pub fn add(
         contents.file(archive, made, false);
     }
     Ok((modules, extensions))
+}
+
+/// Takes out what is loaded only where a compiled module is missing which is there.
+fn leave_out_substitutes(library: &mut Contents, place: &Path, builtins: &[String], named: &Rules) {
+    let extensions = place.join("lib-dynload");
+    let there: BTreeSet<_> =
+        library.files().filter_map(|(path, _)| path.strip_prefix(&extensions).ok()).map(top).collect();
+    let is_there = |module: &str| there.contains(module) || builtins.iter().any(|builtin| builtin == module);
+    for (substitute, _) in SUBSTITUTES.iter().filter(|(_, compiled)| is_there(compiled)) {
+        let file = format!("{substitute}.py");
+        if !named.excludes(&file) {
+            library.remove(&place.join(file));
+        }
+    }
 }
 
 fn modules(library: &Contents, place: &Path, interpreter: &Interpreter) -> Result<Modules, Fatal> {
@@ -148,8 +166,29 @@ fn is_loose(module: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{IGNORE, NEVER, is_loose, top};
+    use std::path::Path;
+
+    use super::{IGNORE, NEVER, is_loose, leave_out_substitutes, top};
     use crate::image::kept::Kept;
+    use crate::image::layer::Contents;
+
+    #[test]
+    fn a_substitute_goes_along_where_the_compiled_module_is_missing_or_it_is_kept() {
+        let place = Path::new("lib/python3");
+        let left = |compiled: &[&str], keep: &[&str]| {
+            let mut library = Contents::default();
+            for file in ["_pyio.py", "_pydecimal.py", "os.py"].iter().chain(compiled) {
+                library.file(place.join(file), "/dev/null", false);
+            }
+            let keep: Vec<_> = keep.iter().map(|&pattern| pattern.to_owned()).collect();
+            let kept = Kept::new(&keep, false, false);
+            leave_out_substitutes(&mut library, place, &["_io".to_owned()], &kept.rules());
+            ["_pyio.py", "_pydecimal.py", "os.py"].map(|file| library.contains(place.join(file)))
+        };
+        assert_eq!(left(&[], &[]), [false, true, true]);
+        assert_eq!(left(&["lib-dynload/_decimal.cpython-311.so"], &[]), [false, false, true]);
+        assert_eq!(left(&["lib-dynload/_decimal.cpython-311.so"], &["_py*"]), [true, true, true]);
+    }
 
     #[test]
     fn the_lists_can_be_read() {

@@ -64,6 +64,10 @@ pub struct Arguments {
     /// sources.
     #[arg(long, help_heading = CONTENT)]
     debug: bool,
+    /// Leave out of packages what only people read: their sources, and the help texts in them. Tracebacks then name their lines
+    /// without showing them.
+    #[arg(long, conflicts_with = "debug", help_heading = CONTENT)]
+    slim: bool,
     /// The app, `MODULE:NAME` or `MODULE:FACTORY()`, where it is not to be looked for.
     #[arg(long, value_name = "SPEC", value_parser = choices::app, help_heading = CONTAINER)]
     app: Option<String>,
@@ -132,6 +136,7 @@ impl Arguments {
             python_from: self.python_from.as_ref().map(|folder| Said::on_command_line(here.join(folder))),
             keep: keep.collect::<Result<_, _>>()?,
             debug: self.debug,
+            slim: self.slim,
         })
     }
 }

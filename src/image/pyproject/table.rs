@@ -9,7 +9,7 @@ use crate::image::ignore::Rules;
 use crate::image::reference::Invalid;
 
 /// Every key.
-pub const KEYS: [&str; 15] = [
+pub const KEYS: [&str; 16] = [
     "tag",
     "app",
     "port",
@@ -25,6 +25,7 @@ pub const KEYS: [&str; 15] = [
     "python-from",
     "keep",
     "debug",
+    "slim",
 ];
 
 /// What `tool.rwsgi` chooses. Names of files are relative to `folder`.
@@ -96,6 +97,7 @@ fn choose(chosen: &mut Choices, name: &str, at: &At<'_>, folder: &Path) -> Resul
                 chosen.keep.push(pattern.map_err(|why| each.refuse(&format!("cannot be used: {why}")))?);
             }
         }
+        "slim" => chosen.slim = at.flag().ok_or_else(|| at.refuse("is neither true nor false"))?,
         "debug" => chosen.debug = at.flag().ok_or_else(|| at.refuse("is neither true nor false"))?,
         _ => return Err(at.refuse(&format!("is not known; the table has {}", KEYS.join(", ")))),
     }

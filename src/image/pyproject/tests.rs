@@ -35,7 +35,7 @@ fn the_table_has_every_choice() {
     let text = "[tool.rwsgi.image]\ntag = 'shop:1'\napp = 'shop:app'\nport = 8080\nworkers = 'auto'\nthreads = 4\n\
                 env = { A = '1' }\nlabel = { team = 'web' }\ncopy = ['a.ini:/etc/a.ini']\ninclude = ['.env']\n\
                 healthcheck = '/healthz'\nextra = ['fast']\nfrom-venv = '.venv'\npython-from = '../python'\n\
-                keep = ['test', 'lib-dynload/readline*']\ndebug = true\n";
+                keep = ['test', 'lib-dynload/readline*']\ndebug = true\nslim = true\n";
     let choices = read(text).unwrap().choices;
     assert_eq!(choices.tag.map(|tag| tag.to_string()).as_deref(), Some("shop:1"));
     assert_eq!((choices.app.as_deref(), choices.port, choices.threads), (Some("shop:app"), Some(8080), Some(4)));
@@ -46,7 +46,8 @@ fn the_table_has_every_choice() {
     assert_eq!(choices.extras, [Said::on_line(12, "fast".to_owned())]);
     assert_eq!(choices.from_venv, Said::on_line(13, FromVenv::Folder("/src/.venv".into())));
     assert_eq!(choices.python_from, Some(Said::on_line(14, "/src/../python".into())));
-    assert_eq!((choices.keep, choices.debug), (vec!["test".to_owned(), "lib-dynload/readline*".to_owned()], true));
+    assert_eq!((choices.debug, choices.slim), (true, true));
+    assert_eq!(choices.keep, ["test", "lib-dynload/readline*"]);
     let text = "[tool.rwsgi.image]\nworkers = 3\nhealthcheck = false\nfrom-venv = true\ndebug = false\n";
     let choices = read(text).unwrap().choices;
     assert!(!choices.debug);
@@ -104,6 +105,7 @@ fn what_cannot_be_is_refused_with_its_line() {
             &image("keep = [\n'test',\n'a[']"),
             "pyproject.toml, line 6: tool.rwsgi.image.keep cannot be used: it is not a pattern",
         ),
+        (&image("slim = 1"), "pyproject.toml, line 4: tool.rwsgi.image.slim is neither true nor false."),
         (&image("debug = 'yes'"), "pyproject.toml, line 4: tool.rwsgi.image.debug is neither true nor false."),
     ] {
         let error = read(text).map(|_| ()).unwrap_err();

@@ -1,6 +1,7 @@
 //! Where an image can go.
 
 pub mod engine;
+mod gzip;
 pub mod host;
 pub mod output;
 

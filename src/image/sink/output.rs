@@ -7,7 +7,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use flate2::{Compression, GzBuilder};
 use fs_err::File;
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 use serde_json::{Value, json};
@@ -19,6 +18,7 @@ use crate::image::disk;
 use crate::image::layer::{self, Layer};
 use crate::image::plan::Plan;
 use crate::image::progress::{Cancel, Progress};
+use crate::image::sink::gzip::{self, Stopped};
 use crate::image::tree;
 
 const CHUNK: usize = 1 << 18;
@@ -107,12 +107,12 @@ impl Output {
         if let Self::Archive(path) = self {
             let part = Part::beside(path)?;
             let mut file = File::create(&part.path).map_err(|error| failed(path, &error))?;
-            copy(&archive, &mut file, progress, cancel).map_err(|error| error.at(path))?;
+            copy(&archive, &mut file, progress, cancel).map_err(|stopped| at(path, stopped))?;
             drop(file);
             part.put(path)?;
         } else {
             let mut out = io::stdout().lock();
-            copy(&archive, &mut out, progress, cancel).map_err(|error| error.at(Path::new("standard output")))?;
+            copy(&archive, &mut out, progress, cancel).map_err(|stopped| at(Path::new("standard output"), stopped))?;
             out.flush().map_err(|error| failed(Path::new("standard output"), &error))?;
         }
         Ok(Written { id, compressed: Vec::new() })
@@ -208,38 +208,20 @@ fn keep_blobs(descriptors: &[Value], from: &Path, to: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The layer, compressed: without a time or a name, so that it is the same every time.
 fn compress(layer: &Layer, target: &Path, progress: &dyn Progress, cancel: &Cancel) -> Result<(), Fatal> {
-    let failed = |error: io::Error| disk::failed_in("compress a layer", parent(target), &error);
-    let mut from = File::open(&layer.path).map_err(failed)?;
-    let mut gzip = GzBuilder::new().write(File::create(target).map_err(failed)?, Compression::best());
-    let (mut chunk, mut done) = (vec![0; CHUNK], 0);
-    loop {
-        cancel.check()?;
-        let count = from.read(&mut chunk).map_err(failed)?;
-        if count == 0 {
-            break;
-        }
-        gzip.write_all(&chunk[..count]).map_err(failed)?;
-        done += count as u64;
-        progress.bytes(done, layer.size);
-    }
-    gzip.finish().map_err(failed)?;
-    Ok(())
+    let compressed = File::create(target).map_err(Stopped::Disk);
+    let compressed = compressed.and_then(|mut target| gzip::compress(layer, &mut target, progress, cancel));
+    compressed.map_err(|stopped| match stopped {
+        Stopped::Told(fatal) => fatal,
+        Stopped::Disk(error) => disk::failed_in("compress a layer", parent(target), &error),
+    })
 }
 
-/// What stopped a copy.
-enum Stopped {
-    Told(Fatal),
-    Disk(io::Error),
-}
-
-impl Stopped {
-    fn at(self, path: &Path) -> Fatal {
-        match self {
-            Self::Told(error) => error,
-            Self::Disk(error) => failed(path, &error),
-        }
+/// The sentence for what stopped a copy to `path`.
+fn at(path: &Path, stopped: Stopped) -> Fatal {
+    match stopped {
+        Stopped::Told(fatal) => fatal,
+        Stopped::Disk(error) => failed(path, &error),
     }
 }
 
