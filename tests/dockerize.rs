@@ -18,4 +18,5 @@ mod inside;
 mod outputs;
 mod requiring;
 mod screening;
+mod slimming;
 mod telling;
