@@ -70,7 +70,7 @@ fn every_module_of_the_standard_library_that_is_there() {
         gone = {'antigravity', 'this', 'idlelib', 'turtle', 'turtledemo', 'tkinter', '_tkinter', 'ensurepip', 'venv', \n\
         'lib2to3', 'curses', '_curses', '_curses_panel', 'readline', 'nis', 'ossaudiodev', '_dbm', '_gdbm', 'pydoc_data', \n\
         '_msi', '_overlapped', '_scproxy', '_winapi', 'msilib', 'msvcrt', 'nt', 'winreg', 'winsound', '_aix_support', \n\
-        '_bootsubprocess', '_osx_support', '_ios_support', '_wmi'}\n\
+        '_bootsubprocess', '_osx_support', '_ios_support', '_wmi', '_pydatetime', '_pydecimal', '_pyio'}\n\
         failed = {}\n\
         for name in sorted(set(getattr(sys, 'stdlib_module_names', ())) - gone):\n\
         \x20   try: importlib.import_module(name)\n\
