@@ -6,12 +6,15 @@
 //!
 //! glibc refuses the packed form in a file that does not say that it needs a C library which can read it.
 
+use std::ops::Range;
+
 use super::dynamic::{
     DT_JMPREL, DT_PLTRELSZ, DT_RELA, DT_RELACOUNT, DT_RELASZ, DT_RELR, DT_RELRENT, DT_RELRSZ, DT_STRSZ, DT_STRTAB,
     DT_TEXTREL, Dynamic,
 };
 use super::file::{
-    PT_DYNAMIC, PT_LOAD, SECTIONS, SHT_NOBITS, is_known, machine, put, put_number, sections, segments, u64_at, usize_at,
+    PT_DYNAMIC, PT_LOAD, SECTIONS, SHT_NOBITS, Segment, is_known, machine, put, put_number, sections, segments, u64_at,
+    usize_at,
 };
 use super::versions::{self, NEED, New, Version};
 
@@ -23,7 +26,8 @@ const WORD: u64 = 8;
 /// How many words after the first one each further entry stands for.
 const BITS: u64 = 63;
 
-/// The same library with its relocations packed, for a C library that has the version `reader`; nothing if that saves no page or its form is not the usual one.
+/// The same library with its relocations packed, for a C library that has the version `reader`; nothing if that saves no page
+/// or its form is not the usual one.
 pub fn pack(file: &[u8], reader: Version) -> Option<Vec<u8>> {
     if !is_known(file) {
         return None;
@@ -52,28 +56,15 @@ pub fn pack(file: &[u8], reader: Version) -> Option<Vec<u8>> {
     let used = start + size + calls.len();
     let next = loaded().map(|segment| segment.offset).filter(|offset| *offset >= end).min()?;
     let is_moved = |offset: usize| offset >= next;
-    let moves_or_stays = |offset: usize| offset <= start || is_moved(offset);
-    if !(used..used + 16).contains(&end) || !segments.iter().all(|segment| moves_or_stays(segment.offset)) {
+    // The headers themselves stay where they are.
+    let is_clear = |other: &Segment| other.at < start && (other.offset <= start || is_moved(other.offset));
+    if !(used..used + 16).contains(&end) || !segments.iter().all(is_clear) {
         return None;
     }
 
     let mut file = file.to_vec();
-    let (mut kept, mut places) = (Vec::new(), Vec::new());
-    for at in (start..start + size).step_by(RELOCATION) {
-        let (place, kind, addend) = (u64_at(&file, at)?, u64_at(&file, at + 8)?, u64_at(&file, at + 16)?);
-        let word = loaded().find_map(|segment| segment.place(place, 8));
-        match word {
-            Some(word) if kind == relative && place % 2 == 0 => {
-                places.push(place);
-                put(&mut file, word, &addend.to_le_bytes());
-            }
-            _ => kept.extend_from_slice(file.get(at..at + RELOCATION)?),
-        }
-    }
-    places.sort_unstable();
-    if places.windows(2).any(|pair| pair[1] - pair[0] < WORD) {
-        return None;
-    }
+    let place = |address, length| loaded().find_map(|segment| segment.place(address, length));
+    let (kept, places) = take_out(&mut file, start..start + size, relative, &place)?;
     let packed = encode(&places);
     let packed_address = address + kept.len() as u64;
     let calls_address = packed_address + packed.len() as u64;
@@ -81,7 +72,6 @@ pub fn pack(file: &[u8], reader: Version) -> Option<Vec<u8>> {
     let name_at = needed_at + NEED as u64;
     let strings = dynamic.get(DT_STRTAB)?;
     let name = u32::try_from(name_at.checked_sub(strings)?).ok()?;
-    let place = |address, length| loaded().find_map(|segment| segment.place(address, length));
     let needed = versions::need(&mut file, &dynamic, &place, reader, &New { address: needed_at, name })?;
     let table = [&kept[..], &packed, calls, &needed, reader.name.as_bytes(), b"\0"].concat();
     let new_end = start + table.len();
@@ -115,6 +105,29 @@ pub fn pack(file: &[u8], reader: Version) -> Option<Vec<u8>> {
     result.resize(next - removed, 0);
     result.extend_from_slice(tail);
     Some(result)
+}
+
+/// Puts what is added to the load address where it is added, and returns the relocations that are of another kind, and the
+/// sorted places of those that were not. Nothing if two of them overlap.
+fn take_out(
+    file: &mut [u8],
+    table: Range<usize>,
+    relative: u64,
+    place: &dyn Fn(u64, usize) -> Option<usize>,
+) -> Option<(Vec<u8>, Vec<u64>)> {
+    let (mut kept, mut places) = (Vec::new(), Vec::new());
+    for at in table.step_by(RELOCATION) {
+        let (address, kind, addend) = (u64_at(file, at)?, u64_at(file, at + 8)?, u64_at(file, at + 16)?);
+        match place(address, 8) {
+            Some(word) if kind == relative && address % 2 == 0 => {
+                places.push(address);
+                put(file, word, &addend.to_le_bytes());
+            }
+            _ => kept.extend_from_slice(file.get(at..at + RELOCATION)?),
+        }
+    }
+    places.sort_unstable();
+    places.windows(2).all(|pair| pair[1] - pair[0] >= WORD).then_some((kept, places))
 }
 
 /// The packed form of places that are sorted and at least a word apart.
