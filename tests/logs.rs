@@ -17,6 +17,25 @@ def app(environ, start_response):
 ";
 
 #[test]
+fn times_are_those_of_the_zone_and_of_the_one_that_the_app_chooses() {
+    let app = "
+import os, time
+
+def app(environ, start_response):
+    os.environ['TZ'] = 'Etc/GMT+2'
+    time.tzset()
+    start_response('200 OK', [])
+    return [b'hello']
+";
+    let mut server = Server::of(app).args(["app:app", "--access-logfile", "-"]).env("TZ", "XST-5:30").start();
+    assert_eq!(server.connect().get("/").status, 200);
+    let ended = server.stop();
+    let first = ended.stderr.lines().next().unwrap_or_default();
+    assert!(first.contains(" +0530] ["), "{first}");
+    assert!(ended.stdout.contains(" -0200] \"GET / "), "{}", ended.stdout);
+}
+
+#[test]
 fn the_error_log_has_the_lines_of_a_servers_life() {
     let mut server = Server::of(APP).args(["app:app"]).start();
     assert_eq!(server.connect().get("/error").status, 500);

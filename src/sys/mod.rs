@@ -14,7 +14,7 @@ mod title;
 
 pub use apart::{Apart, run_apart};
 pub use changes::Changes;
-pub use clock::{coarse_clock, coarse_time, monotonic_clock};
+pub use clock::{LocalTime, coarse_clock, coarse_time, local_time, monotonic_clock};
 pub use daemon::{User, become_daemon, become_user, set_process_name};
 pub use descriptors::{
     adopt, duplicate, peek, redirect_output, replace, send_file, set_nonblocking, spawn_with, wait_readable,

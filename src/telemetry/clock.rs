@@ -2,9 +2,9 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use jiff::{Timestamp, ZonedDateTime};
+use crate::sys::{self, LocalTime};
 
-use crate::sys;
+const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 /// The time in one of the logs' forms.
 #[derive(Debug)]
@@ -34,6 +34,27 @@ impl Form {
             Self::Rfc3339 => SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
         }
     }
+
+    /// A time in this form: what comes before parts of a second, and what comes behind.
+    fn parts(self, time: LocalTime) -> (String, String) {
+        let LocalTime { year, month, day, hour, minute, second, ahead } = time;
+        let of_day = format!("{hour:02}:{minute:02}:{second:02}");
+        let (sign, hours, minutes) = (if ahead < 0 { '-' } else { '+' }, ahead.abs() / 60, ahead.abs() % 60);
+        match self {
+            Self::Access => {
+                let name = MONTHS[month % MONTHS.len()];
+                (format!("[{day:02}/{name}/{year}:{of_day} {sign}{hours:02}{minutes:02}]"), String::new())
+            }
+            Self::Error => {
+                let month = month + 1;
+                (format!("[{year}-{month:02}-{day:02} {of_day} {sign}{hours:02}{minutes:02}]"), String::new())
+            }
+            Self::Rfc3339 => {
+                let month = month + 1;
+                (format!("{year}-{month:02}-{day:02}T{of_day}"), format!("{sign}{hours:02}:{minutes:02}"))
+            }
+        }
+    }
 }
 
 impl Clock {
@@ -51,13 +72,7 @@ impl Clock {
     pub fn write_at(&mut self, line: &mut Vec<u8>, time: Duration) {
         if self.second != Some(time.as_secs()) {
             self.second = Some(time.as_secs());
-            let time = i64::try_from(time.as_secs()).ok().and_then(|second| Timestamp::from_second(second).ok());
-            let time = ZonedDateTime::new(time.unwrap_or_default(), jiff::tz::TimeZone::system());
-            (self.head, self.tail) = match self.form {
-                Form::Access => (time.strftime("[%d/%b/%Y:%H:%M:%S %z]").to_string(), String::new()),
-                Form::Error => (time.strftime("[%Y-%m-%d %H:%M:%S %z]").to_string(), String::new()),
-                Form::Rfc3339 => (time.strftime("%Y-%m-%dT%H:%M:%S").to_string(), time.strftime("%:z").to_string()),
-            };
+            (self.head, self.tail) = self.form.parts(sys::local_time(time.as_secs().try_into().unwrap_or_default()));
         }
         line.extend_from_slice(self.head.as_bytes());
         if self.form == Form::Rfc3339 {
@@ -73,7 +88,7 @@ impl Clock {
 mod tests {
     use regex::Regex;
 
-    use super::{Clock, Duration, Form};
+    use super::{Clock, Duration, Form, LocalTime};
 
     fn written(form: Form, nanoseconds: u64) -> String {
         let mut line = Vec::new();
@@ -90,6 +105,21 @@ mod tests {
         ] {
             let text = written(form, 1_795_473_083_045_600_000);
             assert!(Regex::new(pattern).expect("valid").is_match(&text), "{form:?}: {text}");
+        }
+    }
+
+    #[test]
+    fn local_times_are_written_with_what_they_are_ahead_of_utc() {
+        let time = LocalTime { year: 2026, month: 1, day: 3, hour: 4, minute: 5, second: 6, ahead: -210 };
+        let east = LocalTime { month: 11, ahead: 330, ..time };
+        for (form, time, head, tail) in [
+            (Form::Access, time, "[03/Feb/2026:04:05:06 -0330]", ""),
+            (Form::Access, east, "[03/Dec/2026:04:05:06 +0530]", ""),
+            (Form::Error, time, "[2026-02-03 04:05:06 -0330]", ""),
+            (Form::Rfc3339, east, "2026-12-03T04:05:06", "+05:30"),
+            (Form::Rfc3339, LocalTime { ahead: 0, ..time }, "2026-02-03T04:05:06", "+00:00"),
+        ] {
+            assert_eq!(form.parts(time), (head.to_owned(), tail.to_owned()));
         }
     }
 
