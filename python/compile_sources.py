@@ -2,8 +2,8 @@
 
 Reads JSON from standard input: {"fate": "fixed", "files": [[source, byte code, name in the image], ...]}. What becomes of the
 sources decides what is in the byte code: where they are "fixed", it is taken as it is; where they are "changeable", it is
-compared with them at each import; where they are "absent", help texts go with them. A file that does not compile is left
-out: packages ship templates and code for other versions, which nothing ever imports.
+compared with them at each import; where they are "absent", help texts go with them, but not where they are "absentbuthelp".
+A file that does not compile is left out: packages ship templates and code for other versions, which nothing ever imports.
 """
 
 import ast

@@ -54,7 +54,7 @@ pub struct Choices {
     pub keep: Vec<String>,
     /// Whether the image is one to look into.
     pub debug: bool,
-    /// Whether packages come without what only people read.
+    /// Whether packages come without their sources.
     pub slim: bool,
 }
 

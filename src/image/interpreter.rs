@@ -91,10 +91,18 @@ impl Facts {
 pub enum Sources {
     /// They are left out, and with them help texts and what points to a place within one of their lines.
     Absent,
+    /// They are left out, but help texts stay: packages' commands show them.
+    AbsentButHelp,
     /// They are there, and nobody changes an image's packages: byte code is taken as it is.
     Fixed,
     /// Someone may mount another version over the app's folder: they are compared with their byte code at import.
     Changeable,
+}
+
+impl Sources {
+    fn are_absent(self) -> bool {
+        matches!(self, Self::Absent | Self::AbsentButHelp)
+    }
 }
 
 impl Interpreter {
@@ -207,7 +215,7 @@ impl Interpreter {
         // Not isolated, which would ignore the hash seed: it decides the order of sets in byte code before Python 3.11.
         let mut command = python(&self.program, self.other.as_deref());
         command.args(["-s", "-B", "-c", COMPILE]).current_dir("/").env("PYTHONHASHSEED", "0");
-        if matches!(fate, Sources::Absent) {
+        if fate.are_absent() {
             // Columns are shown beside the line that they are of, which nobody has.
             command.env("PYTHONNODEBUGRANGES", "1");
         }
@@ -280,7 +288,7 @@ impl Interpreter {
     /// Where Python looks for the byte code of the source at `path`.
     pub fn byte_code(&self, path: &Path, fate: Sources) -> Option<PathBuf> {
         let stem = path.file_name()?.to_str()?.strip_suffix(".py")?;
-        if matches!(fate, Sources::Absent) {
+        if fate.are_absent() {
             return Some(path.with_extension("pyc"));
         }
         Some(path.parent()?.join("__pycache__").join(format!("{stem}.{}.pyc", self.facts.cache_tag)))

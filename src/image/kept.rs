@@ -12,8 +12,8 @@ pub struct Kept {
 }
 
 impl Kept {
-    /// What matches patterns that are known to be right, and whether it is an image to look into, or one without what only
-    /// people read.
+    /// What matches patterns that are known to be right, and whether it is an image to look into, or one without packages'
+    /// sources.
     pub fn new(keep: &[String], debug: bool, slim: bool) -> Self {
         Self { keep: keep.to_vec(), debug, slim: slim && !debug }
     }

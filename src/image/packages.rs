@@ -49,7 +49,7 @@ pub fn gather(
         |sources: Vec<_>, fate| interpreter.compile_with_cache(sources.into_iter(), fate, cache, &into, cancel);
     let without = sourceless(&contents, place, kept);
     let (absent, fixed) = contents.files().partition(|(path, _)| without.contains(*path));
-    let (absent, fixed) = (compile(absent, Sources::Absent)?, compile(fixed, Sources::Fixed)?);
+    let (absent, fixed) = (compile(absent, Sources::AbsentButHelp)?, compile(fixed, Sources::Fixed)?);
     progress.detail("following shared libraries");
     let roots: Vec<PathBuf> = contents
         .files()

@@ -1,4 +1,4 @@
-//! Images without what only people read, and without what makes images.
+//! Images without the sources of packages, and without what makes images.
 
 use std::{fs, process::Command};
 
@@ -43,7 +43,7 @@ fn a_slim_image_has_packages_without_their_sources_and_an_app_with_its_own() {
     assert!(after("in dispatch_request").starts_with("File \""), "{traceback}");
 
     let code = "import click, flask.app, importlib.metadata as m, inspect\n\
-                print(flask.app.__file__.endswith('app.pyc'), flask.Flask.__doc__ == '', inspect.getsource(click.Command)[:5],\n\
+                print(flask.app.__file__.endswith('app.pyc'), len(flask.Flask.__doc__) > 100, inspect.getsource(click.Command)[:5],\n\
                 [str(f) for f in m.files('flask') if not f.locate().exists()], 'flask/app.py' in map(str, m.files('flask')))";
     assert_eq!(image.python(code), "True True class [] False");
 }

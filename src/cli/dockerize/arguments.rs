@@ -64,8 +64,8 @@ pub struct Arguments {
     /// sources.
     #[arg(long, help_heading = CONTENT)]
     debug: bool,
-    /// Leave out of packages what only people read: their sources, and the help texts in them. Tracebacks then name their lines
-    /// without showing them.
+    /// Leave out the sources of packages. Tracebacks then name their lines without showing them, as they do of the standard
+    /// library.
     #[arg(long, conflicts_with = "debug", help_heading = CONTENT)]
     slim: bool,
     /// The app, `MODULE:NAME` or `MODULE:FACTORY()`, where it is not to be looked for.

@@ -8,6 +8,9 @@ pub const NEED: usize = 16;
 /// Where in it is where the next one is, counted from here.
 const NEXT: usize = 12;
 
+/// The bit above says that the linker does not see a version.
+const NUMBER: u16 = 0x7fff;
+
 /// A version, and the library that has it.
 #[derive(Clone, Copy, Debug)]
 pub struct Version<'a> {
@@ -41,7 +44,7 @@ pub fn need(
         let mut entry = of_library.checked_add(u64::from(u32_at(file, library + 8)?))?;
         for number in 1..=u16_at(file, library + 2)? {
             let at = place(entry, NEED)?;
-            highest = highest.max(u16_at(file, at + 6)?);
+            highest = highest.max(u16_at(file, at + 6)? & NUMBER);
             if is_it && number == u16_at(file, library + 2)? {
                 last = Some((library, entry));
             }
@@ -67,7 +70,7 @@ fn highest_defined(file: &[u8], dynamic: &Dynamic, place: &dyn Fn(u64, usize) ->
     let Some(mut entry) = dynamic.get(DT_VERDEF) else { return Some(highest) };
     for _ in 0..dynamic.get(DT_VERDEFNUM)? {
         let at = place(entry, 20)?;
-        highest = highest.max(u16_at(file, at + 4)?);
+        highest = highest.max(u16_at(file, at + 4)? & NUMBER);
         entry = entry.checked_add(u64::from(u32_at(file, at + 16)?))?;
     }
     Some(highest)
