@@ -78,7 +78,7 @@ impl Build<'_> {
 
     fn base(&self) -> Result<(Layer, (Closure, Modules)), Fatal> {
         self.progress.step(&format!("Gathering Python {} and its libraries", self.interpreter.facts.full_version));
-        let key = self.interpreter.key().with(format!("{:?}", self.kept));
+        let key = self.interpreter.key().with(format!("{:?}", self.kept.beside_packages()));
         self.cache.layer("base", &key, (self.work, self.progress, self.cancel), |progress| {
             base::gather(self.interpreter, self.kept, self.work, progress, self.cancel)
         })

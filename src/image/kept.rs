@@ -18,6 +18,12 @@ impl Kept {
         Self { keep: keep.to_vec(), debug, slim: slim && !debug }
     }
 
+    /// What of it concerns anything but packages.
+    #[must_use]
+    pub fn beside_packages(&self) -> Self {
+        Self { slim: false, ..self.clone() }
+    }
+
     /// Whether packages come without their sources, but those that are to be kept.
     pub fn is_slim(&self) -> bool {
         self.slim

@@ -49,6 +49,22 @@ fn a_slim_image_has_packages_without_their_sources_and_an_app_with_its_own() {
 }
 
 #[test]
+fn a_slim_image_is_small_and_shares_its_base_with_others() {
+    let folder = folder::with(&[("app.py", folder::HELLO), ("requirements.txt", "flask\n")]);
+    let plain = Image::of(folder.path(), &[]);
+    let layout = folder.path().join("layout");
+    let output = format!("oci:{}", layout.display());
+    let slim = Image::of(folder.path(), &["--slim", "--output", &output]);
+    assert_eq!(slim.result["layers"][0]["cached"], true, "{}", slim.stderr);
+    assert_eq!(slim.digests()[0], plain.digests()[0]);
+    let sum = |name: &str| -> f64 {
+        slim.result["layers"].as_array().unwrap().iter().map(|layer| layer[name].as_f64().unwrap()).sum()
+    };
+    // What it is to stay below, in MB; a Python whose library is larger has a tenth more.
+    assert!(sum("unpacked") < 38.5e6 && sum("compressed") < 15.4e6, "{}", slim.result);
+}
+
+#[test]
 fn a_container_has_only_what_serves() {
     let image = &folder::hello().name;
     let output = try_docker(&["run", "--rm", image, "rwsgi", "dockerize", "-t", "x"]);

@@ -18,7 +18,7 @@ use crate::{
     image::{self, Request, plan, progress::Cancel, sink::Output},
 };
 
-/// What it does, in the list of commands and in its own help.
+/// What it does, in the list of commands.
 pub const ABOUT: &str = "Package a Flask (WSGI) app into a slim container image and load it into the Docker Engine";
 
 /// Reads the command line, whose first word is the program's name.

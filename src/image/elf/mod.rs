@@ -7,13 +7,14 @@ mod relocations;
 mod strip;
 mod versions;
 
-use std::path::Path;
-use std::{io::Read as _, path::PathBuf};
+use std::{
+    io::Read as _,
+    path::{Path, PathBuf},
+};
 
 use memchr::memmem;
 
 use self::versions::Version;
-
 use crate::exit::Fatal;
 use crate::image::disk;
 use crate::image::layer::Contents;
@@ -55,4 +56,22 @@ impl Loader {
 pub fn is_elf(path: &Path) -> bool {
     let mut start = [0; 4];
     fs_err::File::open(path).and_then(|mut file| file.read_exact(&mut start)).is_ok() && start == *b"\x7fELF"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Loader;
+
+    #[test]
+    fn relocations_are_packed_for_a_c_library_that_says_it_reads_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let reads = |content: &str| {
+            let library = folder.path().join("libc.so.6");
+            std::fs::write(&library, content).unwrap();
+            Loader::of(Some(&library)).unpacks
+        };
+        assert!(reads("GLIBC_2.36\0GLIBC_ABI_DT_RELR\0"));
+        assert!(!reads("GLIBC_2.31\0"));
+        assert!(!Loader::of(None).unpacks);
+    }
 }
