@@ -235,6 +235,9 @@ impl Seat {
         self.driven = std::time::Instant::now();
         if self.call.is_some() {
             self.drive.begin_call();
+        } else {
+            // Not only when this seat is left: for that the thread has to get the GIL, which someone may never give back.
+            self.drive.finish();
         }
         self.call.is_some()
     }

@@ -11,6 +11,7 @@ import ctypes, os, threading, time
 takes_over = threading.Event()
 def background():
     takes_over.wait()
+    print('takes over', flush=True)
     without_the_gil_for_others()
 threading.Thread(target=background, daemon=True).start()
 def stuck():
@@ -106,6 +107,21 @@ fn a_worker_whose_python_is_held_while_no_request_runs_is_replaced_too() {
         server.wait_for_log("in without_the_gil_for_others");
         assert_ne!(pid(&server), before);
         server.stop();
+    }
+}
+
+#[test]
+fn a_worker_whose_python_is_held_ends_without_its_arbiter_too() {
+    for threads in ["1", "4"] {
+        let args = ["app:app", "--threads", threads, "--graceful-timeout", "1"];
+        let mut server = Server::of(STICKS).args(args).start();
+        let worker = server.connect().get("/later").text().parse().expect("an id");
+        let _guard = process::Guard(worker);
+        // It has no request then that would make up for anything.
+        server.wait_for_output("takes over\n");
+        server.signal("KILL");
+        server.wait_status();
+        ends(worker);
     }
 }
 
