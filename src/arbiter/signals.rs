@@ -65,6 +65,8 @@ impl<P: Program> Arbiter<P> {
     /// Lets go of the listeners. The workers answer who is connected already; whoever comes later is refused as soon as
     /// they have, and may try another server.
     fn close(&mut self) {
+        // The files of sockets go with this arbiter if the one before it has just ended.
+        self.look_for_predecessor();
         self.stopping = true;
         if !self.shares_sockets() {
             self.service.listeners.iter().for_each(Listener::end);

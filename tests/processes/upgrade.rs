@@ -56,6 +56,20 @@ fn the_file_of_a_socket_goes_with_the_last_arbiter_only() {
 }
 
 #[test]
+fn an_arbiter_that_is_to_end_before_it_sees_that_it_is_the_last_leaves_no_file_either() {
+    let (mut server, path) = unix();
+    let new = upgrade(&server, 1);
+    process::signal(new.0, "STOP");
+    server.signal("TERM");
+    assert!(server.wait_status().success());
+    process::signal(new.0, "TERM");
+    process::signal(new.0, "CONT");
+    ends(new.0);
+    assert!(!Path::new(&path).exists(), "{}", server.stderr());
+    assert!(!server.directory().join("app.pid").exists() && !server.directory().join("app.pid.2").exists());
+}
+
+#[test]
 fn an_old_arbiter_that_is_the_only_one_again_takes_the_file_of_its_socket_along() {
     let (mut server, path) = unix();
     let new = upgrade(&server, 1);
