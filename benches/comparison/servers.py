@@ -184,13 +184,14 @@ class Running:
 
     def cpu_seconds(self):
         """The CPU time, user and system, of its processes and of the children that they have waited for."""
-        ticks = 0
+        seconds = 0
         for pid in self.processes():
             try:
-                ticks += sum(map(int, stat(pid)[11:15]))
+                children = sum(map(int, stat(pid)[13:15])) / os.sysconf("SC_CLK_TCK")
+                seconds += time.clock_gettime(cpu_clock(pid)) + children
             except OSError:
                 continue
-        return ticks / os.sysconf("SC_CLK_TCK")
+        return seconds
 
     def pss_bytes(self):
         """Its memory: the proportional set size of all of its processes."""
@@ -220,6 +221,11 @@ class Running:
 def stat(pid):
     """The fields of /proc/PID/stat after the name: state, parent, group, session, and so on (proc_pid_stat(5))."""
     return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+
+
+def cpu_clock(pid):
+    """The clock of a process's CPU time, as clock_getcpuclockid(3) gives it: to the nanosecond, where /proc has 10 ms."""
+    return (~pid << 3) | 2
 
 
 def free_port():
