@@ -1,6 +1,7 @@
 //! Safe wrappers over what the operating system offers and the standard library does not.
 #![expect(unsafe_code, reason = "the operating system's own interface lives here and nowhere else")]
 
+mod allocator;
 mod apart;
 mod changes;
 mod clock;
