@@ -1,10 +1,14 @@
-//! `benches/compare`, but for what it measures.
+//! `benches/compare` and `benches/profile`, but for what they measure.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 fn compare(arguments: &[&str]) -> Output {
-    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/compare");
+    bench("compare", arguments)
+}
+
+fn bench(name: &str, arguments: &[&str]) -> Output {
+    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches").join(name);
     Command::new(program).args(arguments).output().expect("python3 is there")
 }
 
@@ -42,4 +46,64 @@ fn the_kept_page_and_picture_are_those_of_the_kept_figures() {
             "{name} differs: benches/compare --from benches/results/compare.json --output benches/results"
         );
     }
+}
+
+#[test]
+fn the_profile_refuses_what_it_does_not_know() {
+    for (arguments, words) in [
+        (["--rows", "memory"], "there is no 'memory', but trivial, flask-hello"),
+        (["--servers", "nginx"], "there is no 'nginx', but rwsgi, gunicorn-sync"),
+        (["--seconds", "0"], "invalid choice: 0"),
+    ] {
+        let output = bench("profile", &arguments);
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(2) && error.contains(words), "{arguments:?}: {error}");
+    }
+}
+
+/// What `perf script` prints: samples of a send, an epoll call, Python, a server and the C library.
+const SAMPLES: &str = "
+   71
+\tffffffff8208 tcp_sendmsg ([kernel.kallsyms])
+\tffffffff8209 __x64_sys_sendto ([kernel.kallsyms])
+\tffffffff820a do_syscall_64 ([kernel.kallsyms])
+\t         f83 __send (/usr/lib/libc.so.6)
+
+   71
+\tffffffff8207 ep_poll ([kernel.kallsyms])
+\tffffffff8209 __x64_sys_epoll_wait ([kernel.kallsyms])
+
+   71
+\t        19a5 _PyDict_Next (/usr/lib/libpython3.11.so.1.0)
+\t        19a6 [unknown] ([unknown])
+
+   71
+\t        19a7 rwsgi::wire::head::Head::parse (/usr/bin/rwsgi)
+
+   71
+\t         f84 malloc (/usr/lib/libc.so.6)
+
+   71
+\t         f84 malloc (/usr/lib/libc.so.6)
+";
+
+#[test]
+fn the_profile_knows_what_a_stack_belongs_to() {
+    let code = "import runpy, sys; profile = runpy.run_path(sys.argv[1])
+for stack, count in profile['stacks'](sys.argv[2]).items(): print(count, *stack, sep='; ')";
+    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/profile");
+    let output =
+        Command::new("python3").args(["-c", code]).arg(program).arg(SAMPLES).output().expect("python3 is there");
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout).lines().collect::<Vec<_>>(),
+        [
+            "1; kernel: send; do_syscall_64; __x64_sys_sendto; tcp_sendmsg",
+            "1; kernel: wait for connections; __x64_sys_epoll_wait; ep_poll",
+            "1; Python; _PyDict_Next",
+            "1; the server's own program; rwsgi::wire::head::Head::parse",
+            "2; C library; malloc",
+        ],
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }
