@@ -95,9 +95,11 @@ impl Drop for Kept {
     }
 }
 
+// Not inlined: there are thousands of places that ask for memory, and an image holds the program.
 // SAFETY: all memory is the C library's. What is kept belongs to nobody else, and is given out as what it was asked for:
 // a piece of the same size and alignment.
 unsafe impl GlobalAlloc for Allocator {
+    #[inline(never)]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let Some(size) = size(layout) else {
             // SAFETY: the caller's promise is passed on.
@@ -110,6 +112,7 @@ unsafe impl GlobalAlloc for Allocator {
         }
     }
 
+    #[inline(never)]
     unsafe fn dealloc(&self, piece: *mut u8, layout: Layout) {
         let Some(size) = size(layout) else {
             // SAFETY: the caller's promise is passed on.
@@ -122,6 +125,7 @@ unsafe impl GlobalAlloc for Allocator {
         }
     }
 
+    #[inline(never)]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         if size(layout).is_none() {
             // SAFETY: the caller's promise is passed on. Large memory is often zero already.
@@ -136,6 +140,7 @@ unsafe impl GlobalAlloc for Allocator {
         piece
     }
 
+    #[inline(never)]
     unsafe fn realloc(&self, piece: *mut u8, layout: Layout, new: usize) -> *mut u8 {
         // SAFETY: the caller promises that this is a layout.
         let larger = unsafe { Layout::from_size_align_unchecked(new, layout.align()) };
