@@ -53,7 +53,8 @@ fn the_profile_refuses_what_it_does_not_know() {
     for (arguments, words) in [
         (["--rows", "memory"], "there is no 'memory', but trivial, flask-hello"),
         (["--servers", "nginx"], "there is no 'nginx', but rwsgi, gunicorn-sync"),
-        (["--seconds", "0"], "invalid choice: 0"),
+        (["--seconds", "0"], "'0' is no whole number from 1 to 3600"),
+        (["--rwsgi", "/nowhere"], "there is no program /nowhere"),
     ] {
         let output = bench("profile", &arguments);
         let error = String::from_utf8_lossy(&output.stderr);

@@ -13,6 +13,8 @@ impl<P: Program> Arbiter<P> {
         if signal == Signal::Chld {
             return None;
         }
+        // Whoever sends it may know already that the arbiter before this one is gone.
+        self.look_for_predecessor();
         tracing::info!("Handling signal: {}", signal.name());
         Some(match signal {
             // Whoever passes signals on may send it twice: to cut short what runs takes more than that (gunicorn).
@@ -65,8 +67,6 @@ impl<P: Program> Arbiter<P> {
     /// Lets go of the listeners. The workers answer who is connected already; whoever comes later is refused as soon as
     /// they have, and may try another server.
     fn close(&mut self) {
-        // The files of sockets go with this arbiter if the one before it has just ended.
-        self.look_for_predecessor();
         self.stopping = true;
         if !self.shares_sockets() {
             self.service.listeners.iter().for_each(Listener::end);

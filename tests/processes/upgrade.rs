@@ -55,15 +55,30 @@ fn the_file_of_a_socket_goes_with_the_last_arbiter_only() {
     assert!(!server.directory().join("app.pid").exists() && !server.directory().join("app.pid.2").exists());
 }
 
+/// Has the old arbiter end and the new one get a signal before it can see that.
+fn sends_to_the_last(server: &mut Server, new: u32, signal: &str) {
+    process::signal(new, "STOP");
+    server.signal("TERM");
+    assert!(server.wait_status().success());
+    process::signal(new, signal);
+    process::signal(new, "CONT");
+}
+
+#[test]
+fn an_arbiter_may_be_upgraded_before_it_sees_that_it_is_the_last() {
+    let (mut server, _) = unix();
+    let new = upgrade(&server, 1);
+    sends_to_the_last(&mut server, new.0, "USR2");
+    server.wait_for_logs("Starting rwsgi", 3);
+    process::signal(new.0, "TERM");
+    ends(new.0);
+}
+
 #[test]
 fn an_arbiter_that_is_to_end_before_it_sees_that_it_is_the_last_leaves_no_file_either() {
     let (mut server, path) = unix();
     let new = upgrade(&server, 1);
-    process::signal(new.0, "STOP");
-    server.signal("TERM");
-    assert!(server.wait_status().success());
-    process::signal(new.0, "TERM");
-    process::signal(new.0, "CONT");
+    sends_to_the_last(&mut server, new.0, "TERM");
     ends(new.0);
     assert!(!Path::new(&path).exists(), "{}", server.stderr());
     assert!(!server.directory().join("app.pid").exists() && !server.directory().join("app.pid.2").exists());
