@@ -292,6 +292,36 @@ def app(environ, start_response):
     }
 }
 
+/// What the app keeps is in memory in any case, however many wait for it.
+#[test]
+fn an_answer_that_the_app_gives_to_many_clients_waits_in_memory_once() {
+    // Two are more than may wait, whatever memory there is.
+    let app = "
+KEPT = b'x' * 140_000_000
+def app(environ, start_response):
+    start_response('200 OK', [])
+    return [KEPT if environ['QUERY_STRING'] == 'kept' else bytes(bytearray(KEPT))]
+";
+    let server = Server::of(app).args(["app:app"]).start();
+    let files = |query: &str| {
+        let mut clients = [server.connect(), server.connect()];
+        for client in &mut clients {
+            ask(client, &format!("/?{query}"));
+            let there = process::until(crate::support::server::LIMIT, || client.has_come().then_some(()));
+            assert!(there.is_some(), "its answer begins");
+        }
+        let files = process::files_without_names(server.worker());
+        for client in &mut clients {
+            let response = client.response("GET");
+            assert!(response.whole && response.body.len() == 140_000_000);
+        }
+        files
+    };
+    assert!(files("made") > 0, "the second waits in a file");
+    // On a busy machine the first may have waited for a second, which puts it into one.
+    assert!((0..10).any(|_| files("kept") == 0), "there is no room for the second");
+}
+
 /// A body that comes at once is handed on from memory; one whose client is slow does not stay there.
 #[test]
 fn a_large_upload_waits_in_a_file_only_where_its_client_is_slow() {

@@ -13,6 +13,7 @@ mod patience;
 mod rate;
 mod request_body;
 mod responder;
+mod room;
 mod server;
 mod slot;
 mod socket;

@@ -11,7 +11,7 @@ use std::{
 use bytes::{Buf as _, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::spool::{Held, Spool};
+use super::spool::Spool;
 
 /// A body.
 #[derive(Debug)]
@@ -53,25 +53,18 @@ const AT_ONCE: usize = 1 << 20;
 /// What is not larger than this does not count as waiting in memory.
 const SMALL: usize = 64 << 10;
 
-/// Bytes whose room in memory is given back when the last of them is gone.
-struct Counted(Bytes, #[expect(dead_code, reason = "it counts by living")] Held);
-
-impl AsRef<[u8]> for Counted {
-    fn as_ref(&self) -> &[u8] {
-        &self.0
-    }
-}
-
 impl Parcel {
     /// A body that waits for its client: in memory, unless too much does already.
     pub fn new(bytes: Bytes, spool: Option<&Spool>) -> Self {
         let Some(spool) = spool.filter(|_| bytes.len() > SMALL) else { return Self::Memory(bytes) };
-        if let Some(held) = spool.hold(bytes.len() as u64) {
-            return Self::Memory(Bytes::from_owner(Counted(bytes, held)));
-        }
-        let mut parcel = Self::Memory(bytes);
-        parcel.spill(spool);
-        parcel
+        spool.room().hold_answer(bytes).map_or_else(
+            |bytes| {
+                let mut parcel = Self::Memory(bytes);
+                parcel.spill(spool);
+                parcel
+            },
+            Self::Memory,
+        )
     }
 
     /// How many bytes are left of it.

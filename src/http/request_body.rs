@@ -25,7 +25,8 @@ use super::{
     http1::Feed,
     patience::Patience,
     rate::Rate,
-    spool::{Held, SLOW, Spool, Waiting},
+    room::Held,
+    spool::{SLOW, Spool, Waiting},
 };
 use crate::{
     settings::Clients,
@@ -193,7 +194,7 @@ impl RequestBody {
         if let Some((held, _)) = &mut self.held {
             return held.grow(size as u64);
         }
-        self.held = spool.hold(self.size as u64).map(|held| (held, Instant::now()));
+        self.held = spool.room().hold(self.size as u64).map(|held| (held, Instant::now()));
         self.held.is_some()
     }
 

@@ -115,7 +115,7 @@ impl Server {
     /// Whether connections or what waited for them have let go of much memory since it was asked before.
     pub fn has_let_go(&self) -> bool {
         let connections = lock(&self.open.connections).have_gone();
-        let bodies = self.spool.as_ref().is_some_and(|spool| spool.has_drained());
+        let bodies = self.spool.as_ref().is_some_and(|spool| spool.room().has_drained());
         connections || bodies
     }
 

@@ -4,33 +4,18 @@
 use std::{
     fs::File,
     io,
-    ops::RangeInclusive,
     os::unix::fs::FileExt as _,
     path::PathBuf,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
+    sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
 
 use bytes::Bytes;
 
-use super::high_water::HighWater;
-use crate::sys;
+use super::room::Room;
 
 /// So many bytes may wait in one file.
 const MOST: u64 = 1 << 30;
-
-/// So many bytes may wait in memory, of all clients together, whatever there is of it. Of an answer that is larger there may
-/// be one.
-const TOGETHER: RangeInclusive<u64> = (64 << 20)..=(256 << 20);
-
-/// Within these, one part of memory in so many.
-const SHARE: u64 = 64;
-
-/// So much may leave memory behind that the C library keeps.
-const MUCH: u64 = 32 << 20;
 
 /// What waits in memory is put into a file when its client has been slow for this long.
 pub const SLOW: Duration = Duration::from_secs(1);
@@ -44,37 +29,8 @@ pub struct Spool {
     directory: PathBuf,
     /// Whether it was said already that there can be none.
     warned: AtomicBool,
-    /// How much waits in memory.
-    held: Arc<AtomicU64>,
-    /// And how much may.
-    room: u64,
-    high: Mutex<HighWater>,
-}
-
-/// Bytes that wait in memory, for as long as this lives.
-pub struct Held {
-    total: Arc<AtomicU64>,
-    room: u64,
-    size: u64,
-}
-
-impl Held {
-    /// Room for so many more. False where too much waits already.
-    pub fn grow(&mut self, size: u64) -> bool {
-        let has_room = self.total.fetch_add(size, Ordering::Relaxed) + size <= self.room;
-        if has_room {
-            self.size += size;
-        } else {
-            self.total.fetch_sub(size, Ordering::Relaxed);
-        }
-        has_room
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.total.fetch_sub(self.size, Ordering::Relaxed);
-    }
+    /// The memory that there is for what need not wait in one.
+    room: Room,
 }
 
 /// Bytes that wait in a file, first in, first out. Where the file has reached its size it goes on at its begin, so that it
@@ -90,21 +46,12 @@ pub struct Waiting {
 impl Spool {
     /// Makes files in this directory.
     pub fn new(directory: PathBuf) -> Self {
-        let room = (sys::memory_limit().unwrap_or(0) / SHARE).clamp(*TOGETHER.start(), *TOGETHER.end());
-        Self { directory, warned: AtomicBool::new(false), held: Arc::default(), room, high: Mutex::default() }
+        Self { directory, warned: AtomicBool::new(false), room: Room::new() }
     }
 
-    /// Room in memory for so many bytes that wait. None where too much does already.
-    pub fn hold(&self, size: u64) -> Option<Held> {
-        let before = self.held.fetch_add(size, Ordering::Relaxed);
-        let held = Held { total: Arc::clone(&self.held), room: self.room, size };
-        (before == 0 || before + size <= self.room).then_some(held)
-    }
-
-    /// Whether much has waited in memory, and most of that is gone since it was asked before.
-    pub fn has_drained(&self) -> bool {
-        let mut high = self.high.lock().unwrap_or_else(PoisonError::into_inner);
-        high.has_fallen(self.held.load(Ordering::Relaxed), MUCH)
+    /// What waits in memory.
+    pub fn room(&self) -> &Room {
+        &self.room
     }
 
     /// A new file. None where there can be none: then memory must do, and whoever brings too much must wait.
@@ -177,7 +124,7 @@ impl Waiting {
 
 #[cfg(test)]
 mod tests {
-    use super::{MOST, Spool, TOGETHER};
+    use super::{MOST, Spool};
 
     #[test]
     fn what_waits_comes_out_as_it_went_in() {
@@ -227,21 +174,6 @@ mod tests {
             out.extend_from_slice(&piece);
         }
         assert_eq!(out, b"123451234512345");
-    }
-
-    #[test]
-    fn memory_has_room_for_one_answer_at_least_and_for_so_many_at_most() {
-        let spool = Spool::new("/".into());
-        let large = spool.hold(1 << 30);
-        assert!(large.is_some() && spool.hold(1).is_none());
-        drop(large);
-        let all: Vec<_> = std::iter::repeat_with(|| spool.hold(1 << 20)).map_while(|held| held).take(300).collect();
-        assert!(all.len() as u64 == spool.room >> 20 && TOGETHER.contains(&spool.room), "{}", all.len());
-        drop(all);
-        let mut grows = spool.hold(1).expect("room");
-        assert!(grows.grow(spool.room - 1) && !grows.grow(1));
-        drop(grows);
-        assert!(spool.hold(1 << 30).is_some(), "what is gone makes room");
     }
 
     #[test]
