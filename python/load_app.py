@@ -1,13 +1,14 @@
-"""Finds the WSGI application that a spec names. Embedded into rwsgi; the rules are gunicorn's util.import_app."""
+"""Finds the WSGI application that a spec names. Embedded into rwsgi; the rules are gunicorn's util.import_app.
 
-import ast
+What Python has not loaded by itself is imported where it is needed: an app that is no more than a function starts a third
+sooner so, and a module of the app's own may have any of their names.
+"""
+
+# The table of signal handlers is made when this is first imported: before there are any of rwsgi's. `signal` takes longer.
+import _signal
 import faulthandler
-import glob
-import importlib
 import os
-import signal
 import sys
-import traceback
 
 
 class SpecError(Exception):
@@ -17,7 +18,8 @@ class SpecError(Exception):
 def load(spec):
     module_name, _, expression = spec.partition(":")
     try:
-        module = importlib.import_module(module_name)
+        __import__(module_name)
+        module = sys.modules[module_name]
     except ImportError:
         if module_name.endswith(".py") and os.path.exists(module_name):
             hint = f"{module_name[:-3]}:{expression or name_in(module_name[:-3])}"
@@ -43,6 +45,8 @@ def resolve(module, module_name, expression):
             if hasattr(module, name):
                 return getattr(module, name)
         raise SpecError(f"Failed to find attribute 'application' or 'app' in {module_name!r}.")
+    if expression.isidentifier() and hasattr(module, expression):
+        return getattr(module, expression)
     name, args, kwargs = parse(expression)
     try:
         application = getattr(module, name)
@@ -60,6 +64,8 @@ def resolve(module, module_name, expression):
 
 
 def parse(expression):
+    import ast
+
     try:
         node = ast.parse(expression, mode="eval").body
     except (SyntaxError, ValueError):
@@ -82,6 +88,8 @@ def parse(expression):
 
 def describe(error):
     """The reason in one line, and the traceback from the user's own code on."""
+    import traceback
+
     reason = traceback.format_exception_only(type(error), error)[-1].strip()
     frame = error.__traceback__
     while frame is not None and is_ours(frame.tb_frame.f_code.co_filename):
@@ -103,19 +111,21 @@ def flush():
 
 def call_term_handler():
     """As when the signal comes, but once the last request is answered. The process ends in any case."""
-    handler = signal.getsignal(signal.SIGTERM)
+    handler = _signal.getsignal(_signal.SIGTERM)
     if not callable(handler):
         return
     try:
-        handler(signal.SIGTERM, None)
+        handler(_signal.SIGTERM, None)
     except SystemExit:
         pass
     except BaseException:
+        import traceback
+
         traceback.print_exc()
 
 
 def is_ours(filename):
-    return filename == __file__ or filename.startswith("<frozen importlib") or filename == importlib.__file__
+    return filename == __file__ or filename.startswith("<frozen importlib")
 
 
 def start(directory, dump_signal, error_log):
@@ -127,6 +137,8 @@ def start(directory, dump_signal, error_log):
 
 def files(extra):
     """What the app consists of so far, and what else is to be watched, patterns expanded."""
+    import glob
+
     found = [file for pattern in extra for file in glob.glob(pattern, recursive=True)]
     for module in list(sys.modules.values()):
         file = getattr(module, "__dict__", {}).get("__file__")

@@ -308,6 +308,21 @@ fn a_factory_that_raises_is_the_users_code_also_when_it_raises_a_type_error() {
     }
 }
 
+/// rwsgi has them loaded itself only when it needs them, which is not before the app is.
+#[test]
+fn an_apps_modules_may_be_called_as_those_of_the_standard_library() {
+    let app = "
+import ast, glob, importlib, signal, traceback
+def app(environ, start_response):
+    start_response('200 OK', [])
+    return [' '.join([ast.NAME, glob.NAME, importlib.NAME, signal.NAME, traceback.NAME]).encode()]
+";
+    let mut files = vec![("app.py", app)];
+    files.extend(["ast.py", "glob.py", "importlib.py", "signal.py", "traceback.py"].map(|file| (file, "NAME = 'own'")));
+    let server = Server::of_files(&files).args(["app:app"]).start();
+    assert_eq!(server.connect().get("/").text(), "own own own own own");
+}
+
 #[test]
 fn a_chain_of_errors_is_told_whole() {
     let app = "try:\n    {}['first']\nexcept KeyError as error:\n    raise RuntimeError('second') from error\n";

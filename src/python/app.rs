@@ -244,6 +244,11 @@ fn log_failure(py: Python<'_>, request: &Request, error: &PyErr) {
             module.call_method1("format_exception", (error.get_type(py), error.value(py), error.traceback(py)))
         })
         .and_then(|lines| lines.extract::<Vec<String>>())
+        .or_else(|_| {
+            // The app may have used up what it takes to load a module, open files say.
+            let lines = error.traceback(py).map(|lines| lines.format()).transpose()?;
+            PyResult::Ok(vec![lines.unwrap_or_default(), error.to_string()])
+        })
         .map_or_else(|_| error.to_string(), |lines| lines.concat());
     let (method, target) = (request.head.method(), request.head.target());
     tracing::error!(target: telemetry::EXCEPTION, "Error handling request {method} {target}\n{}", traceback.trim_end());

@@ -177,6 +177,20 @@ fn an_app_that_raises_before_the_first_byte_is_a_500_with_its_traceback_in_the_l
 }
 
 #[test]
+fn the_log_of_a_failure_names_the_place_though_no_file_can_be_opened() {
+    let app = "
+import resource
+def app(environ, start_response):
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, 1024))
+    raise ValueError('on purpose')
+";
+    let server = Server::of(app).args(["app:app"]).start();
+    assert_eq!(server.connect().get("/").status, 500);
+    server.wait_for_log("ValueError: on purpose");
+    assert!(server.stderr().contains("app.py\", line 5, in app"), "{}", server.stderr());
+}
+
+#[test]
 fn the_log_of_a_failure_has_its_whole_chain_and_no_terminal_codes() {
     let server = server();
     assert_eq!(server.connect().get("/raises-chain").status, 500);
