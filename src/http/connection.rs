@@ -46,7 +46,7 @@ pub struct Connection {
     /// Whether TLS has agreed on HTTP/2.
     pub http2: bool,
     /// What a proxy said of it.
-    pub proxied: Option<Proxied>,
+    pub proxied: Option<Arc<Proxied>>,
     pub access_log: Option<Arc<AccessLog>>,
     /// The client's address as the access log writes it.
     pub remote_addr: Option<Arc<str>>,
@@ -137,7 +137,7 @@ impl Connection {
         if !self.clients.proxy_allow_ips.contain(self.peer.map(|(address, _)| address)) {
             return Err(Refusal::new(403, "This address may not speak the PROXY protocol"));
         }
-        self.proxied = Some(proxied);
+        self.proxied = Some(Arc::new(proxied));
         if let Some((client, _)) = proxied.addresses {
             self.peer = Some((client.ip(), client.port()));
         }

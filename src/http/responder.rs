@@ -51,6 +51,8 @@ pub struct ChannelResponder {
     spool: Option<Arc<Spool>>,
     /// How much was sent in pieces.
     sent: usize,
+    /// Whether the slot has what it waits for.
+    answered: bool,
 }
 
 /// More than this in pieces goes out while the app makes the next; what is less goes when the call is over, or lasts.
@@ -58,13 +60,18 @@ const AT_ONCE: usize = 32 << 10;
 
 impl ChannelResponder {
     pub fn new(slot: Arc<Slot>, app: Arc<dyn App>, spool: Option<Arc<Spool>>) -> Self {
-        Self { slot, app, pieces: None, spool, sent: 0 }
+        Self { slot, app, pieces: None, spool, sent: 0, answered: false }
     }
 
     fn wake(&self, connection: Option<Waker>) {
         if let Some(connection) = connection {
             self.app.wake(connection);
         }
+    }
+
+    fn answer(&mut self, answer: Answer) {
+        self.answered = true;
+        self.wake(self.slot.answer(answer));
     }
 
     fn end(&mut self, end: End) {
@@ -83,19 +90,19 @@ impl Responder for ChannelResponder {
     fn complete(&mut self, head: Head, body: Bytes) {
         // On the app's thread: it is its answers that are too many.
         let body = AnswerBody::Whole(Parcel::new(body, self.spool.as_deref()));
-        self.wake(self.slot.answer(Answer { head, body }));
+        self.answer(Answer { head, body });
     }
 
     fn complete_file(&mut self, head: Head, file: File, offset: u64, length: u64) {
         let body = AnswerBody::Whole(Parcel::File { file, offset, left: length });
-        self.wake(self.slot.answer(Answer { head, body }));
+        self.answer(Answer { head, body });
     }
 
     fn begin(&mut self, head: Head) {
         let spool = self.spool.as_ref().filter(|_| is_buffered(&head)).map(Arc::clone);
         let (outgoing, pieces) = Outgoing::new(spool);
         self.pieces = Some(outgoing);
-        self.wake(self.slot.answer(Answer { head, body: AnswerBody::Pieces(pieces) }));
+        self.answer(Answer { head, body: AnswerBody::Pieces(pieces) });
     }
 
     fn note(&mut self, notes: Notes) {
@@ -142,6 +149,8 @@ impl Responder for ChannelResponder {
 impl Drop for ChannelResponder {
     fn drop(&mut self) {
         self.abort();
-        self.wake(self.slot.close());
+        if !self.answered {
+            self.wake(self.slot.close());
+        }
     }
 }

@@ -1,7 +1,10 @@
 //! Where an answer waits for its connection: an app's thread leaves it here, and the connection's task takes it.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll, Waker},
 };
 
@@ -10,7 +13,11 @@ use crate::wsgi::Notes;
 
 /// The place for the answer to one request.
 #[derive(Default)]
-pub struct Slot(Mutex<State>);
+pub struct Slot {
+    state: Mutex<State>,
+    /// Nobody waits any more. It is set with the state locked, and may be read without.
+    gone: AtomicBool,
+}
 
 #[derive(Default)]
 struct State {
@@ -21,8 +28,6 @@ struct State {
     interim: Vec<u8>,
     /// There will be no answer but what is here.
     closed: bool,
-    /// Nobody waits any more.
-    gone: bool,
     connection: Option<Waker>,
 }
 
@@ -47,23 +52,21 @@ impl Slot {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Brings the answer, once; the first one counts. Gives who is to be woken.
     #[must_use]
     pub fn answer(&self, answer: Answer) -> Option<Waker> {
-        let mut unwanted = Some(answer);
-        let connection = {
-            let mut state = self.state();
-            // Where nobody waits, it tells whoever makes it that nobody does, when it is dropped.
-            if !state.closed && !state.gone {
-                state.answer = unwanted.take();
-            }
-            state.closed = true;
-            state.connection.take()
-        };
-        drop(unwanted);
+        let mut state = self.state();
+        let connection = state.connection.take();
+        if !std::mem::replace(&mut state.closed, true) && self.is_wanted() {
+            state.answer = Some(answer);
+        } else {
+            // Where nobody waits, it tells whoever makes it that nobody does, when it is dropped: not under the lock.
+            drop(state);
+            drop(answer);
+        }
         connection
     }
 
@@ -90,7 +93,7 @@ impl Slot {
 
     /// Whether someone waits.
     pub fn is_wanted(&self) -> bool {
-        !self.state().gone
+        !self.gone.load(Ordering::Relaxed)
     }
 }
 
@@ -121,12 +124,13 @@ impl Waiting {
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        let left = {
-            let mut state = self.0.state();
-            state.gone = true;
-            (state.answer.take(), state.connection.take())
-        };
-        // An answer that nobody takes may hold a file, or wake the app's thread: not under the lock.
-        drop(left);
+        let mut state = self.0.state();
+        self.0.gone.store(true, Ordering::Relaxed);
+        if state.answer.is_some() || state.connection.is_some() {
+            let left = (state.answer.take(), state.connection.take());
+            // An answer that nobody takes may hold a file, or wake the app's thread: not under the lock.
+            drop(state);
+            drop(left);
+        }
     }
 }

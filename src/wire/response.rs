@@ -2,10 +2,11 @@
 
 use std::{
     cell::RefCell,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, UNIX_EPOCH},
 };
 
 use super::{Fields, Version};
+use crate::sys;
 
 /// What becomes of the connection.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -71,14 +72,13 @@ fn decimal(out: &mut Vec<u8>, number: u64) {
 /// The time now as fields have it (RFC 9110 section 5.6.7), made once a second.
 fn date(out: &mut Vec<u8>) {
     thread_local! {
-        static LAST: RefCell<(Duration, String)> = const { RefCell::new((Duration::MAX, String::new())) };
+        static LAST: RefCell<(u64, String)> = const { RefCell::new((u64::MAX, String::new())) };
     }
-    let now = SystemTime::now();
-    let second = Duration::from_secs(now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs());
+    let second = sys::coarse_time().as_secs();
     LAST.with_borrow_mut(|(made, text)| {
         if *made != second {
             *made = second;
-            *text = httpdate::fmt_http_date(now);
+            *text = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(second));
         }
         out.extend_from_slice(text.as_bytes());
     });

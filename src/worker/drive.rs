@@ -130,7 +130,7 @@ impl Drive {
 
     fn end_call(&self) {
         let calls = self.calls.load(Ordering::Relaxed);
-        self.calls.store(calls + calls % 2, Ordering::SeqCst);
+        self.calls.store(calls + calls % 2, Ordering::Release);
     }
 
     /// Drives `runtime` whenever the app thread does not, until `life` is over. Begins with that.

@@ -54,7 +54,7 @@ pub struct Request {
     /// The client's address and port; none on a unix socket.
     pub peer: Option<(IpAddr, u16)>,
     /// What a proxy said of the connection by the PROXY protocol.
-    pub proxied: Option<wire::Proxied>,
+    pub proxied: Option<Arc<wire::Proxied>>,
     /// The listener that it came through.
     pub origin: Arc<Origin>,
     /// Whether the access log asks for variables: [`Responder::note`] takes them.

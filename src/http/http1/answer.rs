@@ -95,7 +95,7 @@ impl<S: Socket> Exchange<'_, S> {
         let request = wsgi::Request {
             head: Arc::clone(&self.head),
             peer: connection.peer,
-            proxied: connection.proxied,
+            proxied: connection.proxied.clone(),
             origin: Arc::clone(&connection.origin),
             is_watched: connection.is_watched(),
         };

@@ -81,7 +81,7 @@ async fn call(
     let request = wsgi::Request {
         head,
         peer: connection.peer,
-        proxied: connection.proxied,
+        proxied: connection.proxied.clone(),
         origin: Arc::clone(&connection.origin),
         is_watched: connection.is_watched(),
     };
