@@ -45,8 +45,11 @@ def resolve(module, module_name, expression):
             if hasattr(module, name):
                 return getattr(module, name)
         raise SpecError(f"Failed to find attribute 'application' or 'app' in {module_name!r}.")
-    if expression.isidentifier() and hasattr(module, expression):
-        return getattr(module, expression)
+    if expression.isidentifier():
+        # Asked for once: a module may make its app when it is (PEP 562).
+        application = getattr(module, expression, None)
+        if application is not None:
+            return application
     name, args, kwargs = parse(expression)
     try:
         application = getattr(module, name)

@@ -308,6 +308,22 @@ fn a_factory_that_raises_is_the_users_code_also_when_it_raises_a_type_error() {
     }
 }
 
+#[test]
+fn an_app_that_its_module_makes_when_it_is_asked_for_is_made_once() {
+    let app = "
+made = []
+def __getattr__(name):
+    if name != 'app':
+        raise AttributeError(name)
+    made.append(name)
+    def app(environ, start_response):
+        start_response('200 OK', [])
+        return [str(made).encode()]
+    return app
+";
+    assert_eq!(Server::of(app).args(["app:app"]).start().connect().get("/").text(), "['app']");
+}
+
 /// rwsgi has them loaded itself only when it needs them, which is not before the app is.
 #[test]
 fn an_apps_modules_may_be_called_as_those_of_the_standard_library() {
