@@ -1,14 +1,39 @@
 """Finds the WSGI application that a spec names. Embedded into rwsgi; the rules are gunicorn's util.import_app.
 
-What Python has not loaded by itself is imported where it is needed: an app that is no more than a function starts a third
-sooner so, and a module of the app's own may have any of their names.
+What Python has not loaded by itself is imported where it is needed: a small app starts a third sooner so.
 """
+
+import _frozen_importlib_external
+import os
+import sys
 
 # The table of signal handlers is made when this is first imported: before there are any of rwsgi's. `signal` takes longer.
 import _signal
 import faulthandler
-import os
-import sys
+
+MISSING = object()
+
+# What gunicorn 27 has loaded before the app, of the standard library.
+GUNICORNS = frozenset(
+    """argparse array ast atexit base64 binascii bisect bz2 calendar collections concurrent contextlib copy copyreg csv
+    datetime dis email enum errno fcntl fnmatch functools gettext glob grp heapq html importlib inspect ipaddress json keyword
+    linecache locale logging lzma math ntpath opcode operator pathlib pickle platform pwd queue quopri random re reprlib
+    select selectors shlex shutil signal socket socketserver ssl string struct tempfile textwrap threading token tokenize
+    traceback types typing urllib warnings weakref zipfile zlib""".split()
+)
+
+
+class Standard:
+    """Finds modules where they are without the app's directory, if they are among those that gunicorn loads before it
+    looks there: an app with a `types.py` or a `queue.py` works as it does with gunicorn, since nothing is hidden by them.
+    """
+
+    def __init__(self, path):
+        self.path = path
+
+    def find_spec(self, name, path=None, target=None):
+        if path is None and name in GUNICORNS:
+            return _frozen_importlib_external.PathFinder.find_spec(name, self.path, target)
 
 
 class SpecError(Exception):
@@ -17,6 +42,10 @@ class SpecError(Exception):
 
 def load(spec):
     module_name, _, expression = spec.partition(":")
+    if module_name.startswith("."):
+        raise SpecError(f"Failed to find module {module_name!r}: there is nothing that it could be relative to.")
+    if module_name in GUNICORNS and os.path.exists(f"{module_name}.py"):
+        raise SpecError(f"{module_name}.py is hidden by the standard library's {module_name}. Give it another name.")
     try:
         __import__(module_name)
         module = sys.modules[module_name]
@@ -40,16 +69,14 @@ def name_in(module_name):
 
 
 def resolve(module, module_name, expression):
-    if not expression:
-        for name in ("application", "app"):
-            if hasattr(module, name):
-                return getattr(module, name)
-        raise SpecError(f"Failed to find attribute 'application' or 'app' in {module_name!r}.")
-    if expression.isidentifier():
+    names = (expression,) if expression.isidentifier() else () if expression else ("application", "app")
+    for name in names:
         # Asked for once: a module may make its app when it is (PEP 562).
-        application = getattr(module, expression, None)
-        if application is not None:
+        application = getattr(module, name, MISSING)
+        if application is not MISSING:
             return application
+    if not expression:
+        raise SpecError(f"Failed to find attribute 'application' or 'app' in {module_name!r}.")
     name, args, kwargs = parse(expression)
     try:
         application = getattr(module, name)
@@ -132,6 +159,7 @@ def is_ours(filename):
 
 
 def start(directory, dump_signal, error_log):
+    sys.meta_path.insert(0, Standard(sys.path[:]))
     # sys.path[0] is the working directory, as in gunicorn.
     sys.path.insert(0, directory)
     # Prints where each thread is, even when one of them holds the GIL for ever.
@@ -140,9 +168,11 @@ def start(directory, dump_signal, error_log):
 
 def files(extra):
     """What the app consists of so far, and what else is to be watched, patterns expanded."""
-    import glob
+    found = []
+    if extra:
+        import glob
 
-    found = [file for pattern in extra for file in glob.glob(pattern, recursive=True)]
+        found = [file for pattern in extra for file in glob.glob(pattern, recursive=True)]
     for module in list(sys.modules.values()):
         file = getattr(module, "__dict__", {}).get("__file__")
         if isinstance(file, str):

@@ -321,22 +321,38 @@ def __getattr__(name):
         return [str(made).encode()]
     return app
 ";
-    assert_eq!(Server::of(app).args(["app:app"]).start().connect().get("/").text(), "['app']");
+    for spec in ["app:app", "app"] {
+        assert_eq!(Server::of(app).args([spec]).start().connect().get("/").text(), "['app']", "{spec}");
+    }
 }
 
-/// rwsgi has them loaded itself only when it needs them, which is not before the app is.
+/// gunicorn has modules of the standard library loaded before it looks for the app's: files of these names hide none of
+/// them from packages. Here they are loaded when they are needed, and the same ones.
 #[test]
-fn an_apps_modules_may_be_called_as_those_of_the_standard_library() {
+fn files_that_are_called_as_modules_that_gunicorn_has_loaded_hide_none_of_them() {
     let app = "
-import ast, glob, importlib, signal, traceback
-def app(environ, start_response):
-    start_response('200 OK', [])
-    return [' '.join([ast.NAME, glob.NAME, importlib.NAME, signal.NAME, traceback.NAME]).encode()]
+import calendar, cmd, flask, queue, traceback, types
+NAMES = [getattr(module, 'NAME', 'standard') for module in (calendar, cmd, queue, traceback, types)]
+def make():
+    app = flask.Flask('app')
+    @app.get('/')
+    def names():
+        return ' '.join(NAMES)
+    @app.get('/raises')
+    def raises():
+        raise ValueError('on purpose')
+    return app
 ";
-    let mut files = vec![("app.py", app)];
-    files.extend(["ast.py", "glob.py", "importlib.py", "signal.py", "traceback.py"].map(|file| (file, "NAME = 'own'")));
-    let server = Server::of_files(&files).args(["app:app"]).start();
-    assert_eq!(server.connect().get("/").text(), "own own own own own");
+    let hiding = "ast calendar cmd enum glob importlib keyword logging queue random re signal token traceback types";
+    let hiding: Vec<_> = hiding.split(' ').map(|name| format!("{name}.py")).collect();
+    let files: Vec<_> = hiding.iter().map(|file| (file.as_str(), "NAME = 'own'")).chain([("app.py", app)]).collect();
+    for builder in [Server::of_files(&files), Server::of_files(&files).gunicorn()] {
+        let server = builder.args(["app:make()"]).start();
+        let mut client = server.connect();
+        assert_eq!(client.get("/").text(), "standard own standard standard standard");
+        assert_eq!(client.get("/raises").status, 500);
+        server.wait_for_log("ValueError: on purpose");
+    }
 }
 
 #[test]
@@ -365,6 +381,7 @@ def number(): return 5
 ";
     for (spec, reason) in [
         ("app", "Failed to find attribute 'application' or 'app' in 'app'."),
+        (".app:value", "Failed to find module '.app': there is nothing that it could be relative to."),
         ("app:missing", "Failed to find attribute 'missing' in 'app'."),
         ("app:missing()", "Failed to find attribute 'missing' in 'app'."),
         ("app:value", "Application object must be callable."),
@@ -386,6 +403,9 @@ def number(): return 5
         let ended = Server::of(app).args([spec]).fail();
         assert_eq!(one_sentence(&ended, 4), format!("Error: Could not load {spec}: {reason}"));
     }
+    let ended = Server::of_files(&[("calendar.py", HELLO)]).args(["calendar:app"]).fail();
+    let reason = "calendar.py is hidden by the standard library's calendar. Give it another name.";
+    assert_eq!(one_sentence(&ended, 4), format!("Error: Could not load calendar:app: {reason}"));
     for spec in ["app:create_app()", "app:create_app(1, 2)", "app:create_app(other=1)", "app:value()"] {
         let ended = Server::of(app).args([spec]).fail();
         let said = one_sentence(&ended, 4);

@@ -34,13 +34,17 @@ impl Interrupt {
     /// system call, a query to a database) sees the exception when it returns.
     pub fn raise(&self, is_due: impl Fn() -> bool) {
         Python::attach(|py| {
-            if !is_due() || self.raised.swap(true, Ordering::Relaxed) {
+            if !is_due() {
                 return;
             }
             let stack = stack(py, self.thread).unwrap_or_else(|error| error.to_string());
+            // That has run Python, and the request may have ended meanwhile: it must not be the next that is cut short.
+            if !is_due() || self.raised.swap(true, Ordering::Relaxed) {
+                return;
+            }
+            capi::raise_in(py, self.thread, Some(&py.get_type::<RequestTimeout>()));
             let pid = std::process::id();
             tracing::error!(target: telemetry::CRITICAL, "REQUEST TIMEOUT (pid:{pid})\n{}", stack.trim_end());
-            capi::raise_in(py, self.thread, Some(&py.get_type::<RequestTimeout>()));
         });
     }
 
@@ -54,8 +58,9 @@ impl Interrupt {
 }
 
 fn stack(py: Python<'_>, thread: u64) -> PyResult<String> {
-    let frames = py.import("sys")?.call_method0("_current_frames")?;
-    let frame = frames.get_item(thread)?;
-    let lines: Vec<String> = py.import("traceback")?.call_method1("format_stack", (frame,))?.extract()?;
+    // Loading it may take a while, and the thread go on.
+    let traceback = py.import("traceback")?;
+    let frame = py.import("sys")?.call_method0("_current_frames")?.get_item(thread)?;
+    let lines: Vec<String> = traceback.call_method1("format_stack", (frame,))?.extract()?;
     Ok(lines.concat())
 }

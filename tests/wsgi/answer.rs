@@ -181,7 +181,7 @@ fn the_log_of_a_failure_names_the_place_though_no_file_can_be_opened() {
     let app = "
 import resource
 def app(environ, start_response):
-    resource.setrlimit(resource.RLIMIT_NOFILE, (0, 1024))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
     raise ValueError('on purpose')
 ";
     let server = Server::of(app).args(["app:app"]).start();
