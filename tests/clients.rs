@@ -400,6 +400,32 @@ fn a_request_has_a_deadline_and_its_worker_lives_on() {
     assert!(!server.stdout().contains("an Exception"));
 }
 
+/// Telling where a request is takes Python's time, the first time most of all, and the request may end meanwhile.
+#[test]
+fn a_request_that_ends_while_it_is_told_where_it_is_costs_the_next_one_nothing() {
+    let app = "
+import sys, time
+def app(environ, start_response):
+    begun = time.monotonic()
+    if environ['PATH_INFO'] == '/late':
+        while 'traceback' not in sys.modules and time.monotonic() < begun + 30:
+            pass
+    while environ['PATH_INFO'] == '/next' and time.monotonic() < begun + 1.5:
+        pass
+    start_response('200 OK', [])
+    return [b'done']
+";
+    let server = Server::of(app).args(["app:app", "--request-timeout", "4"]).start();
+    assert_eq!(server.connect().get("/").text(), "done");
+    let (mut late, mut next) = (server.connect(), server.connect());
+    late.send("GET /late HTTP/1.1\r\nHost: test\r\n\r\n");
+    // It has its own four seconds, and is to wait for the app when those of the first are over.
+    thread::sleep(Duration::from_secs(3));
+    next.send("GET /next HTTP/1.1\r\nHost: test\r\n\r\n");
+    assert_eq!(late.response("GET").status, 503);
+    assert_eq!(next.response("GET").text(), "done", "{}", server.stderr());
+}
+
 #[test]
 fn whatever_an_app_raises_costs_its_request_and_no_more() {
     let server = builder().start();
