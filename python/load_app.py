@@ -14,26 +14,17 @@ import faulthandler
 
 MISSING = object()
 
-# What gunicorn 27 has loaded before the app, of the standard library.
-GUNICORNS = frozenset(
-    """argparse array ast atexit base64 binascii bisect bz2 calendar collections concurrent contextlib copy copyreg csv
-    datetime dis email enum errno fcntl fnmatch functools gettext glob grp heapq html importlib inspect ipaddress json keyword
-    linecache locale logging lzma math ntpath opcode operator pathlib pickle platform pwd queue quopri random re reprlib
-    select selectors shlex shutil signal socket socketserver ssl string struct tempfile textwrap threading token tokenize
-    traceback types typing urllib warnings weakref zipfile zlib""".split()
-)
-
 
 class Standard:
     """Finds modules where they are without the app's directory, if they are among those that gunicorn loads before it
     looks there: an app with a `types.py` or a `queue.py` works as it does with gunicorn, since nothing is hidden by them.
     """
 
-    def __init__(self, path):
-        self.path = path
+    def __init__(self, names, path):
+        self.names, self.path = names, path
 
     def find_spec(self, name, path=None, target=None):
-        if path is None and name in GUNICORNS:
+        if path is None and name in self.names:
             return _frozen_importlib_external.PathFinder.find_spec(name, self.path, target)
 
 
@@ -45,8 +36,6 @@ def load(spec):
     module_name, _, expression = spec.partition(":")
     if module_name.startswith("."):
         raise SpecError(f"Failed to find module {module_name!r}: there is nothing that it could be relative to.")
-    if module_name in GUNICORNS and os.path.exists(f"{module_name}.py"):
-        raise SpecError(f"{module_name}.py is hidden by the standard library's {module_name}. Give it another name.")
     try:
         __import__(module_name)
         module = sys.modules[module_name]
@@ -159,8 +148,8 @@ def is_ours(filename):
     return filename == __file__ or filename.startswith("<frozen importlib")
 
 
-def start(directory, dump_signal, error_log):
-    sys.meta_path.insert(0, Standard(sys.path[:]))
+def start(directory, standard, dump_signal, error_log):
+    sys.meta_path.insert(0, Standard(frozenset(standard), sys.path[:]))
     # sys.path[0] is the working directory, as in gunicorn.
     sys.path.insert(0, directory)
     # Prints where each thread is, even when one of them holds the GIL for ever.

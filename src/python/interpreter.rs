@@ -16,7 +16,7 @@ use pyo3::{
 use super::{PyApp, capi, logger};
 use crate::{
     exit::{Code, Fatal},
-    settings::Settings,
+    settings::{Settings, standard},
     sys::{self, Fork},
     telemetry::error_log,
 };
@@ -60,7 +60,8 @@ impl Interpreter {
         Python::attach(|py| {
             let code = c_str!(include_str!("../../python/load_app.py"));
             let loader = PyModule::from_code(py, code, c"<rwsgi>", c"_rwsgi_load_app")?;
-            loader.call_method1("start", (directory.into_os_string(), sys::dump_signal(), error_log::descriptor()))?;
+            let (directory, standard) = (directory.into_os_string(), standard::modules().collect::<Vec<_>>());
+            loader.call_method1("start", (directory, standard, sys::dump_signal(), error_log::descriptor()))?;
             logger::install(py)?;
             let thresholds = py.import("gc")?.call_method0("get_threshold")?;
             Ok(Self { loader: loader.unbind(), thresholds: thresholds.unbind() })
@@ -82,6 +83,10 @@ impl Interpreter {
     /// # Errors
     /// The app's code raised ([`Code::WorkerBoot`]), or the spec names nothing that can serve ([`Code::AppLoad`]).
     pub fn load(&self, spec: &str, settings: &Settings) -> Result<PyApp, LoadError> {
+        if let Some(reason) = standard::hides(spec, Path::new("")) {
+            let fatal = Fatal::with_code(Code::AppLoad, format!("Could not load {spec}: {reason}"));
+            return Err(LoadError { fatal, traceback: None });
+        }
         Python::attach(|py| {
             let loader = self.loader.bind(py);
             loader

@@ -11,6 +11,7 @@ mod requests;
 mod resolve;
 mod setting;
 mod sources;
+pub mod standard;
 mod table;
 mod value;
 mod worker_class;

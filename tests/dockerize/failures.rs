@@ -56,6 +56,16 @@ fn a_name_that_is_none_is_refused_before_anything_else() {
 }
 
 #[test]
+fn an_app_that_the_standard_library_hides() {
+    let folder = folder::with(&[("calendar.py", folder::HELLO), ("requirements.txt", "flask\n")]);
+    for arguments in [&[][..], &["--app", "calendar:app"]] {
+        let failure = fails(folder.path(), arguments, |_| {});
+        let said = "calendar:app cannot be served: calendar.py is hidden by the standard library's calendar. Give it another name.";
+        assert_eq!((failure.code, failure.message.as_str()), (Some(1), said));
+    }
+}
+
+#[test]
 fn a_folder_for_temporary_files_that_is_not_there() {
     let folder = hello("flask\n");
     let failure = fails(folder.path(), &[], |command| {

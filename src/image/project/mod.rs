@@ -13,6 +13,7 @@ use crate::exit::Fatal;
 use crate::image::cache::Cache;
 use crate::image::interpreter::Interpreter;
 use crate::image::progress::Cancel;
+use crate::settings::standard;
 
 /// An app and how it was found.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -31,8 +32,23 @@ const USUAL: [&str; 4] = ["wsgi.py", "app.py", "main.py", "application.py"];
 /// Where packages lie that a project wants to have installed before it imports them ("src layout").
 const SOURCES: &str = "src";
 
-/// Finds the app in `folder`, or the one that `asked` names.
+/// Finds the app in `folder`, or the one that `asked` names. It is one that can be loaded, as far as its name tells.
 pub fn find(
+    folder: &Path,
+    asked: Option<&str>,
+    interpreter: &Interpreter,
+    cache: &Cache,
+    cancel: &Cancel,
+) -> Result<App, Fatal> {
+    let app = choose(folder, asked, interpreter, cache, cancel)?;
+    let from = folder.join(app.folder.as_deref().unwrap_or(Path::new("")));
+    match standard::hides(&app.spec, &from) {
+        Some(reason) => Err(Fatal::new(format!("{} cannot be served: {reason}", app.spec))),
+        None => Ok(app),
+    }
+}
+
+fn choose(
     folder: &Path,
     asked: Option<&str>,
     interpreter: &Interpreter,
