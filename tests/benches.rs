@@ -1,7 +1,9 @@
-//! `benches/compare` and `benches/profile`, but for what they measure.
+//! `benches/compare` and `benches/profile`, but for what they measure; the load that a build with a profile learns from.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+
+use crate::support::environment::{rwsgi, venv};
 
 fn compare(arguments: &[&str]) -> Output {
     bench("compare", arguments)
@@ -107,4 +109,31 @@ for stack, count in profile['stacks'](sys.argv[2]).items(): print(count, *stack,
         "{}",
         String::from_utf8_lossy(&output.stderr)
     );
+}
+
+fn train(program: &str) -> (Option<i32>, String) {
+    let load = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/train.py");
+    let mut command = Command::new(venv().join("bin/python"));
+    let output = command.env("VIRTUAL_ENV", venv()).args([load, program]).output().expect("Python is there");
+    (output.status.code(), String::from_utf8(output.stderr).expect("what it says is text"))
+}
+
+#[test]
+fn a_build_learns_from_a_load_that_is_answered_in_full() {
+    let (status, said) = train(rwsgi());
+    assert_eq!(status, Some(0), "{said}");
+    let learnt: Vec<&str> = said.lines().map(|line| line.split(':').next().unwrap_or_default()).collect();
+    assert_eq!(
+        learnt,
+        ["one thread", "Flask", "four threads, two workers and an access log", "TLS", "HTTP/2"],
+        "{said}"
+    );
+}
+
+#[test]
+fn a_build_learns_nothing_from_what_does_not_serve() {
+    let (status, said) = train("/nowhere/rwsgi");
+    assert!(status == Some(1) && said.starts_with("There is no /nowhere/rwsgi to train"), "{said}");
+    let (status, said) = train("false");
+    assert!(status == Some(1) && said.contains("false does not serve train:app"), "{said}");
 }

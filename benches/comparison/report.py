@@ -11,7 +11,7 @@ def markdown(about, summaries):
 def machine(about):
     """The line that says what the figures were taken with."""
     versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
-    built = " (built with profile-guided optimisation)" if about.get("rwsgi_profiled") else ""
+    built = " (built with profile-guided optimisation)" if about["rwsgi_profiled"] else ""
     profiled = "with" if about["python_profiled"] else "without"
     return (
         f"{about['rwsgi']} at {about['commit']}{built}, {versions}. "
