@@ -3,7 +3,7 @@
 
     python benches/train.py [PROGRAM]
 
-PROGRAM (the rwsgi that is first in PATH) serves the apps below, and gets the requests that clients send: a load generator's,
+The program (the rwsgi that is first in PATH) serves the apps below, and gets the requests that clients send: a load generator's,
 curl's, a browser's; forms and uploads; over TCP, TLS and HTTP/2; with one thread and with several. Each answer is checked.
 How fast any of it is does not matter here, only how often what is done: the compiler puts what is done often close
 together, and makes the rest small. What it has never seen done counts as rare, so what is added to rwsgi and matters for its
@@ -12,6 +12,7 @@ speed belongs here, too.
 Flask, httpx[http2] and trustme are installed into the virtual environment it runs in, if they are missing there.
 """
 
+import argparse
 import contextlib
 import http.client
 import importlib.util
@@ -350,12 +351,12 @@ def install():
 
 
 def main():
-    if len(sys.argv) > 2 or sys.argv[1:2] in (["-h"], ["--help"]):
-        print(__doc__)
-        return 0 if len(sys.argv) == 2 else 2
-    program = shutil.which((sys.argv[1:] or ["rwsgi"])[0])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("program", nargs="?", default="rwsgi", help="what is to be trained (rwsgi)")
+    asked = parser.parse_args().program
+    program = shutil.which(asked)
     if not program:
-        print(f"There is no {(sys.argv[1:] or ['rwsgi'])[0]} to train: name the program, or install rwsgi.", file=sys.stderr)
+        print(f"There is no {asked} to train: name the program, or install rwsgi.", file=sys.stderr)
         return 1
     try:
         install()

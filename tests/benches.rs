@@ -111,16 +111,29 @@ for stack, count in profile['stacks'](sys.argv[2]).items(): print(count, *stack,
     );
 }
 
-fn train(program: &str) -> (Option<i32>, String) {
-    let load = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/train.py");
-    let mut command = Command::new(venv().join("bin/python"));
-    let output = command.env("VIRTUAL_ENV", venv()).args([load, program]).output().expect("Python is there");
+fn run(mut command: Command) -> (Option<i32>, String) {
+    let output = command.output().expect("it starts");
     (output.status.code(), String::from_utf8(output.stderr).expect("what it says is text"))
 }
 
+/// As maturin runs what `pgo-command` names, but for the program, which is the one under test.
 #[test]
 fn a_build_learns_from_a_load_that_is_answered_in_full() {
-    let (status, said) = train(rwsgi());
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/python");
+    let project = fs_err::read_to_string(format!("{folder}/pyproject.toml")).expect("it is there");
+    let project: toml::Table = project.parse().expect("it is TOML");
+    let load = project["tool"]["maturin"]["pgo-command"].as_str().expect("it is a command");
+
+    let programs = [
+        venv().join("bin"),
+        Path::new(rwsgi()).parent().expect("it is in a folder").into(),
+        "/usr/bin".into(),
+        "/bin".into(),
+    ];
+    let mut command = Command::new("sh");
+    command.args(["-c", load]).current_dir(folder).env("VIRTUAL_ENV", venv());
+    command.env("PATH", std::env::join_paths(programs).expect("no path has a colon"));
+    let (status, said) = run(command);
     assert_eq!(status, Some(0), "{said}");
     let learnt: Vec<&str> = said.lines().map(|line| line.split(':').next().unwrap_or_default()).collect();
     assert_eq!(
@@ -132,8 +145,20 @@ fn a_build_learns_from_a_load_that_is_answered_in_full() {
 
 #[test]
 fn a_build_learns_nothing_from_what_does_not_serve() {
-    let (status, said) = train("/nowhere/rwsgi");
-    assert!(status == Some(1) && said.starts_with("There is no /nowhere/rwsgi to train"), "{said}");
-    let (status, said) = train("false");
-    assert!(status == Some(1) && said.contains("false does not serve train:app"), "{said}");
+    const LOAD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/train.py");
+    for (program, words) in [
+        ("/nowhere/rwsgi", "There is no /nowhere/rwsgi to train: name the program, or install rwsgi."),
+        ("false", "false does not serve train:app, see above."),
+    ] {
+        let mut command = Command::new(venv().join("bin/python"));
+        command.args([LOAD, program]);
+        let (status, said) = run(command);
+        assert!(status == Some(1) && said.contains(words), "{said}");
+    }
+    // What it needs is installed into no one else's Python.
+    let mut command = Command::new(rwsgi());
+    command.env_remove("VIRTUAL_ENV").args(["python", "-S", LOAD, rwsgi()]);
+    let (status, said) = run(command);
+    let words = "flask, httpx[http2], trustme are missing: run this with the Python of a virtual environment.";
+    assert!(status == Some(1) && said.contains(words), "{said}");
 }

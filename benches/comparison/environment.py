@@ -104,8 +104,6 @@ def built():
     if not program.exists() or not mark.is_file() or mark.read_text() != wanted:
         if not shutil.which("cargo"):
             raise Missing("There is no cargo to build rwsgi with: install Rust, or name a program with --rwsgi.")
-        if not profdata():
-            raise Missing("There is no llvm-profdata: rustup component add llvm-tools, or name a program with --rwsgi.")
         print("building rwsgi with a profile, which takes some ten minutes ...", file=sys.stderr)
         run([sys.executable, "-m", "venv", "--clear", INSTALLED], os.environ)
         install = [INSTALLED / "bin" / "python", "-m", "pip", "install", "--quiet", ROOT / "python"]
@@ -116,19 +114,12 @@ def built():
 
 def digest():
     """Of all files that rwsgi is built from."""
-    listed = ["git", "-C", ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *SOURCES]
-    names = subprocess.run(listed, check=True, capture_output=True, text=True).stdout.split("\0")
     seen = hashlib.sha256()
-    for name in sorted(set(names)):
-        if (path := ROOT / name).is_file():
-            seen.update(f"{name}\0{path.stat().st_size}\0".encode() + path.read_bytes())
+    for source in SOURCES:
+        for path in sorted([ROOT / source, *(ROOT / source).rglob("*")]):
+            if path.is_file() and "__pycache__" not in path.parts:
+                seen.update(f"{path.relative_to(ROOT)}\0{path.stat().st_size}\0".encode() + path.read_bytes())
     return seen.hexdigest()
-
-
-def profdata():
-    """What joins profiles: rustup's for the compiler in use, or one in PATH; maturin looks in the same places."""
-    libraries = pathlib.Path(output("rustc", "--print", "target-libdir"))
-    return shutil.which("llvm-profdata", path=f"{libraries.parent / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}")
 
 
 def cpu_model():
