@@ -1,7 +1,7 @@
 //! The calls into the C API that PyO3 offers no safe way to make.
 
 use std::{
-    ffi::{CStr, CString, OsString, c_int},
+    ffi::{CStr, CString, OsString, c_int, c_long, c_void},
     mem::MaybeUninit,
     os::unix::ffi::OsStringExt as _,
     path::Path,
@@ -13,6 +13,8 @@ use pyo3::{
     prelude::*,
     types::{PyDict, PyString, PyType},
 };
+
+use crate::sys;
 
 /// The version of the library that is loaded, `3.11.7` say.
 pub fn full_version() -> &'static str {
@@ -31,6 +33,21 @@ pub fn run_main(args: Vec<OsString>) -> c_int {
     pointers.push(ptr::null_mut());
     // SAFETY: `pointers` holds `count` live C strings and a final null, and Py_BytesMain does not write to them.
     unsafe { ffi::Py_BytesMain(count, pointers.as_mut_ptr()) }
+}
+
+/// Has Python's small objects live on huge pages, until [`sys::settle`]. To be called before the interpreter starts. CPython
+/// does the like itself from 3.15 on, if it is told to (`PYTHON_PYMALLOC_HUGEPAGES`).
+pub fn use_huge_pages() {
+    extern "C" fn allocate(_: *mut c_void, size: usize) -> *mut c_void {
+        sys::take_place(size).map_or(ptr::null_mut(), ptr::with_exposed_provenance_mut)
+    }
+    extern "C" fn free(_: *mut c_void, arena: *mut c_void, size: usize) {
+        sys::give_back(arena.expose_provenance(), size);
+    }
+    let mut allocator = ffi::PyObjectArenaAllocator { ctx: ptr::null_mut(), alloc: Some(allocate), free: Some(free) };
+    // SAFETY: nothing of Python's has memory yet, so it gives back what it got here. The functions may be called at any
+    // time, and the structure is copied.
+    unsafe { ffi::PyObject_SetArenaAllocator(&raw mut allocator) };
 }
 
 /// Starts the interpreter as `executable` would start it, with `args` as `sys.argv`.
@@ -77,6 +94,26 @@ pub fn finalize() {
     unsafe { ffi::PyGILState_Ensure() };
     // SAFETY: attached, on the main thread, and no other thread of ours touches Python from here on.
     unsafe { ffi::Py_FinalizeEx() };
+}
+
+/// Which byte code the library understands (`importlib.util.MAGIC_NUMBER`).
+pub fn byte_code(_: Python<'_>) -> c_long {
+    // SAFETY: attached, so that the interpreter that is asked for it is there.
+    unsafe { ffi::PyImport_GetMagicNumber() }
+}
+
+/// Runs marshalled byte code, of the version that the library understands, in a module of this name.
+pub fn import<'py>(py: Python<'py>, name: &CStr, code: &'static [u8]) -> PyResult<Bound<'py, PyModule>> {
+    let length = isize::try_from(code.len()).unwrap_or(isize::MAX);
+    // SAFETY: attached, and the pointer is valid for `length` bytes.
+    let code = unsafe { ffi::PyMarshal_ReadObjectFromString(code.as_ptr().cast(), length) };
+    // SAFETY: a new reference, or null with an exception set.
+    let code = unsafe { Bound::from_owned_ptr_or_err(py, code) }?;
+    // SAFETY: attached, with null-terminated names and a live code object.
+    let module = unsafe { ffi::PyImport_ExecCodeModuleEx(name.as_ptr(), code.as_ptr(), c"<rwsgi>".as_ptr()) };
+    // SAFETY: a new reference, or null with an exception set.
+    let module = unsafe { Bound::from_owned_ptr_or_err(py, module) }?;
+    Ok(module.cast_into()?)
 }
 
 fn failed(status: ffi::PyStatus) -> bool {

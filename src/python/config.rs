@@ -3,13 +3,12 @@
 use std::{collections::BTreeMap, ffi::OsStr};
 
 use pyo3::{
-    ffi::c_str,
     prelude::*,
     types::{PyDict, PyModule},
 };
 use serde::Deserialize;
 
-use super::Interpreter;
+use super::{Interpreter, embedded::embedded};
 use crate::{
     exit::Fatal,
     settings::{self, Kind, Value},
@@ -43,8 +42,7 @@ impl Interpreter {
 
 /// The functions that read configuration files.
 pub(super) fn reader(py: Python<'_>) -> PyResult<Bound<'_, PyModule>> {
-    let code = c_str!(include_str!("../../python/read_config.py"));
-    PyModule::from_code(py, code, c"<rwsgi>", c"_rwsgi_read_config")
+    embedded!("read_config").import(py)
 }
 
 fn kinds(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {

@@ -15,12 +15,11 @@ use std::{
 use pyo3::{
     IntoPyObjectExt as _,
     call::PyCallArgs,
-    ffi::c_str,
     prelude::*,
     types::{PyCFunction, PyDict, PyList, PyModule, PyTuple},
 };
 
-use super::{LoadError, PyApp, config};
+use super::{LoadError, PyApp, config, embedded::embedded};
 use crate::{
     exit::{Code, Fatal},
     settings::{Settings, Value},
@@ -217,8 +216,7 @@ pub fn enter(directory: &Path, variables: &[(String, String)]) -> Result<(), Fat
 }
 
 fn module(py: Python<'_>) -> PyResult<Bound<'_, PyModule>> {
-    let code = c_str!(include_str!("../../python/hooks.py"));
-    PyModule::from_code(py, code, c"<rwsgi>", c"_rwsgi_hooks")
+    embedded!("hooks").import(py)
 }
 
 fn unusable(error: &PyErr) -> LoadError {

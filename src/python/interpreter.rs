@@ -7,13 +7,12 @@ use std::{
 };
 
 use pyo3::{
-    ffi::c_str,
     prelude::*,
     sync::PyOnceLock,
     types::{PyCFunction, PyDict, PyModule, PyTuple},
 };
 
-use super::{PyApp, capi, logger};
+use super::{PyApp, capi, embedded::embedded, logger};
 use crate::{
     exit::{Code, Fatal},
     settings::{Settings, standard},
@@ -58,8 +57,7 @@ impl Interpreter {
         let directory = std::env::current_dir()
             .map_err(|error| Fatal::new(format!("The working directory cannot be used: {error}.")))?;
         Python::attach(|py| {
-            let code = c_str!(include_str!("../../python/load_app.py"));
-            let loader = PyModule::from_code(py, code, c"<rwsgi>", c"_rwsgi_load_app")?;
+            let loader = embedded!("load_app").import(py)?;
             let (directory, standard) = (directory.into_os_string(), standard::modules().collect::<Vec<_>>());
             loader.call_method1("start", (directory, standard, sys::dump_signal(), error_log::descriptor()))?;
             logger::install(py)?;

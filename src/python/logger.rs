@@ -1,15 +1,14 @@
 //! Python's logger `gunicorn.error`: apps and hooks write to the error log through it, and take its handlers and level for
 //! their own loggers.
 
-use pyo3::{ffi::c_str, prelude::*};
+use pyo3::prelude::*;
 
-use super::errors::Errors;
+use super::{embedded::embedded, errors::Errors};
 use crate::{settings::Level, telemetry::error_log};
 
 /// Sets it up for this process.
 pub fn install(py: Python<'_>) -> PyResult<()> {
-    let code = c_str!(include_str!("../../python/error_logger.py"));
-    let module = PyModule::from_code(py, code, c"<rwsgi>", c"_rwsgi_error_logger")?;
+    let module = embedded!("error_logger").import(py)?;
     let level = match error_log::level() {
         Level::Debug => 10,
         Level::Info => 20,

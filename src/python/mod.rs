@@ -7,6 +7,7 @@ mod app;
 mod capi;
 pub mod command;
 pub mod config;
+mod embedded;
 mod environ;
 pub mod environment;
 mod errors;
@@ -24,7 +25,7 @@ mod watched;
 pub const VERSION: &str = env!("BUILD_PYTHON_VERSION");
 
 pub use app::PyApp;
-pub use capi::full_version;
+pub use capi::{full_version, use_huge_pages};
 pub use hooks::{Hooks, Raised};
 pub use interpreter::{Interpreter, LoadError, Sources, dump_stacks, release_memory};
 pub use interrupt::Interrupt;
