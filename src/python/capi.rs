@@ -1,7 +1,7 @@
 //! The calls into the C API that PyO3 offers no safe way to make.
 
 use std::{
-    ffi::{CStr, CString, OsString, c_int, c_long, c_void},
+    ffi::{CStr, CString, OsString, c_int, c_long},
     mem::MaybeUninit,
     os::unix::ffi::OsStringExt as _,
     path::Path,
@@ -13,8 +13,6 @@ use pyo3::{
     prelude::*,
     types::{PyDict, PyString, PyType},
 };
-
-use crate::sys;
 
 /// The version of the library that is loaded, `3.11.7` say.
 pub fn full_version() -> &'static str {
@@ -33,21 +31,6 @@ pub fn run_main(args: Vec<OsString>) -> c_int {
     pointers.push(ptr::null_mut());
     // SAFETY: `pointers` holds `count` live C strings and a final null, and Py_BytesMain does not write to them.
     unsafe { ffi::Py_BytesMain(count, pointers.as_mut_ptr()) }
-}
-
-/// Has Python's small objects live on huge pages, until [`sys::settle`]. To be called before the interpreter starts. CPython
-/// does the like itself from 3.15 on, if it is told to (`PYTHON_PYMALLOC_HUGEPAGES`).
-pub fn use_huge_pages() {
-    extern "C" fn allocate(_: *mut c_void, size: usize) -> *mut c_void {
-        sys::take_place(size).map_or(ptr::null_mut(), ptr::with_exposed_provenance_mut)
-    }
-    extern "C" fn free(_: *mut c_void, arena: *mut c_void, size: usize) {
-        sys::give_back(arena.expose_provenance(), size);
-    }
-    let mut allocator = ffi::PyObjectArenaAllocator { ctx: ptr::null_mut(), alloc: Some(allocate), free: Some(free) };
-    // SAFETY: nothing of Python's has memory yet, so it gives back what it got here. The functions may be called at any
-    // time, and the structure is copied.
-    unsafe { ffi::PyObject_SetArenaAllocator(&raw mut allocator) };
 }
 
 /// Starts the interpreter as `executable` would start it, with `args` as `sys.argv`.

@@ -25,7 +25,7 @@ mod watched;
 pub const VERSION: &str = env!("BUILD_PYTHON_VERSION");
 
 pub use app::PyApp;
-pub use capi::{full_version, use_huge_pages};
+pub use capi::full_version;
 pub use hooks::{Hooks, Raised};
 pub use interpreter::{Interpreter, LoadError, Sources, dump_stacks, release_memory};
 pub use interrupt::Interrupt;

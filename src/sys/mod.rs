@@ -9,7 +9,6 @@ mod daemon;
 mod descriptors;
 mod forks;
 mod memory;
-mod places;
 mod process;
 mod signals;
 mod title;
@@ -24,7 +23,6 @@ pub use descriptors::{
 };
 pub use forks::forks;
 pub use memory::memory_limit;
-pub use places::{give_back, settle, take_place};
 pub use process::{
     Fork, adopt_orphans, executed, exit_now, fork, is_alive, is_main_thread, kill_group, reap, release_memory,
     remove_variable, send, set_umask, set_variable,

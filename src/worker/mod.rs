@@ -55,8 +55,6 @@ pub struct Plan {
 /// What keeps it from serving: the environment, the app.
 pub fn run(plan: Plan) -> Result<(), LoadError> {
     set_environment(&plan.settings);
-    // Not where workers are made from: they share memory page by page.
-    python::use_huge_pages();
     boot(plan, None, |plan| load(&plan.settings, &plan.interpreter, &plan.spec, plan.args.clone()))
 }
 
@@ -152,7 +150,6 @@ fn boot(
     if let Some(threshold) = settings.gc_threshold {
         interpreter.quiet_collector(threshold);
     }
-    sys::settle();
     handlers.restore();
     let app = Arc::new(app);
     let extra: Vec<_> =

@@ -6,4 +6,3 @@ mod collector;
 mod connection;
 mod environ;
 mod input;
-mod memory;
