@@ -3,8 +3,9 @@
 
     python benches/train.py [PROGRAM]
 
-The program (the rwsgi that is first in PATH) serves the apps below, and gets the requests that clients send: a load generator's,
-curl's, a browser's; forms and uploads; over TCP, TLS and HTTP/2; with one thread and with several. Each answer is checked.
+PROGRAM (the rwsgi that is first in PATH) serves the apps below, and gets the requests that clients send: a load
+generator's, curl's, a browser's; forms and uploads; over TCP, TLS and HTTP/2; with one thread and with several. Each answer
+is checked.
 How fast any of it is does not matter here, only how often what is done: the compiler puts what is done often close
 together, and makes the rest small. What it has never seen done counts as rare, so what is added to rwsgi and matters for its
 speed belongs here, too.
