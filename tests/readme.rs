@@ -22,7 +22,7 @@ fn row(setting: &Setting) -> String {
     let default = setting.default.filter(|default| !default.is_empty());
     let default = default.map_or_else(String::new, |default| format!("`{default}`"));
     let help = setting.help.replace('|', "\\|");
-    format!("| {} | {} | {default} | {help} |", setting.name, flags.join(" "))
+    format!("| {} | {} | {default} | {help} |", setting.name_in_file(), flags.join(" "))
 }
 
 fn fate(setting: &Setting) -> Option<String> {

@@ -66,9 +66,7 @@ impl Configuration {
         sources.file = self.file(limit)?;
         let mut settings = Settings::resolve(&sources)?;
         settings.notes.extend(self.notes.iter().cloned());
-        if let Some(file) = sources.file.filter(|file| !file.unknown.is_empty()) {
-            tracing::debug!("{} sets what is no setting: {}", file.name, file.unknown.join(", "));
-        }
+        settings.notes.extend(sources.file.iter().flat_map(ConfigFile::misnamed));
         Ok(settings)
     }
 

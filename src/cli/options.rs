@@ -41,9 +41,11 @@ fn argument(setting: &'static Setting) -> Arg {
         Standing::Nothing { why } => format!(" Accepted, but there is nothing to do: {why}"),
         Standing::Refused { why, instead } => format!(" Not supported: {why} {instead}"),
     };
+    let in_file =
+        if setting.own { format!(" In a configuration file: {}.", setting.name_in_file()) } else { String::new() };
     let mut argument = Arg::new(setting.name)
         .help(format!("{first}{default}"))
-        .long_help(format!("{}{standing}{default}", setting.help))
+        .long_help(format!("{}{in_file}{standing}{default}", setting.help))
         .hide_short_help(setting.standing != Standing::Works);
     argument = match setting.bare {
         // As argparse does, an option may stand there twice.

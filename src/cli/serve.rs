@@ -15,7 +15,7 @@ use crate::{
     arbiter::{self, Ended, Limits, PidFile, Service, Wanted, upgrade},
     exit::{Code, Fatal},
     link::{Birth, Commands, Link},
-    net::{Bind, Listener, tls},
+    net::{Listener, tls},
     python::{self, LoadError},
     settings::Settings,
     sys::{self, Apart},
@@ -254,7 +254,7 @@ fn check(settings: &Settings, interpreter: &Path, spec: &str, args: &[OsString])
         super::note(note);
     }
     for bind in &settings.bind {
-        bind.parse::<Bind>()?;
+        sockets::address(bind, settings)?;
     }
     check_certificate(settings)?;
     let outcome = sys::run_apart(None, || match worker::try_app(settings, interpreter, spec, args.to_vec()) {

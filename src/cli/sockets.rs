@@ -66,6 +66,16 @@ pub fn addresses(listeners: &[Listener], settings: &Settings) -> String {
     listeners.iter().map(shown).collect::<Vec<_>>().join(",")
 }
 
+/// What one of the settings' addresses means.
+///
+/// # Errors
+/// Why it is none.
+pub fn address(bind: &str, settings: &Settings) -> Result<Bind, Fatal> {
+    Bind::parse(bind).map_err(|reason| {
+        Fatal::new(format!("The address {bind:?} of {} cannot be used: {reason}.", settings.bind_shown))
+    })
+}
+
 fn open(bind: &str, settings: &Settings, attempts: u32) -> Result<Vec<Listener>, Fatal> {
     let run_as = &settings.run_as;
     let options = Options {
@@ -74,7 +84,7 @@ fn open(bind: &str, settings: &Settings, attempts: u32) -> Result<Vec<Listener>,
         umask: settings.umask,
         owner: (run_as.user.as_ref().map(|(id, _)| *id), run_as.group),
     };
-    let address = bind.parse::<Bind>()?;
+    let address = address(bind, settings)?;
     let mut opened = Listener::open(&address, &options);
     for _ in 1..attempts {
         let Err(error) = &opened else { break };

@@ -2,8 +2,6 @@
 
 use std::{fmt, path::PathBuf};
 
-use crate::exit::Fatal;
-
 /// The port when a `--bind` names none (gunicorn).
 const DEFAULT_PORT: u16 = 8000;
 
@@ -65,15 +63,6 @@ impl Bind {
     }
 }
 
-impl std::str::FromStr for Bind {
-    type Err = Fatal;
-
-    fn from_str(text: &str) -> Result<Self, Fatal> {
-        Self::parse(text)
-            .map_err(|reason| Fatal::new(format!("The address {text:?} of --bind cannot be used: {reason}.")))
-    }
-}
-
 impl fmt::Display for Bind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -90,10 +79,6 @@ impl fmt::Display for Bind {
 mod tests {
     use super::Bind;
 
-    fn parse(text: &str) -> Result<String, String> {
-        text.parse::<Bind>().map(|bind| format!("{bind:?}")).map_err(|fatal| fatal.to_string())
-    }
-
     #[test]
     fn every_form_of_gunicorns_is_understood() {
         for (text, expected) in [
@@ -109,7 +94,7 @@ mod tests {
             ("unix:@app", r#"Abstract("app")"#),
             ("fd://3", "Descriptor(3)"),
         ] {
-            assert_eq!(parse(text).as_deref(), Ok(expected), "{text}");
+            assert_eq!(Bind::parse(text).map(|bind| format!("{bind:?}")).as_deref(), Ok(expected), "{text}");
         }
     }
 
@@ -125,7 +110,7 @@ mod tests {
             ("unix:@", "unix:@NAME needs a name"),
             ("fd://2", "fd://N needs a number from 3"),
         ] {
-            assert_eq!(parse(text), Err(format!("The address {text:?} of --bind cannot be used: {reason}.")));
+            assert_eq!(Bind::parse(text), Err(reason), "{text}");
         }
     }
 }

@@ -133,7 +133,7 @@ impl Listener {
     pub fn inherit(number: i32, name: Option<&str>) -> io::Result<Self> {
         let mut listener = Self::adopt(number)?;
         listener.name = name.map(str::to_owned);
-        if let Some(Ok(opened)) = name.map(str::parse::<Bind>) {
+        if let Some(Ok(opened)) = name.map(Bind::parse) {
             listener.passed = matches!(opened, Bind::Descriptor(_));
             if let Bind::Unix(path) = &opened {
                 listener.file = Some(SocketFile::at(path, 0));

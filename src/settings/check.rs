@@ -7,6 +7,9 @@ use nix::unistd;
 
 use super::{Address, Kind, Setting, Value};
 
+/// What is wrong with what is no [`Kind::Count`], 0 included.
+pub const NO_COUNT: &str = "is neither a whole number from 1 nor auto";
+
 /// Checks a value. An error completes the sentence "The value X of Y ...".
 pub fn check(setting: &Setting, value: &Value) -> Result<Value, String> {
     match setting.kind {
@@ -21,10 +24,7 @@ pub fn check(setting: &Setting, value: &Value) -> Result<Value, String> {
         Kind::Networks => networks(value),
         Kind::Number => number(value, false),
         Kind::Count if *value == Value::from("auto") => Ok(value.clone()),
-        Kind::Count => number(value, false).map_err(|error| match error.strip_prefix("is not ") {
-            Some(expected) => format!("is neither {expected} nor auto"),
-            None => error,
-        }),
+        Kind::Count => number(value, false).map_err(|_| NO_COUNT.to_owned()),
         Kind::Mode => number(value, true),
         Kind::Flag => flag(value),
         Kind::Choice(choices) => choice(setting, choices, value),
@@ -221,7 +221,7 @@ mod tests {
     #[test]
     fn the_number_of_workers_may_be_automatic() {
         assert_eq!(given("workers", "auto"), "auto");
-        assert_eq!(given("workers", "all"), "is neither a whole number from 0 nor auto");
+        assert_eq!(given("workers", "all"), super::NO_COUNT);
     }
 
     #[test]

@@ -91,6 +91,14 @@ impl Merged {
         if cert_reqs > 2 {
             return Err(self.invalid("cert_reqs", "is not 0, 1 or 2"));
         }
+        if file("certfile").is_some() && *self.origin("ssl_context") != Origin::Default {
+            // It may ask for more than the settings do, and nothing would.
+            return Err(Fatal::new(format!(
+                "{} cannot be called: TLS is done by rustls, and there is no SSLContext of Python's. Leave it out. TLS 1.2 and \
+                 1.3 are spoken, with safe ciphers, and cert_reqs and ca_certs ask clients for certificates.",
+                self.shown("ssl_context")
+            )));
+        }
         match (file("certfile"), file("keyfile")) {
             (Some(certfile), keyfile) => Ok(Some(Tls {
                 certfile,

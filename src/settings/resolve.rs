@@ -34,6 +34,8 @@ pub struct Settings {
     pub preload_app: bool,
     /// Where to listen, as written.
     pub bind: Vec<String>,
+    /// What messages call the place that says so.
+    pub bind_shown: String,
     pub backlog: u32,
     pub reuse_port: bool,
     pub workers: usize,
@@ -146,6 +148,7 @@ impl Settings {
             venv: merged.text("venv").map(|venv| directory.join(venv)),
             preload_app: merged.flag("preload_app"),
             bind: merged.value("bind").texts(),
+            bind_shown: merged.shown("bind"),
             backlog: u32::try_from(merged.at_least_one("backlog")?).unwrap_or(u32::MAX),
             reuse_port: merged.flag("reuse_port"),
             workers,
@@ -197,10 +200,12 @@ impl Settings {
         self.values.iter().map(|(name, value)| (*name, value))
     }
 
-    /// Every setting with its value, a line each, as gunicorn prints them.
+    /// Every setting with its value, a line each, as gunicorn prints them, by what it is called in a configuration file.
     pub fn print(&self) -> String {
-        let width = self.values.keys().map(|name| name.len()).max().unwrap_or_default();
-        self.values.iter().fold(String::new(), |mut text, (name, value)| {
+        let named = |name: &&str| find(name).map_or_else(|| (*name).to_owned(), Setting::name_in_file);
+        let values: BTreeMap<_, _> = self.values.iter().map(|(name, value)| (named(name), value)).collect();
+        let width = values.keys().map(String::len).max().unwrap_or_default();
+        values.iter().fold(String::new(), |mut text, (name, value)| {
             // Writing to a String cannot fail.
             let _ = writeln!(text, "{name:width$} = {value}");
             text
@@ -258,6 +263,9 @@ impl Merged {
 
     fn at_least_one(&self, name: &'static str) -> Result<usize, Fatal> {
         match self.number(name) {
+            0 if find(name).is_some_and(|setting| setting.kind == Kind::Count) => {
+                Err(self.invalid(name, check::NO_COUNT))
+            }
             0 => Err(self.invalid(name, "is not a whole number from 1")),
             number => Ok(usize::try_from(number).unwrap_or(usize::MAX)),
         }

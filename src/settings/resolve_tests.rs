@@ -87,7 +87,7 @@ fn a_message_names_the_source() {
     assert_eq!(refusal(&sources), format!("The value 0 of --threads (from GUNICORN_CMD_ARGS) {text}"));
     let mut sources = Sources::default();
     sources.environment.insert("WEB_CONCURRENCY".to_owned(), "lots".to_owned());
-    assert_eq!(refusal(&sources), "The value \"lots\" of WEB_CONCURRENCY is neither a whole number from 0 nor auto.");
+    assert_eq!(refusal(&sources), "The value \"lots\" of WEB_CONCURRENCY is neither a whole number from 1 nor auto.");
 }
 
 #[test]

@@ -15,7 +15,7 @@ pub enum Kind {
     Networks,
     /// A whole number from 0.
     Number,
-    /// A whole number from 0, or `auto`.
+    /// A whole number from 1, or `auto`.
     Count,
     /// A number that is usually written in octal, where a leading 0 means that.
     Mode,

@@ -43,6 +43,20 @@ pub struct ConfigFile {
     pub unknown: Vec<String>,
 }
 
+impl ConfigFile {
+    /// Settings of rwsgi's own that are set by the bare name that their options have, which does nothing: a sentence each.
+    pub fn misnamed(&self) -> impl Iterator<Item = String> {
+        let is_set = |setting: &&Setting| setting.own && self.unknown.iter().any(|name| name == setting.name);
+        all().filter(is_set).map(|setting| {
+            let (name, full) = (setting.name, setting.name_in_file());
+            format!(
+                "{name} (from {}) is no setting of gunicorn's. rwsgi's is called {full} in a configuration file.",
+                self.name
+            )
+        })
+    }
+}
+
 /// What defaults depend on.
 #[derive(Clone, Debug)]
 pub struct Machine {
@@ -120,10 +134,8 @@ impl Sources {
             merged.insert(setting.name, (origin, checked));
             Ok(())
         };
-        for (name, variable, value) in self.variables() {
-            if let Some(setting) = find(name) {
-                take(setting, Origin::Variable(variable), &value)?;
-            }
+        for (setting, variable, value) in self.variables() {
+            take(setting, Origin::Variable(variable), &value)?;
         }
         if let Some(file) = &self.file {
             for setting in all() {
@@ -144,24 +156,18 @@ impl Sources {
     }
 
     /// What environment variables change. An empty one changes nothing.
-    fn variables(&self) -> Vec<(&'static str, &'static str, Value)> {
-        let variable = |name: &str| self.environment.get(name).filter(|value| !value.is_empty());
-        let mut found = Vec::new();
-        if let Some(port) = variable("PORT") {
-            found.push(("bind", "PORT", Value::Text(format!("0.0.0.0:{port}"))));
-        }
-        if let Some(workers) = variable("WEB_CONCURRENCY") {
-            found.push(("workers", "WEB_CONCURRENCY", Value::Text(workers.clone())));
-        }
-        if let Some(addresses) = variable("FORWARDED_ALLOW_IPS") {
-            found.push(("forwarded_allow_ips", "FORWARDED_ALLOW_IPS", Value::Text(addresses.clone())));
-        }
-        if let Some(sendfile) = variable("SENDFILE")
-            && !["y", "1", "yes", "true"].contains(&sendfile.to_ascii_lowercase().as_str())
-        {
-            found.push(("sendfile", "SENDFILE", Value::Flag(false)));
-        }
-        found
+    fn variables(&self) -> impl Iterator<Item = (&'static Setting, &'static str, Value)> {
+        all().filter_map(|setting| {
+            let variable = setting.variable?;
+            let text = self.environment.get(variable).filter(|text| !text.is_empty())?;
+            let value = match setting.name {
+                "bind" => Value::Text(format!("0.0.0.0:{text}")),
+                "sendfile" if ["y", "1", "yes", "true"].contains(&text.to_ascii_lowercase().as_str()) => return None,
+                "sendfile" => Value::Flag(false),
+                _ => Value::from(text.as_str()),
+            };
+            Some((setting, variable, value))
+        })
     }
 }
 

@@ -138,7 +138,7 @@ fn a_file_that_computes_its_values_is_understood() {
 #[test]
 fn a_file_about_logs_is_understood_and_its_own_variables_are_not_ours() {
     let ours = same(&folder(&[("gunicorn.conf.py", LOGGING)]), &[], &["app:app"]);
-    assert_eq!((ours["log_format"].as_str(), ours["venv"].as_str()), ("text", "None"));
+    assert_eq!((ours["rwsgi_log_format"].as_str(), ours["rwsgi_venv"].as_str()), ("text", "None"));
 }
 
 #[test]
@@ -154,7 +154,8 @@ fn a_configuration_that_is_printed_can_be_given_again() {
     let first = super::printed(&mut rwsgi(folder.path(), &[], &["app:app"]));
     let mut args = vec!["app:app".to_owned()];
     for (name, value) in &first {
-        let setting = rwsgi::settings::find(name).expect("what is printed is a setting");
+        let setting = rwsgi::settings::all().find(|setting| setting.name_in_file() == *name);
+        let setting = setting.expect("what is printed is a setting");
         let flag = setting.longs().next();
         if let (Some(flag), false) = (flag, value == "None" || setting.value_name.is_empty()) {
             let plain = match value.strip_prefix('[').and_then(|list| list.strip_suffix(']')) {
@@ -165,7 +166,9 @@ fn a_configuration_that_is_printed_can_be_given_again() {
                 rwsgi::settings::Kind::List if plain.is_empty() => {}
                 _ => args.push(format!("--{flag}={plain}")),
             }
-        } else if value == "True" && !["print_config", "suppress_ragged_eofs", "buffering"].contains(&name.as_str()) {
+        } else if value == "True"
+            && !["print_config", "suppress_ragged_eofs", "rwsgi_buffering"].contains(&name.as_str())
+        {
             args.push(format!("--{}", flag.expect("it is an option")));
         }
     }

@@ -79,8 +79,8 @@ fn worker_classes_that_are_not_there_are_refused_with_what_to_use() {
 #[test]
 fn wrong_values_are_told_in_a_sentence() {
     for (args, text) in [
-        (["-w", "x"], "The value \"x\" of --workers is neither a whole number from 0 nor auto."),
-        (["-w", "-1"], "The value \"-1\" of --workers is neither a whole number from 0 nor auto."),
+        (["-w", "x"], "The value \"x\" of --workers is neither a whole number from 1 nor auto."),
+        (["-w", "-1"], "The value \"-1\" of --workers is neither a whole number from 1 nor auto."),
         (["-t", "1.5"], "The value \"1.5\" of --timeout is not a whole number from 0."),
         (["-u", "nobody-at-all"], "The value \"nobody-at-all\" of --user names no user of this system."),
         (["-e", "NAME"], "The value \"NAME\" of --env is not NAME=VALUE."),
@@ -99,9 +99,10 @@ fn wrong_values_are_told_in_a_sentence() {
 fn a_value_of_a_variable_is_told_with_its_name() {
     let (code, text) = said(&[], &[("WEB_CONCURRENCY", "many")], &["app:app"]);
     assert_eq!(code, 1);
-    assert_eq!(text, "Error: The value \"many\" of WEB_CONCURRENCY is neither a whole number from 0 nor auto.");
+    assert_eq!(text, "Error: The value \"many\" of WEB_CONCURRENCY is neither a whole number from 1 nor auto.");
     let (code, text) = said(&[], &[("PORT", "http")], &["app:app"]);
-    assert!(code == 1 && text.contains("\"0.0.0.0:http\""), "{text}");
+    let reason = "the port is not a number from 0 to 65535";
+    assert_eq!((code, text), (1, format!("Error: The address \"0.0.0.0:http\" of PORT cannot be used: {reason}.")));
     let (code, text) = said(&[], &[("GUNICORN_CMD_ARGS", "--name 'x")], &["app:app"]);
     assert_eq!(
         (code, text.as_str()),
@@ -134,11 +135,11 @@ fn values_of_a_file_are_checked_as_gunicorn_checks_them() {
     for (file, text) in [
         (
             "workers = -1",
-            "The value -1 of workers (from ./gunicorn.conf.py) is neither a whole number from 0 nor auto.",
+            "The value -1 of workers (from ./gunicorn.conf.py) is neither a whole number from 1 nor auto.",
         ),
         (
             "workers = 1.5",
-            "The value 1.5 of workers (from ./gunicorn.conf.py) is neither a whole number from 0 nor auto.",
+            "The value 1.5 of workers (from ./gunicorn.conf.py) is neither a whole number from 1 nor auto.",
         ),
         ("daemon = 1", "The value 1 of daemon (from ./gunicorn.conf.py) is neither true nor false."),
         ("bind = 8000", "The value 8000 of bind (from ./gunicorn.conf.py) is neither text nor a list of texts."),
@@ -151,4 +152,27 @@ fn values_of_a_file_are_checked_as_gunicorn_checks_them() {
     }
     let (code, text) = said(&[("gunicorn.conf.py", "def pre_fork(server): pass")], &[], &["app:app"]);
     assert!(code == 1 && text.contains("must have an arity of: 2"), "{text}");
+}
+
+#[test]
+fn an_ssl_context_is_refused_where_it_would_count() {
+    let file = [("gunicorn.conf.py", "def ssl_context(conf, default): return default()"), ("app.py", "app = print")];
+    let (code, text) = said(&file, &[], &["app:app", "--certfile", "cert.pem"]);
+    let start = "Error: ssl_context (from ./gunicorn.conf.py) cannot be called: TLS is done by rustls";
+    assert!(code == 1 && text.starts_with(start) && text.contains("cert_reqs"), "{text}");
+    let (code, text) = said(&file, &[], &["app:app", "--check-config"]);
+    assert!(code == 0 && text.contains("ssl_context (from ./gunicorn.conf.py) has nothing to do"), "{text}");
+}
+
+#[test]
+fn a_setting_of_our_own_without_its_prefix_is_pointed_out() {
+    let file = [("gunicorn.conf.py", "request_timeout = 30\nlog_format = '%s'"), ("app.py", "app = print")];
+    let (code, text) = said(&file, &[], &["app:app", "--check-config"]);
+    assert_eq!(code, 0, "{text}");
+    for name in ["request_timeout", "log_format"] {
+        let note = format!(
+            "{name} (from ./gunicorn.conf.py) is no setting of gunicorn's. rwsgi's is called rwsgi_{name} in a configuration file."
+        );
+        assert!(text.contains(&note), "{text}");
+    }
 }

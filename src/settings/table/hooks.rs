@@ -7,7 +7,7 @@ const fn hook(name: &'static str, arity: u8, help: &'static str) -> Setting {
 }
 
 pub const HOOKS: &[Setting] = &[
-    hook("on_starting", 1, "Called with the server before anything is started."),
+    hook("on_starting", 1, "Called with the server before there is a worker. It listens already."),
     hook("on_reload", 1, "Called with the server on SIGHUP."),
     hook("when_ready", 1, "Called with the server once it listens."),
     hook("pre_fork", 2, "Called with the server and a worker before the worker is made."),
@@ -27,5 +27,5 @@ pub const HOOKS: &[Setting] = &[
     hook("nworkers_changed", 3, "Called with the server, the number of workers and the number before it changed."),
     hook("on_exit", 1, "Called with the server before it ends."),
     hook("ssl_context", 2, "Called with the configuration and a function that makes gunicorn's own SSLContext.")
-        .nothing("It is called only with TLS, which --certfile would ask for."),
+        .nothing("Without TLS it is not called. With --certfile it is refused: there is no SSLContext of Python's to change."),
 ];

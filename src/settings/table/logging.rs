@@ -25,8 +25,7 @@ pub const LOGS: &[Setting] = &[
     Setting::new(
         "log_format",
         Kind::Choice(&["text", "json"]),
-        "How both logs are written: text as gunicorn does, or json for one object a line. In a configuration file it is \
-         called rwsgi_log_format.",
+        "How both logs are written: text as gunicorn does, or json for one object a line.",
     )
     .flags(&["--log-format"], "FORMAT")
     .default("text")
@@ -45,8 +44,7 @@ pub const LOGS: &[Setting] = &[
     )
     .flags(&["--log-syslog-to"], "ADDRESS")
     .default("udp://localhost:514"),
-    Setting::new("syslog_prefix", Kind::Text, "The program's name in syslog.")
-        .flags(&["--log-syslog-prefix"], "NAME"),
+    Setting::new("syslog_prefix", Kind::Text, "The program's name in syslog.").flags(&["--log-syslog-prefix"], "NAME"),
     Setting::new("syslog_facility", Kind::Text, "The facility of what is sent to syslog.")
         .flags(&["--log-syslog-facility"], "FACILITY")
         .default("user"),

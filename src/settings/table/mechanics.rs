@@ -39,7 +39,8 @@ pub const PROCESSES: &[Setting] = &[
     Setting::new(
         "sendfile",
         Kind::Flag,
-        "Do not have the kernel send files that the app returns through wsgi.file_wrapper (sendfile(2)).",
+        "The kernel sends files that the app returns through wsgi.file_wrapper (sendfile(2)), unless --no-sendfile says \
+         otherwise, or the variable SENDFILE has another value than y, yes, 1 or true.",
     )
     .flags(&["--no-sendfile"], "")
     .variable("SENDFILE")

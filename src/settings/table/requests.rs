@@ -3,13 +3,13 @@
 use crate::settings::setting::{Kind, Setting};
 
 pub const REQUESTS: &[Setting] = &[
-    Setting::new("limit_request_line", Kind::Number, "How many bytes the first line of a request may have; 0 is as many as there are. A longer one is answered with 414.")
+    Setting::new("limit_request_line", Kind::Number, "How many bytes the first line of a request may have, up to 8190; 0 is as many as there are. A longer one is answered with 414.")
         .flags(&["--limit-request-line"], "N")
         .default("4094"),
-    Setting::new("limit_request_fields", Kind::Number, "How many header fields a request may have. One with more is answered with 431.")
+    Setting::new("limit_request_fields", Kind::Number, "How many header fields a request may have, up to 32768, which is what 0 means. One with more is answered with 431.")
         .flags(&["--limit-request-fields"], "N")
         .default("100"),
-    Setting::new("limit_request_field_size", Kind::Number, "How many bytes a header field may have. A longer one is answered with 431.")
+    Setting::new("limit_request_field_size", Kind::Number, "How many bytes a header field may have; 0 means 8190. A longer one is answered with 431.")
         .flags(&["--limit-request-field_size"], "N")
         .default("8190"),
     Setting::new(
@@ -61,8 +61,8 @@ pub const REQUESTS: &[Setting] = &[
     Setting::new(
         "buffering",
         Kind::Flag,
-        "Hand bodies of requests and answers on as they come. Otherwise they wait for slow clients, in memory and then \
-         in a file, while the app's thread does something else.",
+        "Bodies of requests and answers wait for slow clients, in memory and then in a file, while the app's thread does \
+         something else. --no-buffering hands them on as they come.",
     )
     .flags(&["--no-buffering"], "")
     .default("True")
@@ -96,8 +96,10 @@ pub const PROXIES: &[Setting] = &[
     Setting::new(
         "forwarded_allow_ips",
         Kind::Networks,
-        "The proxies that may say who the client is and whether it came by https: addresses and networks between \
-         commas, or * for all. The variable FORWARDED_ALLOW_IPS changes the default.",
+        "The proxies that may say that a client came by https (secure_scheme_headers) and set forwarder_headers: \
+         addresses and networks between commas, or * for all. REMOTE_ADDR stays the proxy's, as with gunicorn: the \
+         client's is for the app to take (werkzeug's ProxyFix), or for --proxy-protocol to tell. The variable \
+         FORWARDED_ALLOW_IPS changes the default.",
     )
     .flags(&["--forwarded-allow-ips"], "ADDRESSES")
     .variable("FORWARDED_ALLOW_IPS")

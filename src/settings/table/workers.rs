@@ -19,13 +19,14 @@ pub const APP: &[Setting] = &[
     Setting::new(
         "chdir",
         Kind::Directory,
-        "Change to this directory before the app is loaded. It is the first place that modules are looked for.",
+        "Change to this directory before the app is loaded. Modules are looked for there first, but for what pythonpath \
+         names.",
     )
     .flags(&["--chdir"], "DIR"),
     Setting::new(
         "pythonpath",
         Kind::Text,
-        "Further directories to look for modules in, between commas. They come before all others.",
+        "Further directories to look for modules in, between commas. They come before chdir, the last of them first.",
     )
     .flags(&["--pythonpath"], "DIRS"),
     Setting::new("raw_env", Kind::List, "Set an environment variable for the app, as NAME=VALUE. May be repeated.")
@@ -37,7 +38,6 @@ pub const APP: &[Setting] = &[
          rwsgi is installed in.",
     )
     .flags(&["--venv"], "DIR")
-    .variable("VIRTUAL_ENV")
     .own(),
     Setting::new(
         "preload_app",
@@ -131,7 +131,8 @@ pub const WORKERS: &[Setting] = &[
         "timeout",
         Kind::Number,
         "A worker that is silent, loads the app, or works on a request for longer than this many seconds is ended and \
-         replaced, once it has said where it is; 0 is never. The time that it waits for a client does not count.",
+         replaced, once it has said where it is; 0 is never. Also one with threads, whose other requests have 5 seconds \
+         to finish, and --graceful-timeout at most. The time that it waits for a client does not count.",
     )
     .flags(&["-t", "--timeout"], "SECONDS")
     .default("30"),
