@@ -124,3 +124,28 @@ fn what_cannot_be_asked_for_is_refused() {
     let output = Command::new(rwsgi()).args(["healthcheck", "--timeout", "0"]).output().expect("it starts");
     assert_eq!(output.status.code(), Some(2));
 }
+
+#[test]
+fn http2_is_spoken_where_nothing_else_is_taken() {
+    let cleartext = ["--http-protocols", "h2,h1", "--http2-cleartext", "prior-knowledge", "--threads", "4"];
+    let builder = Server::of(APP).args(["app:app"]).args(cleartext);
+    let socket = format!("unix:{}", builder.directory().join("app.sock").display());
+    let server = builder.without_bind().args(["--bind", "127.0.0.1:0", "--bind", &socket]).start();
+    let tcp = server.addresses()[0].trim_start_matches("http://").to_owned();
+    for address in [&tcp, &socket, &format!("http://{tcp}")] {
+        let (code, text) = ask(&[address]);
+        assert!(code == 0 && text.contains("answers GET / with 200 OK"), "{text}");
+    }
+    let (code, text) = ask(&[&tcp, "--path", "/raises"]);
+    assert_eq!(
+        (code, text),
+        (
+            1,
+            format!(
+                "Error: Unhealthy: {tcp} answers GET /raises with 500 Internal Server Error. See the server's log."
+            )
+        )
+    );
+    let (code, text) = ask(&[&tcp, "--path", "/hangs", "--timeout", "0.5"]);
+    assert_eq!((code, text), (1, format!("Error: Unhealthy: {tcp} did not answer GET /hangs within 0.5 s.")));
+}

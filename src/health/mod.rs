@@ -3,6 +3,7 @@
 //! Any answer below 500 is a sign of life: an app that wants a password or redirects is well. Certificates are not looked at,
 //! because nobody issues one for the inside of a container.
 
+mod http2;
 pub mod place;
 mod question;
 pub mod servers;
@@ -22,7 +23,8 @@ use crate::exit::Fatal;
 pub struct Question {
     /// Where the server is.
     pub place: Place,
-    /// How it is spoken to. Unknown, it is plain HTTP, unless the server says that it wants TLS.
+    /// How it is spoken to. Unknown, it is plain HTTP, unless the server says that it wants TLS. In the clear that is
+    /// HTTP/1, unless the server says that it wants HTTP/2.
     pub scheme: Option<Scheme>,
     /// The request's target.
     pub path: String,
@@ -53,6 +55,11 @@ impl Question {
                 other => other,
             },
         };
+        let outcome = match outcome {
+            Ok(Reply::WantsHttp2) => Timed::connect(&self.place, begun + self.timeout)
+                .and_then(|stream| http2::put(stream, &self.place, &self.path)),
+            other => other,
+        };
         let (place, path) = (&self.place, &self.path);
         match outcome {
             Ok(Reply::Answer { code, status }) if code < 500 => Ok(Sign { status, time: begun.elapsed() }),
@@ -60,6 +67,7 @@ impl Question {
                 Err(Fatal::new(format!("Unhealthy: {place} answers GET {path} with {status}. See the server's log.")))
             }
             Ok(Reply::WantsTls) => Err(Fatal::new(format!("Unhealthy: {place} speaks TLS. Ask it by https."))),
+            Ok(Reply::WantsHttp2) => Err(Fatal::new(format!("Unhealthy: {place} takes neither HTTP/1 nor HTTP/2."))),
             Err(error) => Err(Fatal::new(format!("Unhealthy: {place} {}.", self.why(&error)))),
         }
     }

@@ -8,6 +8,10 @@ use super::place::Place;
 const LONGEST: usize = 1 << 16;
 /// What rwsgi answers in the clear where it speaks TLS.
 const TLS_WANTED: &[u8] = b"This port speaks TLS";
+/// What rwsgi answers in HTTP/1 where it takes nothing but HTTP/2.
+const HTTP2_WANTED: &[u8] = b"HTTP/2 is expected from this address";
+/// Who asks.
+pub const AGENT: &str = concat!("rwsgi-healthcheck/", env!("CARGO_PKG_VERSION"));
 
 /// What came back.
 #[derive(Debug, Eq, PartialEq)]
@@ -16,6 +20,8 @@ pub enum Reply {
     Answer { code: u16, status: String },
     /// The server speaks TLS.
     WantsTls,
+    /// The server speaks HTTP/2.
+    WantsHttp2,
 }
 
 impl Reply {
@@ -27,10 +33,9 @@ impl Reply {
 
 /// Asks for `path`, and reads the head of the answer.
 pub fn put(stream: &mut (impl Read + Write), place: &Place, path: &str) -> io::Result<Reply> {
-    let agent = concat!("rwsgi-healthcheck/", env!("CARGO_PKG_VERSION"));
     let host = place.host();
     let request = format!(
-        "GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {agent}\r\nAccept: */*\r\nConnection: close\r\n\r\n"
+        "GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {AGENT}\r\nAccept: */*\r\nConnection: close\r\n\r\n"
     );
     stream.write_all(request.as_bytes())?;
     stream.flush()?;
@@ -38,7 +43,7 @@ pub fn put(stream: &mut (impl Read + Write), place: &Place, path: &str) -> io::R
     loop {
         if let Some(reply) = read(&mut bytes)? {
             return Ok(match reply {
-                Reply::Answer { code: 403, .. } if refused_in_the_clear(stream, bytes) => Reply::WantsTls,
+                Reply::Answer { code: 400 | 403, .. } => wanted(stream, bytes).unwrap_or(reply),
                 other => other,
             });
         }
@@ -73,10 +78,12 @@ fn read(bytes: &mut Vec<u8>) -> io::Result<Option<Reply>> {
     }
 }
 
-fn refused_in_the_clear(stream: &mut impl Read, mut body: Vec<u8>) -> bool {
+/// What the server wants instead, if that is why it refused.
+fn wanted(stream: &mut impl Read, mut body: Vec<u8>) -> Option<Reply> {
     // What does not come is not in there.
     let _ = stream.take(1024).read_to_end(&mut body);
-    memchr::memmem::find(&body, TLS_WANTED).is_some()
+    let says = |text| memchr::memmem::find(&body, text).is_some();
+    if says(TLS_WANTED) { Some(Reply::WantsTls) } else { says(HTTP2_WANTED).then_some(Reply::WantsHttp2) }
 }
 
 #[cfg(test)]

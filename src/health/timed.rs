@@ -19,6 +19,16 @@ pub struct Timed {
 }
 
 impl Timed {
+    /// The moment after which nothing lasts.
+    pub fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// Its socket.
+    pub fn into_socket(self) -> Socket {
+        self.socket
+    }
+
     /// Connects, at whichever of a host's addresses takes the connection.
     pub fn connect(place: &Place, deadline: Instant) -> io::Result<Self> {
         let mut failure = io::Error::from(io::ErrorKind::NotFound);
