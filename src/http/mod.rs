@@ -3,6 +3,7 @@
 //! [`wsgi::App`](crate::wsgi::App).
 
 mod connection;
+mod gathered;
 mod high_water;
 mod http1;
 mod http2;

@@ -147,8 +147,10 @@ impl Parcel {
     pub fn spill(&mut self, spool: &Spool) {
         let Self::Memory(bytes) = self else { return };
         let Some(mut waiting) = spool.open() else { return };
-        if waiting.push(bytes).is_ok() {
-            *self = Self::File { left: bytes.len() as u64, file: waiting.into_file(), offset: 0 };
+        if waiting.push(bytes).is_ok()
+            && let Ok(file) = waiting.into_file()
+        {
+            *self = Self::File { left: bytes.len() as u64, file, offset: 0 };
         }
     }
 }

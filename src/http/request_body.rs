@@ -5,7 +5,6 @@
 //! buffered, is read by the app at its own pace, and the connection reads no further than that.
 
 use std::{
-    collections::VecDeque,
     future::{Future, poll_fn},
     pin::pin,
     sync::Arc,
@@ -22,6 +21,7 @@ use tokio::{
 };
 
 use super::{
+    gathered::Gathered,
     http1::Feed,
     patience::Patience,
     rate::Rate,
@@ -47,7 +47,7 @@ const DRAIN_TIME: Duration = Duration::from_secs(30);
 /// A request's body.
 #[derive(Default)]
 pub struct RequestBody {
-    first: VecDeque<Bytes>,
+    first: Gathered,
     size: usize,
     /// That it may, where it is large.
     held: Option<(Held, Instant)>,
@@ -173,7 +173,7 @@ impl RequestBody {
     pub fn take_in(&mut self, piece: Bytes, spool: &Spool) -> bool {
         self.size += piece.len();
         if self.waiting.is_none() && (self.size <= MEMORY || self.holds(piece.len(), spool)) {
-            self.first.push_back(piece);
+            self.first.push(piece);
             return true;
         }
         if self.waiting.is_none() {
@@ -214,7 +214,7 @@ impl RequestBody {
 
     /// What is there already.
     fn taken_in(&mut self) -> Result<Option<Bytes>, BodyError> {
-        if let Some(piece) = self.first.pop_front() {
+        if let Some(piece) = self.first.pop() {
             return Ok(Some(piece));
         }
         if let Some(waiting) = &mut self.waiting {

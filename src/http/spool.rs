@@ -41,6 +41,8 @@ pub struct Waiting {
     /// So many bytes came out, and so many went in.
     read: u64,
     written: u64,
+    /// What comes behind them: it is written when it is a piece, so that small ones do not take a system call each.
+    behind: Vec<u8>,
 }
 
 impl Spool {
@@ -57,7 +59,7 @@ impl Spool {
     /// A new file. None where there can be none: then memory must do, and whoever brings too much must wait.
     pub fn open(&self) -> Option<Waiting> {
         match tempfile::tempfile_in(&self.directory) {
-            Ok(file) => Some(Waiting { file, read: 0, written: 0 }),
+            Ok(file) => Some(Waiting { file, read: 0, written: 0, behind: Vec::new() }),
             Err(error) => {
                 if !self.warned.swap(true, Ordering::Relaxed) {
                     tracing::warn!(
@@ -76,11 +78,30 @@ impl Waiting {
     /// Adds bytes behind the others.
     ///
     /// # Errors
-    /// There is no room.
+    /// There is no room. They are not added then, and what was before stays.
     pub fn push(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if self.written - self.read + bytes.len() as u64 > MOST {
+        if self.written - self.read + (self.behind.len() + bytes.len()) as u64 > MOST {
             return Err(io::ErrorKind::StorageFull.into());
         }
+        if self.behind.len() + bytes.len() < PIECE {
+            self.behind.extend_from_slice(bytes);
+            return Ok(());
+        }
+        self.flush()?;
+        self.write(bytes)
+    }
+
+    /// Writes what is to be written.
+    fn flush(&mut self) -> io::Result<()> {
+        let behind = std::mem::take(&mut self.behind);
+        let written = self.write(&behind);
+        if written.is_err() {
+            self.behind = behind;
+        }
+        written
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         let at = self.written % MOST;
         let until_end = usize::try_from(MOST - at).unwrap_or(usize::MAX);
         let (behind, before) = bytes.split_at(bytes.len().min(until_end));
@@ -95,15 +116,16 @@ impl Waiting {
     /// # Errors
     /// They cannot be read.
     pub fn pop(&mut self) -> io::Result<Option<Bytes>> {
-        if self.is_empty() {
-            return Ok(None);
+        if self.read == self.written {
+            let behind = std::mem::take(&mut self.behind);
+            return Ok((!behind.is_empty()).then(|| behind.into()));
         }
         let at = self.read % MOST;
         let size = usize::try_from((self.written - self.read).min(MOST - at)).unwrap_or(PIECE).min(PIECE);
         let mut piece = vec![0; size];
         self.file.read_exact_at(&mut piece, at)?;
         self.read += size as u64;
-        if self.is_empty() {
+        if self.read == self.written {
             // What was read needs no room on the disk any more.
             self.file.set_len(0)?;
             (self.read, self.written) = (0, 0);
@@ -113,12 +135,16 @@ impl Waiting {
 
     /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
-        self.read == self.written
+        self.read == self.written && self.behind.is_empty()
     }
 
     /// The file, from its begin.
-    pub fn into_file(self) -> File {
-        self.file
+    ///
+    /// # Errors
+    /// There is no room for all of it.
+    pub fn into_file(mut self) -> io::Result<File> {
+        self.flush()?;
+        Ok(self.file)
     }
 }
 
@@ -160,12 +186,31 @@ mod tests {
     }
 
     #[test]
+    fn small_pieces_are_written_together() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut waiting = Spool::new(directory.path().to_owned()).open().expect("a file");
+        let length = |waiting: &super::Waiting| waiting.file.metadata().expect("readable").len();
+        for _ in 0..super::PIECE - 1 {
+            waiting.push(b"x").expect("room");
+        }
+        assert_eq!(length(&waiting), 0);
+        waiting.push(b"yz").expect("room");
+        assert_eq!(length(&waiting), super::PIECE as u64 + 1);
+        let out: Vec<u8> = std::iter::from_fn(|| waiting.pop().expect("readable")).flatten().collect();
+        assert_eq!(out, [vec![b'x'; super::PIECE - 1], b"yz".to_vec()].concat());
+        waiting.push(b"behind").expect("room");
+        let file = waiting.into_file().expect("room");
+        assert_eq!(file.metadata().expect("readable").len(), 6, "all of it is in the file");
+    }
+
+    #[test]
     fn a_file_never_grows_beyond_what_may_wait() {
         let directory = tempfile::tempdir().expect("a directory");
         let mut waiting = Spool::new(directory.path().to_owned()).open().expect("a file");
         (waiting.read, waiting.written) = (MOST - 6, MOST - 6);
         for _ in 0..3 {
             waiting.push(b"12345").expect("room");
+            waiting.flush().expect("room");
         }
         let length = waiting.file.metadata().expect("readable").len();
         assert!(length <= MOST, "{length}");

@@ -69,11 +69,6 @@ impl Scanner {
             self.lines += 1;
         }
     }
-
-    /// Whether nothing of a head has come yet, or nothing but the empty line that may precede one.
-    pub fn is_at_start(&self) -> bool {
-        self.seen == self.line && self.lines == 0
-    }
 }
 
 const TOO_MANY: Refusal = Refusal::new(431, "Too many header fields");

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use super::{answer, chunked, content, everywhere, get, post};
-use crate::support::Client;
+use crate::support::{Client, Server};
 
 /// All that comes of a request, with the time replaced.
 fn raw(mut client: Client, request: &str) -> String {
@@ -166,4 +166,24 @@ fn what_is_refused_is_told_on_one_line_with_its_address_and_never_shown() {
         assert!(new.iter().all(|line| line.contains(&told) && line.contains("[WARNING]")), "{new:#?}");
         assert!(!log.contains("evil") && !log.contains('\x1b'), "{log}");
     });
+}
+
+/// RFC 9110 section 9.3.6: what follows is no body.
+#[test]
+fn an_answer_that_opens_a_tunnel_has_no_framing() {
+    let app = "
+def app(environ, start_response):
+    start_response(environ['HTTP_X_STATUS'], [])
+    return [b'what follows']
+";
+    let server = Server::of(app).args(["app:app"]).start();
+    for (status, framed) in [("200 OK", false), ("204 No Content", false), ("403 Forbidden", true)] {
+        let mut client = server.connect();
+        client.send(format!("CONNECT b:80 HTTP/1.1\r\nHost: b:80\r\nX-Status: {status}\r\n\r\n")).end();
+        let all = String::from_utf8(client.read_all()).expect("text").to_ascii_lowercase();
+        assert!(all.starts_with(&format!("http/1.1 {}\r\n", status.to_ascii_lowercase())), "{all}");
+        assert_eq!(all.contains("content-length") || all.contains("transfer-encoding"), framed, "{all}");
+        assert!(all.contains("connection: close"), "{all}");
+        assert_eq!(all.ends_with("what follows"), !status.starts_with("204"), "{all}");
+    }
 }

@@ -1,6 +1,7 @@
 """An app whose paths are the functions below. What it sends is known byte by byte: `content` says which byte is where."""
 
 import os
+import threading
 import time
 
 PERIOD = bytes(range(251))
@@ -188,3 +189,49 @@ def endless(environ, start_response):
 
     start_response("200 OK", [])
     return each()
+
+
+def begins_first(environ, start_response):
+    """Begins its answer before it reads."""
+    start_response("200 OK", [])
+    yield b"begun"
+    wait_for("go")
+    yield environ["wsgi.input"].read()
+
+
+def whole_first(environ, start_response):
+    """Has answered before it reads."""
+    start_response("200 OK", [("Content-Length", "5")])
+    yield b"whole"
+    try:
+        environ["wsgi.input"].read()
+    except OSError:
+        os.write(1, b"the body broke off\n")
+
+
+def writes_beside(environ, start_response):
+    """Fails while a thread of its own writes to a client that takes nothing."""
+    write = start_response("200 OK", [("X-Accel-Buffering", "no")])
+    threading.Thread(target=endlessly, args=(write,), daemon=True).start()
+    wait_for("go")
+    raise ValueError("on purpose")
+
+
+def endlessly(write):
+    try:
+        while True:
+            write(content(50_000))
+    except OSError:
+        pass
+
+
+def rewritten(environ, start_response):
+    """A file that was written to, and is not flushed before it is closed."""
+    opened = open("rewritten", "r+b")
+    opened.close = lambda: (time.sleep(0.05), type(opened).close(opened))
+    opened.read(4)
+    opened.seek(0)
+    opened.write(b"new!")
+    opened.seek(0)
+    start_response("200 OK", [])
+    return environ["wsgi.file_wrapper"](opened)

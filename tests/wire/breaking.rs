@@ -138,3 +138,33 @@ fn a_body_that_breaks_off_is_an_error_wherever_it_does() {
         assert_eq!(place.connect().get("/hello").text(), "hello", "{}", place.name);
     });
 }
+
+#[test]
+fn a_body_that_breaks_off_behind_its_answer_ends_the_connection() {
+    everywhere(&["--no-buffering", "--threads", "2", "--body-min-rate", "0"], &[], |place| {
+        let mut client = place.connect();
+        let before = place.server.stdout().matches("broke off").count();
+        client.send("POST /whole-first HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n");
+        assert_eq!(client.response("POST").text(), "whole", "{}", place.name);
+        client.send("zz\r\n");
+        // Long before the server gives up to wait for it.
+        client.set_timeout(std::time::Duration::from_secs(15));
+        assert!(client.is_closed(), "{}", place.name);
+        place.server.wait_for_output(&"the body broke off\n".repeat(before + 1));
+    });
+}
+
+#[test]
+fn a_failure_beside_a_write_that_waits_holds_up_nobody() {
+    let server = super::builder().args(["--threads", "4"]).start();
+    let mut slow = server.connect();
+    slow.send(get("/writes-beside"));
+    server.wait_for_output("waits for go\n");
+    // By then the client has been sent more than it takes.
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    std::fs::write(server.directory().join("go"), "").expect("the file can be written");
+    server.wait_for_log("ValueError: on purpose");
+    for _ in 0..3 {
+        assert_eq!(server.connect().get("/hello").text(), "hello");
+    }
+}

@@ -134,3 +134,27 @@ fn hints_and_the_call_for_the_body_come_in_their_order() {
         assert_eq!(statuses, [103, 103, 200], "{}", place.name);
     });
 }
+
+#[test]
+fn nobody_is_told_in_the_midst_of_an_answer() {
+    everywhere(&["--no-buffering", "--threads", "2"], &[], |place| {
+        let go = place.server.directory().join("go");
+        for field in ["Connection: close\r\n", ""] {
+            let before = place.server.stdout().matches("waits for go").count();
+            let mut client = place.connect();
+            let request = expecting("/begins-first", "1.1", 3);
+            client.send(request.replace("Expect", &format!("{field}Expect")));
+            let mut all = Vec::new();
+            while !all.windows(5).any(|part| part == b"begun") {
+                all.extend(client.read_some().expect("it begins"));
+            }
+            place.server.wait_for_output(&"waits for go\n".repeat(before + 1));
+            std::fs::write(&go, "").expect("the file can be written");
+            client.send("abc");
+            all.extend(client.read_all());
+            assert!(all.ends_with(b"3\r\nabc\r\n0\r\n\r\n"), "{}: {field}", place.name);
+            assert!(!all.windows(12).any(|part| part == b"100 Continue"), "{}: {field}", place.name);
+            std::fs::remove_file(&go).expect("it is there");
+        }
+    });
+}

@@ -124,3 +124,14 @@ fn a_file_may_be_larger_than_2_gib() {
     file.write_all_at(b"far away", 5 << 30).expect("the file can be written");
     assert_eq!(client.get(&format!("/file?{},8", 5_u64 << 30)).text(), "far away");
 }
+
+#[test]
+fn what_was_written_to_a_file_is_sent() {
+    everywhere(&[], &[("rewritten", b"")], |place| {
+        for _ in 0..3 {
+            std::fs::write(place.server.directory().join("rewritten"), "old! and more")
+                .expect("the file can be written");
+            assert_eq!(place.connect().get("/rewritten").text(), "new! and more", "{}", place.name);
+        }
+    });
+}

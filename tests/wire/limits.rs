@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{builder, content, everywhere, get, post};
-use crate::support::{Client, client::WAYS};
+use crate::support::{Client, client::WAYS, process};
 
 #[test]
 fn a_body_has_its_limit_to_the_byte() {
@@ -127,5 +127,28 @@ fn thirty_thousand_fields_are_read_like_one() {
     for fields in [same, different] {
         client.send_and_read(format!("GET /hello HTTP/1.1\r\n{fields}\r\n").as_bytes());
         assert_eq!(client.response("GET").text(), "hello");
+    }
+}
+
+#[test]
+fn a_body_in_bytes_takes_no_more_memory_than_one_at_once() {
+    const SIZE: usize = 1 << 16;
+    for more in [&[][..], &["--no-buffering"]] {
+        let server = builder().args(["--threads", "2", "--body-min-rate", "0"]).args(more.iter().copied()).start();
+        server.connect().get("/hello");
+        let before = process::resident_kib(server.worker());
+        let length = format!("Content-Length: {SIZE}");
+        for (framing, byte) in [(length.as_str(), "x"), ("Transfer-Encoding: chunked", "1\r\nx\r\n")] {
+            let mut client = server.connect();
+            client.send(format!("POST /echo HTTP/1.1\r\nHost: test\r\n{framing}\r\n\r\n"));
+            for _ in 1..SIZE {
+                client.send(byte);
+            }
+            // What the app has read is its own.
+            let grown = process::resident_kib(server.worker()).saturating_sub(before);
+            assert!(grown < 8 << 10, "{more:?}: {framing}: {grown} KiB for 64");
+            client.send(byte).send(if framing == length { "" } else { "0\r\n\r\n" });
+            assert_eq!(client.response("POST").body, vec![b'x'; SIZE], "{more:?}: {framing}");
+        }
     }
 }

@@ -163,12 +163,13 @@ impl<S: Socket> Exchange<'_, S> {
         self.outbox.poll_write(&mut self.transport.socket, context, &slowness)
     }
 
-    /// Brings the app as much of the body as it wants.
-    fn poll_feed(&mut self, context: &mut Context<'_>) {
+    /// Brings the app as much of the body as it wants, and gives what it wants then: more, where that has yet to come.
+    fn poll_feed(&mut self, context: &mut Context<'_>) -> Demand {
         while let Some(Feeding(feed)) = &self.feed {
             let feed = Arc::clone(feed);
-            if feed.demand(context) != Demand::More {
-                return;
+            let demand = feed.demand(context);
+            if demand != Demand::More {
+                return demand;
             }
             match self.poll_piece(context) {
                 Poll::Ready(Ok(Some(piece))) => feed.push(piece),
@@ -177,9 +178,10 @@ impl<S: Socket> Exchange<'_, S> {
                     self.connection.log(refusal);
                     feed.end(Err(refusal));
                 }
-                Poll::Pending => return,
+                Poll::Pending => return Demand::More,
             }
         }
+        Demand::Closed
     }
 
     /// Waits for the answer.
@@ -221,17 +223,23 @@ impl<S: Socket> Exchange<'_, S> {
         let Answer { head, body } = answer;
         let request = &self.head;
         let has_body = head.has_body() && request.method() != "HEAD";
+        // What follows then is no body, and has no framing (RFC 9110 section 9.3.6).
+        let is_tunnel = request.method() == "CONNECT" && head.status.is_success();
         let length = match &body {
+            _ if is_tunnel => None,
             AnswerBody::Whole(parcel) if has_body => Some(parcel.left()),
             _ => head.content_length,
         };
-        let chunked = has_body && length.is_none() && request.version != Version::HTTP_10;
+        let chunked = has_body && length.is_none() && request.version != Version::HTTP_10 && !is_tunnel;
+        // Once the answer has begun nobody is told any more: it would be read as a part of it.
+        let was_not_told = std::mem::take(&mut self.body.expects_continue);
         let keep_alive = wish == wire::Connection::KeepAlive
             && request.keep_alive
+            && !is_tunnel
             && (chunked || !has_body || length.is_some())
             && self.body.refusal.is_none()
-            // Who was never told to send a body may send it, or not.
-            && !std::mem::take(&mut self.body.expects_continue)
+            // Such a client may send its body, or not.
+            && !was_not_told
             && !self.connection.clients.keepalive.is_zero()
             && *self.connection.stop.borrow() == Stop::Not;
         let fate = if keep_alive { wire::Connection::KeepAlive } else { wire::Connection::Close };
@@ -309,18 +317,11 @@ impl<S: Socket> Exchange<'_, S> {
     async fn drain(&mut self) -> Next {
         let drain = poll_fn(|context| {
             while !self.body.is_done() {
-                match self.feed.as_ref().map_or(Demand::Closed, |Feeding(feed)| feed.demand(context)) {
-                    // The app still reads, though it has answered.
-                    Demand::More => self.poll_feed(context),
-                    Demand::Enough => {}
-                    Demand::Closed => {
-                        ready!(self.poll_piece(context))?;
-                        continue;
-                    }
-                }
-                if !self.body.is_done() {
+                // The app may still read, though it has answered.
+                if self.poll_feed(context) != Demand::Closed {
                     return Poll::Pending;
                 }
+                ready!(self.poll_piece(context))?;
             }
             Poll::Ready(Ok::<(), Refusal>(()))
         });

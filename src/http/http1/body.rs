@@ -110,7 +110,12 @@ fn poll_length<S: Socket>(
         if !matches!(read, Ok(1..)) {
             return Poll::Ready(Err(ENDED));
         }
-        piece
+        if piece.len() < size / 2 {
+            // It would hold all of that room, for as long as it waits.
+            BytesMut::from(&piece[..])
+        } else {
+            piece
+        }
     } else if transport.inbox.len() as u64 <= *left {
         std::mem::take(&mut transport.inbox)
     } else {

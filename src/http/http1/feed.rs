@@ -1,14 +1,13 @@
 //! A body that the app reads at its own pace, between the connection and the app's thread.
 
 use std::{
-    collections::VecDeque,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     task::{Context, Waker},
 };
 
 use bytes::Bytes;
 
-use crate::wire::Refusal;
+use crate::{http::gathered::Gathered, wire::Refusal};
 
 /// The connection reads ahead by so many bytes.
 const AHEAD: usize = 64 << 10;
@@ -22,7 +21,7 @@ pub struct Feed {
 
 #[derive(Default)]
 struct State {
-    queue: VecDeque<Bytes>,
+    queue: Gathered,
     queued: usize,
     /// The app has asked for a piece: before that, a client that waits to be told to send is not told.
     wanted: bool,
@@ -55,7 +54,7 @@ impl Feed {
     pub fn next(&self) -> Result<Option<Bytes>, Refusal> {
         let mut state = self.state();
         loop {
-            if let Some(piece) = state.queue.pop_front() {
+            if let Some(piece) = state.queue.pop() {
                 state.queued -= piece.len();
                 state.wake();
                 return Ok(Some(piece));
@@ -100,7 +99,7 @@ impl Feed {
     pub fn push(&self, piece: Bytes) {
         let mut state = self.state();
         state.queued += piece.len();
-        state.queue.push_back(piece);
+        state.queue.push(piece);
         self.came.notify_one();
     }
 
