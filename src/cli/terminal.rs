@@ -37,6 +37,12 @@ impl Terminal {
         }
     }
 
+    /// The line that a step leaves.
+    fn ended(&self, text: &str, begun: Instant) {
+        let (mark, time) = (console::style("✓").green(), console::style(seconds(begun.elapsed())).dim());
+        self.line(&format!("{mark} {text} {time}"));
+    }
+
     fn measure(&self, done: u64, total: u64, text: &str) {
         let Some(bar) = &self.bar else { return };
         if bar.length() != Some(total) || done == 0 {
@@ -51,11 +57,7 @@ impl Terminal {
     pub fn done(&self) {
         let Some(bar) = &self.bar else { return };
         if let Some((text, begun)) = self.step.lock().ok().and_then(|mut step| step.take()) {
-            self.line(&format!(
-                "{} {text} {}",
-                console::style("✓").green(),
-                console::style(seconds(begun.elapsed())).dim()
-            ));
+            self.ended(&text, begun);
         }
         bar.set_message("");
         bar.set_prefix("");
@@ -75,11 +77,7 @@ impl Progress for Terminal {
         };
         let ended = self.step.lock().ok().and_then(|mut step| step.replace((text.to_owned(), Instant::now())));
         if let Some((text, begun)) = ended {
-            self.line(&format!(
-                "{} {text} {}",
-                console::style("✓").green(),
-                console::style(seconds(begun.elapsed())).dim()
-            ));
+            self.ended(&text, begun);
         }
         bar.set_style(style(MOVING));
         bar.set_message("");

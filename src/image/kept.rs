@@ -29,11 +29,6 @@ impl Kept {
         self.slim
     }
 
-    /// Whether there is anything to keep.
-    pub fn keeps_any(&self) -> bool {
-        !self.keep.is_empty()
-    }
-
     /// What stays out: `usually`, but what is to be kept, and `always`. All are lines of the form of .dockerignore.
     pub fn left_out(&self, usually: &str, always: &str) -> Rules {
         let kept: Vec<_> = self.keep.iter().map(|pattern| format!("!{pattern}")).collect();

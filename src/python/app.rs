@@ -2,6 +2,7 @@
 
 use http::StatusCode;
 use pyo3::{
+    exceptions::PySystemExit,
     prelude::*,
     types::{PyBytes, PyDict, PyList, PyTuple},
 };
@@ -17,7 +18,7 @@ use super::{
 };
 use crate::{
     settings::Settings,
-    telemetry, wire,
+    sys, telemetry, wire,
     wsgi::{self, Call, CallSource, Exchange, Flow, Request},
 };
 
@@ -35,6 +36,8 @@ pub struct PyApp {
 struct Thread {
     environs: Environs,
     answer: Answer,
+    /// The processes that this one was forked from when it began.
+    forks: usize,
 }
 
 impl PyApp {
@@ -70,13 +73,15 @@ impl PyApp {
     /// that waits.
     pub fn serve(&self, interrupt: &Interrupt, calls: &mut impl CallSource) {
         let served = Python::attach(|py| {
-            let mut thread = Thread { environs: Environs::new(self.template.bind(py))?, answer: Answer::new(py)? };
+            let (environs, answer) = (Environs::new(self.template.bind(py))?, Answer::new(py)?);
+            let mut thread = Thread { environs, answer, forks: sys::forks() };
             loop {
                 while let Some(call) = calls.take() {
                     interrupt.clear(py);
                     self.answer(py, &mut thread, call);
                 }
                 if !py.detach(|| calls.wait()) {
+                    interrupt.clear(py);
                     return Ok(());
                 }
             }
@@ -93,7 +98,7 @@ impl PyApp {
         // A client of HTTP/1.0 would take an interim answer for the answer (RFC 9110 section 15.2).
         let takes_hints = request.head.version >= wire::Version::HTTP_11;
         let keep = self.hooks.as_ref().is_some_and(Between::is_called);
-        let Thread { environs, answer } = thread;
+        let Thread { environs, answer, forks } = thread;
         let outcome = answer.begin(py, exchange, takes_hints, keep).and_then(|()| {
             // One without a body has the input that is in every environ.
             let input = (!request.head.framing.is_empty()).then(|| Bound::new(py, Input::new(body))).transpose()?;
@@ -103,6 +108,9 @@ impl PyApp {
                 None => self.call(&request, &environ, input.as_ref(), answer, watch.as_ref()),
                 Some(hooks) => self.call_between(hooks, &request, &environ, input.as_ref(), answer, watch.as_ref()),
             };
+            if sys::forks() != *forks {
+                leave(py, &request, outcome);
+            }
             let input = input.as_ref().map(Bound::get);
             finish(py, &request, answer, input, outcome);
             // An environ is often part of a cycle (`environ["werkzeug.request"]` is), so it may live on for long.
@@ -111,10 +119,12 @@ impl PyApp {
             }
             Ok(())
         });
-        answer.end(py);
         if let Err(error) = outcome {
+            // Nothing of the app's: there is no memory, say.
             log_failure(py, &request, &error);
+            answer.with(py, |exchange| exchange.fail(StatusCode::INTERNAL_SERVER_ERROR));
         }
+        answer.end(py);
     }
 
     fn call_between<'py>(
@@ -131,7 +141,7 @@ impl PyApp {
         let outcome = self.call(request, environ, input, answer, watch);
         if let Some(seen) = seen {
             let (status, headers) = answer.said(py).unzip();
-            let (sent, begun) = answer.with(|exchange| (exchange.sent(), exchange.is_head_sent()));
+            let (sent, begun) = answer.with(py, |exchange| (exchange.sent(), exchange.is_head_sent()));
             hooks.after(py, &seen, environ, (status, headers, sent, begun))?;
         }
         outcome
@@ -198,7 +208,7 @@ impl PyApp {
             && let Ok(wrapper) = result.cast_exact::<FileWrapper>()
             && let Some((file, offset, length)) = wrapper.get().file(py)
             && answer
-                .with(|exchange| exchange.complete_file(file, offset, length))
+                .with(py, |exchange| exchange.complete_file(file, offset, length))
                 .map_err(|error| to_python(&error))?
         {
             return Ok(());
@@ -220,6 +230,50 @@ impl PyApp {
     }
 }
 
+/// Ends this process: the app has forked it, and it came back from its call. The request is its parent's, and so are all
+/// connections.
+fn leave(py: Python<'_>, request: &Request, outcome: PyResult<()>) -> ! {
+    let code = match outcome {
+        Ok(()) => {
+            let (pid, method, target) = (std::process::id(), request.head.method(), request.head.target());
+            tracing::warn!(
+                "A process that the app has forked (pid:{pid}) came back from {method} {target} and is ended: its parent answers."
+            );
+            0
+        }
+        Err(error) => {
+            if let Ok(exit) = error.value(py).cast::<PySystemExit>() {
+                exit_code(exit)
+            } else {
+                log_failure(py, request, &error);
+                1
+            }
+        }
+    };
+    // As multiprocessing does. What else Python has to do at an end is its parent's.
+    for name in ["stdout", "stderr"] {
+        let _ = py.import("sys").and_then(|sys| sys.getattr(name)?.call_method0("flush"));
+    }
+    sys::exit_now(code);
+}
+
+/// The exit code that a `SystemExit` means: its number, 0 where it has none, and 1 where it has something to say, as Python
+/// has it.
+fn exit_code(exit: &Bound<'_, PySystemExit>) -> u8 {
+    let Ok(code) = exit.getattr("code") else { return 1 };
+    if code.is_none() {
+        return 0;
+    }
+    // The system keeps as much of it.
+    if let Ok(number) = code.extract::<i64>() {
+        return number.to_le_bytes()[0];
+    }
+    let said = code.py().import("sys").and_then(|sys| sys.getattr("stderr")?.call_method1("write", (code.str()?,)));
+    // There is nobody else to say it to.
+    drop(said);
+    1
+}
+
 /// Ends an answer whose app is done, well or not.
 fn finish(py: Python<'_>, request: &Request, answer: &Answer, input: Option<&Input>, outcome: PyResult<()>) {
     let Err(error) = outcome else { return };
@@ -234,7 +288,7 @@ fn finish(py: Python<'_>, request: &Request, answer: &Answer, input: Option<&Inp
     // A body that did not come as announced is its client's fault, as in gunicorn.
     let fault = input.and_then(Input::fault).and_then(|status| StatusCode::from_u16(status).ok());
     let status = fault.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    answer.with(|exchange| exchange.fail(status));
+    answer.with(py, |exchange| exchange.fail(status));
 }
 
 fn log_failure(py: Python<'_>, request: &Request, error: &PyErr) {

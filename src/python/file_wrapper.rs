@@ -35,6 +35,10 @@ impl FileWrapper {
         if !is_file {
             return None;
         }
+        if is(filelike, &buffered[1]) {
+            // It may hold what was written and is not in the file yet.
+            filelike.call_method0("flush").ok()?;
+        }
         let number: i32 = filelike.call_method0("fileno").ok()?.extract().ok()?;
         let offset: u64 = filelike.call_method0("tell").ok()?.extract().ok()?;
         let file = sys::duplicate(number).ok()?;

@@ -2,7 +2,7 @@
 
 use std::{
     borrow::Cow,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError},
 };
 
 use bytes::Bytes;
@@ -59,14 +59,14 @@ impl Answer {
         if self.is_kept(py) {
             *self = Self::new(py)?;
         }
-        let mut making = self.shared.lock();
+        let mut making = self.shared.lock(py);
         (making.exchange, making.takes_hints, making.keeps_said) = (exchange, takes_hints, keep);
         Ok(())
     }
 
     /// Lets go of what belongs to the request. An app that has kept something can still call it.
     pub fn end(&mut self, py: Python<'_>) {
-        let mut making = self.shared.lock();
+        let mut making = self.shared.lock(py);
         if making.keeps_said {
             let said = making.said.take();
             drop(making);
@@ -97,12 +97,12 @@ impl Answer {
 
     /// The status and the header fields that the app answers with.
     pub fn said(&self, py: Python<'_>) -> Option<Said> {
-        self.shared.lock().said.as_ref().map(|(status, headers)| (status.clone_ref(py), headers.clone_ref(py)))
+        self.shared.lock(py).said.as_ref().map(|(status, headers)| (status.clone_ref(py), headers.clone_ref(py)))
     }
 
     /// Does something with the answer that never waits for a client.
-    pub fn with<T>(&self, change: impl FnOnce(&mut Exchange) -> T) -> T {
-        self.shared.with(change)
+    pub fn with<T>(&self, py: Python<'_>, change: impl FnOnce(&mut Exchange) -> T) -> T {
+        change(&mut self.shared.lock(py).exchange)
     }
 
     /// Sends the whole body.
@@ -128,12 +128,21 @@ impl Answer {
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Making> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The answer, as soon as no other thread of the app's is at it. That may wait for its client (`write` does), and other
+    /// threads run Python meanwhile.
+    fn lock(&self, py: Python<'_>) -> MutexGuard<'_, Making> {
+        loop {
+            match self.0.try_lock() {
+                Ok(making) => return making,
+                Err(TryLockError::Poisoned(poisoned)) => return poisoned.into_inner(),
+                Err(TryLockError::WouldBlock) => py.detach(|| drop(self.wait())),
+            }
+        }
     }
 
-    fn with<T>(&self, change: impl FnOnce(&mut Exchange) -> T) -> T {
-        change(&mut self.lock().exchange)
+    /// The same, for a thread that does not hold up Python.
+    fn wait(&self) -> MutexGuard<'_, Making> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Does what does not wait for the client if the answer `is_ready` for it, and otherwise may, while other threads run
@@ -148,7 +157,7 @@ impl Shared {
             Ok(mut making) if is_ready(&making.exchange) => change(&mut making.exchange),
             making => {
                 drop(making);
-                py.detach(|| self.with(change))
+                py.detach(|| change(&mut self.wait().exchange))
             }
         }
     }
@@ -185,14 +194,14 @@ impl StartResponse {
         let py = status.py();
         let exc_info = exc_info.filter(|exc_info| exc_info.is_truthy().unwrap_or(true));
         if let Some(exc_info) = exc_info
-            && self.shared.with(|exchange| exchange.is_head_sent())
+            && self.shared.lock(py).exchange.is_head_sent()
         {
             return Err(reraise(exc_info)?);
         }
         let list = list(headers)?;
         let writer = HeadWriter::new(&latin1(status, "the status")?, list.len()).map_err(|error| invalid(&error))?;
         let head = head(writer, list)?;
-        let mut making = self.shared.lock();
+        let mut making = self.shared.lock(py);
         making.exchange.start(head, exc_info.is_some()).map_err(|error| to_python(&error))?;
         if making.keeps_said {
             let said = making.said.replace((status.clone().unbind(), headers.clone().unbind()));
@@ -224,7 +233,7 @@ impl EarlyHints {
     #[pyo3(signature = (headers, /))]
     fn __call__(&self, headers: &Bound<'_, PyAny>) -> PyResult<()> {
         let head = hints(headers)?;
-        let mut making = self.0.lock();
+        let mut making = self.0.lock(headers.py());
         if making.takes_hints {
             making.exchange.hint(&head.fields);
         }

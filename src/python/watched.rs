@@ -57,7 +57,7 @@ impl Watch<'_, '_> {
         let value = |index| self.watched.get(&self.environ, index).and_then(|value| text(&value));
         let first = replaced.then(|| value(0)).flatten();
         let notes = std::iter::once(first).chain((1..self.watched.0.len()).map(value)).collect();
-        answer.with(|exchange| exchange.note(notes));
+        answer.with(self.environ.py(), |exchange| exchange.note(notes));
     }
 }
 

@@ -21,7 +21,7 @@ pub use descriptors::{
     adopt, duplicate, peek, redirect_output, replace, send_file, set_nonblocking, spawn_with, wait_readable,
     waiting_connections,
 };
-pub use forks::forks;
+pub use forks::{around_forks, forks};
 pub use memory::memory_limit;
 pub use process::{
     Fork, adopt_orphans, executed, exit_now, fork, is_alive, is_main_thread, kill_group, reap, release_memory,

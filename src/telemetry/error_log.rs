@@ -1,11 +1,12 @@
 //! The error log: what the program says through `tracing`, a line each, in gunicorn's format or as JSON.
 
 use std::{
+    cell::RefCell,
     fmt::{self, Write as _},
     io::Write as _,
     os::fd::RawFd,
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Mutex, MutexGuard, Once, PoisonError,
         atomic::{AtomicU8, Ordering},
     },
 };
@@ -36,6 +37,8 @@ pub const CRITICAL: &str = "rwsgi::critical";
 pub const EXCEPTION: &str = "rwsgi::exception";
 
 static LOG: Mutex<Option<Log>> = Mutex::new(None);
+
+static AROUND_FORKS: Once = Once::new();
 
 static LEVEL: AtomicU8 = AtomicU8::new(Level::Info as u8);
 
@@ -69,6 +72,7 @@ pub(super) fn start(settings: &Settings) -> Result<(), Fatal> {
     };
     log.capture().map_err(|error| failed(&error))?;
     *lock() = Some(log);
+    AROUND_FORKS.call_once(|| sys::around_forks(take_log, give_log));
     LEVEL.store(settings.loglevel as u8, Ordering::Relaxed);
     // Only a second call fails, and then the log that there is has been changed.
     let _ = tracing::subscriber::set_global_default(Listener);
@@ -138,6 +142,21 @@ pub fn write_app(text: &str) {
     }
     // There is no other place to say that this one cannot be written to.
     let _ = log.output.write(&line);
+}
+
+thread_local! {
+    /// The log, while this thread forks.
+    static TAKEN: RefCell<Option<MutexGuard<'static, Option<Log>>>> = const { RefCell::new(None) };
+}
+
+/// Sees that no other thread is at the log during a fork: the child does not have that thread, and would wait for it.
+extern "C" fn take_log() {
+    // At the end of a thread there is no place to keep it.
+    let _ = TAKEN.try_with(|taken| *taken.borrow_mut() = Some(lock()));
+}
+
+extern "C" fn give_log() {
+    let _ = TAKEN.try_with(|taken| drop(taken.take()));
 }
 
 fn lock() -> MutexGuard<'static, Option<Log>> {

@@ -19,7 +19,7 @@ use tokio::{
     task::{JoinHandle, yield_now},
 };
 
-use crate::{sys, wsgi::Call};
+use crate::wsgi::Call;
 
 /// How often the thread that stands by looks whether a call lasts: two looks at the same call, and it drives. Each costs
 /// the app thread its processor for a moment.
@@ -192,13 +192,11 @@ pub struct Seat {
     call: Option<Call>,
     /// When connections were driven last.
     driven: std::time::Instant,
-    /// The processes that this one was forked from after the runtime began.
-    forks: usize,
 }
 
 impl Seat {
     pub fn new(runtime: Arc<Runtime>, drive: Arc<Drive>, receiver: UnboundedReceiver<Call>) -> Self {
-        Self { runtime, drive, receiver, call: None, driven: std::time::Instant::now(), forks: sys::forks() }
+        Self { runtime, drive, receiver, call: None, driven: std::time::Instant::now() }
     }
 
     /// The call that was waited for, or one that has come already, if the connections were driven just now: those that come
@@ -208,7 +206,7 @@ impl Seat {
             return Some(call);
         }
         self.drive.end_call();
-        if self.driven.elapsed() >= TOGETHER || self.forks != sys::forks() {
+        if self.driven.elapsed() >= TOGETHER {
             return None;
         }
         let call = self.receiver.try_recv().ok()?;
@@ -219,10 +217,6 @@ impl Seat {
     /// Drives the connections until there is a call; gives false when there are no more to come.
     pub fn wait(&mut self) -> bool {
         self.drive.end_call();
-        while self.forks != sys::forks() {
-            // The app has forked, and the child came back from its call: the connections are its parent's.
-            std::thread::park();
-        }
         self.drive.take_back();
         let (drive, receiver) = (&self.drive, &mut self.receiver);
         self.call = self.runtime.block_on(async {

@@ -167,7 +167,7 @@ enum Kind {
 impl CallSource for Place {
     /// The time until it is asked for the next is the app's, but for what it waits for its client.
     fn take(&mut self) -> Option<Call> {
-        self.activity.rest();
+        self.activity.end();
         loop {
             let call = match &mut self.kind {
                 Kind::Turns(turn) => turn.take(),

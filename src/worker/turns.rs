@@ -82,8 +82,6 @@ pub struct Turn<C = Call> {
     stands_by: bool,
     /// When it got the GIL to take a call.
     since: Option<Instant>,
-    /// The processes that this one was forked from when it began.
-    forks: usize,
 }
 
 impl<C> Default for Turns<C> {
@@ -161,7 +159,7 @@ impl<C> Turns<C> {
             is_main: sys::is_main_thread(),
             called: AtomicBool::new(false),
         });
-        Turn { turns: Arc::clone(self), sleeper, stands_by: false, since: None, forks: sys::forks() }
+        Turn { turns: Arc::clone(self), sleeper, stands_by: false, since: None }
     }
 
     /// Adds a call. It is dropped where no thread is left to take it.
@@ -231,7 +229,7 @@ impl<C> Turn<C> {
     /// The next call, if there is one and it is this thread's turn. To be called with the GIL.
     pub fn take(&mut self) -> Option<C> {
         let stood_by = std::mem::take(&mut self.stands_by);
-        if !stood_by && (self.since.is_none_or(|since| since.elapsed() >= TURN) || self.forks != sys::forks()) {
+        if !stood_by && self.since.is_none_or(|since| since.elapsed() >= TURN) {
             return None;
         }
         let mut state = self.turns.state();
@@ -254,10 +252,6 @@ impl<C> Turn<C> {
 
     /// Waits until it is worth to get the GIL and call [`Turn::take`]. Gives false when there are no more calls to come.
     pub fn wait(&mut self) -> bool {
-        while self.forks != sys::forks() {
-            // The app has forked, and the child came back from its call: the requests are its parent's.
-            thread::park();
-        }
         self.turns.wake_connections();
         let mut state = self.turns.state();
         while !state.needs_stand_by() {

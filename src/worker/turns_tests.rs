@@ -6,7 +6,6 @@ use std::{
     },
     task::{Wake, Waker},
     thread::{self, JoinHandle, spawn, yield_now},
-    time::{Duration, Instant},
 };
 
 use super::{Sleeper, StandBy, TOGETHER, Turn, Turns};
@@ -181,22 +180,6 @@ fn a_call_that_nobody_will_take_is_dropped() {
     assert_eq!(Arc::strong_count(&count), 1);
     turns.push(Arc::clone(&count));
     assert_eq!(Arc::strong_count(&count), 1);
-}
-
-#[test]
-fn a_child_that_the_app_forks_takes_no_call_of_its_parents() {
-    let turns = Arc::<Turns<u8>>::default();
-    let mut turn = turns.join();
-    turns.push(1);
-    turns.push(2);
-    turns.push(3);
-    assert!(turn.wait());
-    assert_eq!(turn.take(), Some(1));
-    // The time of a turn is of no concern here.
-    turn.since = Some(Instant::now() + Duration::from_secs(60));
-    assert_eq!(turn.take(), Some(2));
-    turn.forks += 1;
-    assert_eq!(turn.take(), None);
 }
 
 #[test]

@@ -27,8 +27,8 @@ pub struct Activity(Arc<Thread>);
 #[derive(Debug)]
 struct Thread {
     since: AtomicU64,
-    /// Counts requests.
-    begun: AtomicU64,
+    /// Counts the begins and the ends of requests: odd while the app is at one.
+    count: AtomicU64,
     /// The way to end one; none in a test.
     interrupt: Option<Arc<Interrupt>>,
 }
@@ -41,14 +41,14 @@ thread_local! {
 /// A request that takes too long.
 pub struct Overdue {
     activity: Activity,
-    begun: u64,
+    count: u64,
 }
 
 impl Overdue {
     /// Raises an exception in its thread, if it still runs. Waits for Python.
     pub fn interrupt(&self) {
         if let Some(interrupt) = &self.activity.0.interrupt {
-            interrupt.raise(|| self.activity.begun() == self.begun && !self.activity.elapsed().is_zero());
+            interrupt.raise(|| self.activity.count() == self.count && !self.activity.elapsed().is_zero());
         }
     }
 }
@@ -61,18 +61,19 @@ impl Watch {
 
     /// A further app thread, which is this one.
     pub fn join(&self, interrupt: Option<Arc<Interrupt>>) -> Activity {
-        let (since, begun) = (AtomicU64::new(0), AtomicU64::new(0));
-        let activity = Activity(Arc::new(Thread { since, begun, interrupt }));
+        let (since, count) = (AtomicU64::new(0), AtomicU64::new(0));
+        let activity = Activity(Arc::new(Thread { since, count, interrupt }));
         HERE.set(Some(activity.clone()));
         self.threads.lock().unwrap_or_else(PoisonError::into_inner).push(activity.clone());
         activity
     }
 
-    /// The threads where the app has been running for longer than this.
+    /// The threads where the app has been at a request for longer than this.
     pub fn longer_than(&self, limit: Duration) -> Vec<Overdue> {
         let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
-        let overdue = threads.iter().filter(|activity| activity.elapsed() > limit);
-        overdue.map(|activity| Overdue { begun: activity.begun(), activity: activity.clone() }).collect()
+        let all = threads.iter().map(|activity| Overdue { count: activity.count(), activity: activity.clone() });
+        // One that waits for the GIL to take a request is at none.
+        all.filter(|thread| thread.count % 2 == 1 && thread.activity.elapsed() > limit).collect()
     }
 
     /// How long the app has been running on the thread where it has been longest.
@@ -90,12 +91,20 @@ impl Activity {
 
     /// A request begins.
     pub fn begin(&self) {
-        self.0.begun.fetch_add(1, Ordering::Relaxed);
+        self.0.count.fetch_add(1, Ordering::Relaxed);
         self.work();
     }
 
-    fn begun(&self) -> u64 {
-        self.0.begun.load(Ordering::Relaxed)
+    /// The request has ended, if there was one.
+    pub fn end(&self) {
+        let count = self.count();
+        // No other thread counts.
+        self.0.count.store(count + count % 2, Ordering::Relaxed);
+        self.rest();
+    }
+
+    fn count(&self) -> u64 {
+        self.0.count.load(Ordering::Relaxed)
     }
 
     /// The app does not run.
@@ -150,5 +159,27 @@ mod tests {
         let mut longest = None;
         Activity::wait_here(&mut || longest = Some(watch.longest()));
         assert_eq!(longest, Some(Duration::ZERO), "waiting for the client is not the app's time");
+    }
+
+    #[test]
+    fn only_a_thread_at_a_request_is_overdue() {
+        let watch = Watch::new();
+        let thread = watch.join(None);
+        let after_a_while = || {
+            while watch.longest() < Duration::from_millis(2) {
+                std::thread::yield_now();
+            }
+            watch.longer_than(Duration::ZERO).len()
+        };
+        thread.work();
+        assert_eq!(after_a_while(), 0, "it waits for the GIL");
+        thread.begin();
+        assert_eq!(after_a_while(), 1);
+        thread.end();
+        assert_eq!(watch.longer_than(Duration::ZERO).len(), 0);
+        thread.work();
+        assert_eq!(after_a_while(), 0, "it waits again");
+        thread.begin();
+        assert_eq!(after_a_while(), 1, "at the next");
     }
 }

@@ -283,11 +283,47 @@ def app(environ, start_response):
             let output = server.stdout();
             output.lines().find_map(|line| line.strip_prefix("child ")?.parse::<u32>().ok())
         });
-        let _guard = process::Guard(child.expect("it has said its number"));
+        ends(child.expect("it has said its number"));
+        server.wait_for_log("came back from GET /fork and is ended");
         for number in 0..20 {
             let path = format!("/{number}");
             assert_eq!(client.get(&path).text(), path, "one answer to each request");
             assert_eq!(server.connect().get("/new").text(), "/new");
         }
     }
+}
+
+#[test]
+fn a_child_ends_as_it_says_and_by_a_signal() {
+    let app = "
+import multiprocessing, os, sys, time
+def app(environ, start_response):
+    path = environ['PATH_INFO']
+    if path == '/terminate':
+        child = multiprocessing.get_context('fork').Process(target=time.sleep, args=(60,))
+        child.start()
+        child.terminate()
+        child.join()
+        said = child.exitcode
+    else:
+        child = os.fork()
+        if child == 0:
+            print('said', path)
+            if path == '/raise':
+                raise ValueError('in the child')
+            sys.exit({'/exit': None, '/seven': 7, '/text': 'a text'}[path])
+        said = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    start_response('200 OK', [])
+    return [str(said).encode()]
+";
+    let server = Server::of(app).args(["app:app"]).start();
+    for (path, code) in [("/exit", "0"), ("/seven", "7"), ("/text", "1"), ("/raise", "1"), ("/terminate", "-15")] {
+        assert_eq!(server.connect().get(path).text(), code, "{path}");
+        if path != "/terminate" {
+            server.wait_for_output(&format!("said {path}\n"));
+        }
+    }
+    server.wait_for_log("ValueError: in the child");
+    server.wait_for_log("a text");
+    assert!(!server.stderr().contains("SystemExit"), "{}", server.stderr());
 }
