@@ -173,6 +173,28 @@ fn idle_and_silent_connections_do_not_delay_the_end() {
 }
 
 #[test]
+fn a_body_that_goes_on_coming_is_waited_for() {
+    let app = "
+def app(environ, start_response):
+    start_response('200 OK', [])
+    return [str(len(environ['wsgi.input'].read())).encode()]
+";
+    let mut server = Server::of(app).args(["app:app"]).start();
+    assert_eq!(server.connect().get("/").text(), "0");
+    let mut client = server.connect();
+    client.send("POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 11\r\n\r\nx");
+    server.signal("TERM");
+    // Longer than a silent client is waited for.
+    for _ in 0..10 {
+        std::thread::sleep(Duration::from_millis(500));
+        client.send("x");
+    }
+    let response = client.response("POST");
+    assert_eq!((response.text().as_str(), response.field("connection")), ("11", Some("close")));
+    assert!(server.wait().status.success());
+}
+
+#[test]
 fn a_client_that_does_not_read_its_answer_is_let_go_when_the_time_is_over() {
     let app = "
 def app(environ, start_response):

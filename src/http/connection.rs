@@ -52,8 +52,32 @@ pub struct Connection {
     pub remote_addr: Option<Arc<str>>,
     /// How far the server is in stopping.
     pub stop: watch::Receiver<Stop>,
-    /// Requests that the app has, or whose answer is on its way.
-    pub running: Arc<AtomicUsize>,
+    /// What it is at.
+    pub work: Arc<Work>,
+}
+
+/// What a connection is at, for who waits until it is done.
+#[derive(Debug, Default)]
+pub struct Work {
+    running: AtomicUsize,
+    came: AtomicUsize,
+}
+
+impl Work {
+    /// So many requests has the app, or their answers are on their way.
+    pub fn running(&self) -> usize {
+        self.running.load(Ordering::Relaxed)
+    }
+
+    /// How many pieces of bodies have come.
+    pub fn came(&self) -> usize {
+        self.came.load(Ordering::Relaxed)
+    }
+
+    /// A piece of a body has come.
+    pub fn comes(&self) {
+        self.came.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 /// How far a server is in stopping.
@@ -63,23 +87,23 @@ pub enum Stop {
     Not,
     /// It accepts no connection, and answers every request that comes on those that there are.
     Begun,
-    /// It answers the requests that are complete, and waits for no other.
+    /// It answers the requests that are complete, and waits for others only while they go on coming.
     Cut,
 }
 
 /// A request that the app has, or whose answer is on its way, for as long as this lives.
-pub struct Running(Arc<AtomicUsize>);
+pub struct Running(Arc<Work>);
 
 impl Running {
-    pub fn new(count: &Arc<AtomicUsize>) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(count))
+    pub fn new(work: &Arc<Work>) -> Self {
+        work.running.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(work))
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.0.running.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

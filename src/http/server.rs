@@ -6,10 +6,7 @@ use std::{
     io,
     net::IpAddr,
     pin::pin,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::Poll,
     time::Duration,
 };
@@ -23,7 +20,7 @@ use tokio::{
 use tokio_rustls::rustls::ServerConfig;
 
 use super::{
-    connection::{Connection, Stop},
+    connection::{Connection, Stop, Work},
     high_water::HighWater,
     parcel::Socket as Stream,
     spool::Spool,
@@ -90,7 +87,7 @@ impl Server {
                 http2: false,
                 access_log: access_log.map(Arc::clone),
                 stop: server.stop.subscribe(),
-                running: Arc::default(),
+                work: Arc::default(),
             };
             let acceptor = Acceptor {
                 connection,
@@ -126,14 +123,14 @@ impl Server {
         while self.accepting.join_next().await.is_some() {}
         // Whoever connects from now on is refused at once, and may try another server, instead of waiting for this one.
         drop(self.listeners);
-        let limit = Instant::now() + LAST_REQUESTS;
-        while self.open.count() > 0 && Instant::now() < limit {
-            sleep(LOOK).await;
-        }
-        let _ = self.stop.send(Stop::Cut);
+        let mut seen = HashMap::new();
         while self.open.count() > 0 {
-            self.open.cut();
-            sleep(LOOK).await;
+            self.open.cut(&mut seen);
+            let limit = Instant::now() + LAST_REQUESTS;
+            while self.open.count() > 0 && Instant::now() < limit {
+                sleep(LOOK).await;
+            }
+            let _ = self.stop.send(Stop::Cut);
         }
     }
 }
@@ -167,8 +164,7 @@ impl Connections {
 /// What looks after a connection.
 struct Task {
     handle: AbortHandle,
-    /// Requests that the app has, or whose answer is on its way.
-    running: Arc<AtomicUsize>,
+    work: Arc<Work>,
 }
 
 /// An open connection, for as long as this lives.
@@ -223,7 +219,7 @@ impl Open {
     fn begin<F: Future<Output = ()> + Send + 'static>(
         &self,
         permit: Option<OwnedSemaphorePermit>,
-        running: Arc<AtomicUsize>,
+        work: Arc<Work>,
         life: impl FnOnce(Place) -> F,
     ) {
         let mut connections = lock(&self.connections);
@@ -231,17 +227,20 @@ impl Open {
         let number = connections.next;
         let place = Place { open: Arc::clone(&self.connections), number, permit };
         let handle = tokio::spawn(life(place)).abort_handle();
-        connections.tasks.insert(number, Task { handle, running });
+        connections.tasks.insert(number, Task { handle, work });
         let count = connections.count();
         connections.high.rise(count);
     }
 
-    /// Ends the connections that have no complete request. A client that never gets its request across must not keep a
-    /// server from ending.
-    fn cut(&self) {
+    /// Ends the connections that have no complete request, and of which nothing of one has come since they were `seen`. A
+    /// client that never gets its request across must not keep a server from ending; one that is at it may go on.
+    fn cut(&self, seen: &mut HashMap<u64, usize>) {
         let connections = lock(&self.connections);
-        let idle = connections.tasks.values().filter(|task| task.running.load(Ordering::Relaxed) == 0);
-        let handles: Vec<_> = idle.map(|task| task.handle.clone()).collect();
+        let idle = connections.tasks.iter().filter(|(_, task)| task.work.running() == 0);
+        let handles: Vec<_> = idle
+            .filter(|(number, task)| seen.insert(**number, task.work.came()) == Some(task.work.came()))
+            .map(|(_, task)| task.handle.clone())
+            .collect();
         drop(connections);
         handles.iter().for_each(AbortHandle::abort);
     }
@@ -321,12 +320,12 @@ impl Acceptor {
     }
 
     fn serve(&self, stream: impl Stream + Send + Sync + 'static, peer: Peer, permit: Option<OwnedSemaphorePermit>) {
-        let mut connection = Connection { peer, running: Arc::default(), ..self.connection.clone() };
+        let mut connection = Connection { peer, work: Arc::default(), ..self.connection.clone() };
         if connection.clients.forwarded_allow_ips.contain(peer.map(|(address, _)| address)) {
             connection.trust = Trust::Proxy;
         }
         let (open, tls) = (self.open.clone(), self.tls.clone());
-        self.open.begin(permit, Arc::clone(&connection.running), |mut place| async move {
+        self.open.begin(permit, Arc::clone(&connection.work), |mut place| async move {
             let mut refusal = None;
             if let Some(patience) = open.patience {
                 match timeout(patience, open.permit()).await {

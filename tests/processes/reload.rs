@@ -81,7 +81,7 @@ fn a_broken_configuration_file_changes_nothing() {
     for (count, (text, reason)) in [
         ("workers = \n", "SyntaxError"),
         ("raise ValueError('on purpose')\n", "ValueError: on purpose"),
-        ("workers = 'many'\n", "neither a whole number from 0 nor auto"),
+        ("workers = 'many'\n", "neither a whole number from 1 nor auto"),
         ("import os\nos._exit(3)\n", "gunicorn.conf.py"),
         ("errorlog = '/no/such/folder/error.log'\n", "/no/such/folder"),
     ]

@@ -102,7 +102,7 @@ impl<S: Socket> Exchange<'_, S> {
         if wsgi::mount(&request).is_none() {
             return self.refuse(OUTSIDE).await;
         }
-        let running = Running::new(&connection.running);
+        let running = Running::new(&connection.work);
         let (slot, waiting) = Slot::new();
         let responder = Box::new(ChannelResponder::new(slot, Arc::clone(&connection.app), connection.spool.clone()));
         connection.app.call(Call { request, body, responder });
@@ -155,7 +155,11 @@ impl<S: Socket> Exchange<'_, S> {
         }
         // What cannot be written now goes out with what follows; a client that is gone is noticed by reading.
         let _ = self.poll_write(context);
-        self.body.poll_piece(self.transport, context)
+        let polled = self.body.poll_piece(self.transport, context);
+        if matches!(polled, Poll::Ready(Ok(Some(_)))) {
+            self.connection.work.comes();
+        }
+        polled
     }
 
     fn poll_write(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -13,7 +13,10 @@ pub use transport::Transport;
 use std::{future::poll_fn, sync::Arc};
 
 use self::answer::{Next, answer};
-use super::{connection::Connection, parcel::Socket};
+use super::{
+    connection::{Connection, Running},
+    parcel::Socket,
+};
 use crate::wire::{Framing, Refusal, Trust};
 
 /// Answers the requests of a connection, until either side has enough.
@@ -43,5 +46,7 @@ pub async fn end<S: Socket>(connection: &Connection, transport: Transport<S>, re
     if let Some(refusal) = refusal {
         connection.log(refusal);
     }
+    // What was answered is to arrive, also where the server stops.
+    let _running = Running::new(&connection.work);
     transport.close(refusal).await;
 }

@@ -7,11 +7,7 @@ mod pulse;
 mod response_body;
 mod stream;
 
-use std::{
-    error::Error as _,
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::{error::Error as _, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use hyper::{server::conn::http2, service::service_fn};
@@ -51,7 +47,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Duplex for S {}
 pub async fn serve(connection: Arc<Connection>, socket: Box<dyn Duplex>, first: Bytes, trust: Trust) {
     let Some(settings) = connection.clients.http2 else { return };
     // Until the last byte is out this counts as a request: the answers of streams that have ended may still wait here.
-    let own = Running::new(&connection.running);
+    let own = Running::new(&connection.work);
     let pulse = Arc::<Pulse>::default();
     let service = {
         let (connection, pulse) = (Arc::clone(&connection), Arc::clone(&pulse));
@@ -124,7 +120,7 @@ fn is_over(connection: &Connection, pulse: &Pulse, ending: bool) -> bool {
         return true;
     }
     // Only this connection's own count is left: whoever has not brought a request whole is not waited for.
-    let cut = *connection.stop.borrow() == Stop::Cut && connection.running.load(Ordering::Relaxed) <= 1;
+    let cut = *connection.stop.borrow() == Stop::Cut && connection.work.running() <= 1;
     let patience = if cut { LINGER } else { write_timeout.unwrap_or(LINGER).max(LINGER) };
     ending && (pulse.streams() == 0 || cut) && still >= patience
 }

@@ -88,7 +88,7 @@ async fn call(
     if wsgi::mount(&request).is_none() {
         return Err(OUTSIDE);
     }
-    stream.running = Some(Running::new(&connection.running));
+    stream.running = Some(Running::new(&connection.work));
     let (slot, waiting) = Slot::new();
     let responder = Box::new(ChannelResponder::new(slot, Arc::clone(&connection.app), connection.spool.clone()));
     connection.app.call(Call { request, body: Box::new(body), responder });
