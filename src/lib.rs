@@ -1,6 +1,7 @@
 //! rwsgi serves WSGI apps from an embedded CPython, and packages them into slim container images.
 //!
-//! The modules stand in layers; each uses only rows below its own, and a test keeps it so.
+//! The modules stand in layers; each uses only rows below its own. This is the outline; `tests/layers.rs` has all rows, and
+//! keeps it so.
 //!
 //! ```text
 //! 4  cli          one short file a command; the only place that prints to the terminal

@@ -33,7 +33,7 @@ pub const LOGS: &[Setting] = &[
     Setting::new(
         "capture_output",
         Kind::Flag,
-        "Write what the app prints to standard output and error to the error log.",
+        "Write what the app prints to standard output and error to the error log, where that is a file.",
     )
     .flags(&["--capture-output"], ""),
     Setting::new("syslog", Kind::Flag, "Send the logs to syslog too.").flags(&["--log-syslog"], ""),
