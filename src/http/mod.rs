@@ -2,6 +2,7 @@
 //! strict as [`wire`](crate::wire) is; HTTP/2 is hyper's. Knows no Python; it hands requests to a
 //! [`wsgi::App`](crate::wsgi::App).
 
+mod buffer;
 mod connection;
 mod gathered;
 mod high_water;

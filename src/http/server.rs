@@ -20,6 +20,7 @@ use tokio::{
 use tokio_rustls::rustls::ServerConfig;
 
 use super::{
+    buffer,
     connection::{Connection, Stop, Work},
     high_water::HighWater,
     parcel::Socket as Stream,
@@ -109,8 +110,10 @@ impl Server {
         Ok(server)
     }
 
-    /// Whether connections or what waited for them have let go of much memory since it was asked before.
+    /// Whether connections or what waited for them have let go of much memory since it was asked before. What bodies were
+    /// read into is freed where no others need it.
     pub fn has_let_go(&self) -> bool {
+        buffer::release();
         let connections = lock(&self.open.connections).have_gone();
         let bodies = self.spool.as_ref().is_some_and(|spool| spool.room().has_drained());
         connections || bodies

@@ -11,6 +11,7 @@ use tokio::io::AsyncReadExt as _;
 use super::transport::Transport;
 use crate::{
     http::{
+        buffer::{self, Buffer},
         parcel::Socket,
         rate::Rate,
         request_body::{TOO_LARGE, TOO_SLOW},
@@ -18,9 +19,6 @@ use crate::{
     settings::Clients,
     wire::{Chunks, Framing, Refusal},
 };
-
-/// So many bytes are taken from a socket at a time.
-const PIECE: u64 = 256 << 10;
 
 /// What is left of a body.
 pub struct Body {
@@ -101,28 +99,45 @@ fn poll_length<S: Socket>(
 ) -> Poll<Result<Option<Bytes>, Refusal>> {
     let piece = if transport.inbox.is_empty() {
         // Straight from the socket: a large body is not copied here, and nothing behind it is read.
-        let size = usize::try_from((*left).min(PIECE)).unwrap_or(0);
-        let mut piece = BytesMut::with_capacity(size);
-        let read = {
-            let mut limited = (&mut piece).limit(size);
-            ready!(pin!(transport.socket.read_buf(&mut limited)).poll(context))
-        };
-        if !matches!(read, Ok(1..)) {
-            return Poll::Ready(Err(ENDED));
-        }
-        if piece.len() < size / 2 {
-            // It would hold all of that room, for as long as it waits.
-            BytesMut::from(&piece[..])
-        } else {
-            piece
-        }
+        ready!(poll_piece(usize::try_from(*left).unwrap_or(usize::MAX), transport, context))?
     } else if transport.inbox.len() as u64 <= *left {
-        std::mem::take(&mut transport.inbox)
+        std::mem::take(&mut transport.inbox).freeze()
     } else {
-        transport.inbox.split_to(usize::try_from(*left).unwrap_or(usize::MAX))
+        transport.inbox.split_to(usize::try_from(*left).unwrap_or(usize::MAX)).freeze()
     };
     *left -= piece.len() as u64;
-    Poll::Ready(Ok(Some(piece.freeze())))
+    Poll::Ready(Ok(Some(piece)))
+}
+
+/// What has come, of so many bytes.
+fn poll_piece<S: Socket>(
+    left: usize,
+    transport: &mut Transport<S>,
+    context: &mut Context<'_>,
+) -> Poll<Result<Bytes, Refusal>> {
+    let size = left.min(buffer::SIZE);
+    let piece = if size < buffer::SIZE {
+        let mut piece = Vec::with_capacity(size);
+        ready!(poll_read(&mut piece, size, transport, context))?;
+        // It would hold all of that room, for as long as it waits.
+        if piece.len() < size / 2 { Bytes::copy_from_slice(&piece) } else { piece.into() }
+    } else {
+        let mut piece = Buffer::take();
+        ready!(poll_read(piece.content(), size, transport, context))?;
+        if piece.content().len() < size / 2 { Bytes::copy_from_slice(piece.content()) } else { piece.freeze() }
+    };
+    Poll::Ready(Ok(piece))
+}
+
+fn poll_read<S: Socket>(
+    piece: &mut Vec<u8>,
+    size: usize,
+    transport: &mut Transport<S>,
+    context: &mut Context<'_>,
+) -> Poll<Result<(), Refusal>> {
+    let mut limited = piece.limit(size);
+    let read = ready!(pin!(transport.socket.read_buf(&mut limited)).poll(context));
+    Poll::Ready(if matches!(read, Ok(1..)) { Ok(()) } else { Err(ENDED) })
 }
 
 fn poll_chunk<S: Socket>(
