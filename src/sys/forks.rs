@@ -12,8 +12,8 @@ use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signa
 
 static FORKS: AtomicUsize = AtomicUsize::new(0);
 
-/// The signals that a worker handles itself.
-const HANDLED: [Signal; 5] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGUSR1, Signal::SIGABRT];
+/// The signals that a worker handles itself, but for ABRT, of which an app's faulthandler may know more.
+const HANDLED: [Signal; 4] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGUSR1];
 
 thread_local! {
     /// What this thread held back before it began to fork.
