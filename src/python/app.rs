@@ -268,7 +268,8 @@ fn exit_code(exit: &Bound<'_, PySystemExit>) -> u8 {
     if let Ok(number) = code.extract::<i64>() {
         return number.to_le_bytes()[0];
     }
-    let said = code.py().import("sys").and_then(|sys| sys.getattr("stderr")?.call_method1("write", (code.str()?,)));
+    let text = format!("{code}\n");
+    let said = code.py().import("sys").and_then(|sys| sys.getattr("stderr")?.call_method1("write", (text,)));
     // There is nobody else to say it to.
     drop(said);
     1

@@ -324,6 +324,6 @@ def app(environ, start_response):
         }
     }
     server.wait_for_log("ValueError: in the child");
-    server.wait_for_log("a text");
+    server.wait_for_log("a text\n");
     assert!(!server.stderr().contains("SystemExit"), "{}", server.stderr());
 }
