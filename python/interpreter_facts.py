@@ -11,13 +11,18 @@ import sysconfig
 VERSION = "python%d.%d" % sys.version_info[:2]
 
 
-def libpython():
-    """The shared library that this very process runs, or else the one beside a program that has it linked in."""
+def running_libpython():
+    """The shared library that this very process runs; a program that has Python linked in runs none."""
     with open("/proc/self/maps") as maps:
         for line in maps:
             found = re.search(r"/.*/libpython\d[^/]*\.so[^/]*$", line.rstrip())
             if found:
                 return found.group()
+    return None
+
+
+def libpython():
+    """The one that is installed beside a program that has it linked in."""
     name = sysconfig.get_config_var("INSTSONAME") or ""
     directory = sysconfig.get_config_var("LIBDIR") or ""
     for place in (directory, os.path.join(directory, sysconfig.get_config_var("MULTIARCH") or "")):
@@ -69,7 +74,9 @@ json.dump(
         "executable": sys.executable,
         "stdlib": stdlib,
         "extensions": extension_directory(stdlib),
-        "libpython": libpython(),
+        "libpython": running_libpython() or libpython(),
+        "linked_in": running_libpython() is None,
+        "abi": sysconfig.get_config_var("SOABI"),
         "platlibdir": getattr(sys, "platlibdir", "lib"),
         "archive": next((os.path.basename(entry) for entry in sys.path if entry.endswith(".zip")), None),
         "cache_tag": sys.implementation.cache_tag,

@@ -1,7 +1,26 @@
 //! Tells the linker and the program where the CPython that it is built against lives.
 //!
-//! The binary must start with no `LD_LIBRARY_PATH`, so it carries run paths: `$ORIGIN/../lib` first (an image, or an
-//! interpreter that rwsgi was installed into), then the directory found at build time.
+//! The server has CPython's own code linked in where its shared library is slow, and otherwise loads that. It must start with
+//! no `LD_LIBRARY_PATH`, so it carries run paths: `$ORIGIN/../lib` first (an image, or an interpreter that rwsgi was
+//! installed into), then the directory found at build time.
+
+use std::{env, fs, path::Path, process::Command};
+
+/// With this variable a user says how CPython is linked: 1 for its code, 0 for its shared library.
+const CHOICE: &str = "PYTHON_STATIC";
+
+/// Tells where the interpreter's code is, where its shared library is, and which libraries they need, a line each.
+const LINKING: &str = r#"
+import os, sysconfig
+get = lambda name: sysconfig.get_config_var(name) or ""
+print(os.path.join(get("LIBPL"), get("LIBRARY")))
+places = (os.path.join(get("LIBDIR"), folder, get("INSTSONAME")) for folder in ("", get("MULTIARCH")))
+print(next(filter(os.path.isfile, places), ""))
+print(*(word for name in ("LIBS", "SYSLIBS", "MODLIBS") for word in get(name).split() if word.startswith("-l")))
+"#;
+
+/// All of the C API, and nothing else: extension modules resolve it against the process.
+const EXPORTED: &str = "{ Py*; _Py*; };\n";
 
 /// The interpreter behind the one that was named, without the virtual environment or the shim in front of it.
 const BASE_EXECUTABLE: &str =
@@ -41,7 +60,10 @@ fn main() {
     if loader_unpacks_relocations() {
         println!("cargo::rustc-link-arg=-Wl,-z,pack-relative-relocs");
     }
-    // Extension modules resolve the C API against the process. libpython exports it, so nothing else is needed here.
+    println!("cargo::rerun-if-env-changed={CHOICE}");
+    if let Some((archive, libraries)) = archive(python) {
+        link(&archive, &libraries);
+    }
     let executable = python.run_python_script(BASE_EXECUTABLE).unwrap_or_default();
     // Cargo gives these to what it runs, too: a name that began with RWSGI_ would look like a setting of the server.
     println!("cargo::rustc-env=BUILD_PYTHON_VERSION={}.{}", python.version().major, python.version().minor);
@@ -51,11 +73,53 @@ fn main() {
     println!("cargo::rustc-env=BUILD_BYTE_CODE={}", byte_code.trim());
 }
 
+/// CPython's code and what that needs, if it is to be linked in: where it is there, and its shared library is slow.
+fn archive(python: &pyo3_build_config::InterpreterConfig) -> Option<(String, String)> {
+    let told = python.run_python_script(LINKING).unwrap_or_default();
+    let mut lines = told.lines().map(str::to_owned);
+    let mut line = || lines.next().unwrap_or_default();
+    let (path, shared, libraries) = (line(), line(), line());
+    let is_there = path.ends_with(".a") && Path::new(&path).is_file();
+    let wanted = match env::var(CHOICE).as_deref() {
+        Ok("0") => false,
+        Ok("1") if is_there => true,
+        Ok("1") => panic!("There is no {path}, which {CHOICE}=1 is to link. Install it, or leave {CHOICE} out."),
+        Ok(other) => panic!("{CHOICE} is {other}, and must be 1 or 0."),
+        Err(_) => is_there && calls_itself_through_a_table(&shared),
+    };
+    wanted.then_some((path, libraries))
+}
+
+/// Whether a library's functions may be replaced from without, as they may be unless it is built with
+/// `-fno-semantic-interposition` (`--enable-optimizations`, and all of Debian's). It then calls its own, 30,000 times in its
+/// code, as it would call another's, which makes Python a tenth slower.
+fn calls_itself_through_a_table(library: &str) -> bool {
+    let relocations = Command::new("readelf").args(["--relocs", "--wide", library]).output();
+    // Without readelf there is no telling, and the library always works.
+    let relocations = relocations.map(|output| output.stdout).unwrap_or_default();
+    let relocations = String::from_utf8_lossy(&relocations);
+    relocations.lines().any(|line| line.contains("_JUMP_SL") && line.contains(" PyObject_"))
+}
+
+/// Links CPython's code into the server, whole: who needs a function of the C API is not known before an app is loaded.
+fn link(archive: &str, libraries: &str) {
+    println!("cargo::rerun-if-changed={archive}");
+    let exported = Path::new(&env::var_os("OUT_DIR").expect("Cargo names a folder")).join("exported");
+    fs::write(&exported, EXPORTED).expect("Cargo's folder can be written to");
+    let list = format!("-Wl,--dynamic-list={}", exported.display());
+    let mut arguments = vec!["-Wl,--whole-archive", archive, "-Wl,--no-whole-archive", &list];
+    arguments.extend(libraries.split_whitespace());
+    for argument in arguments {
+        println!("cargo::rustc-link-arg-bin=rwsgi={argument}");
+        println!("cargo::rustc-link-arg-benches={argument}");
+    }
+}
+
 /// Whether the C library's loader takes relocations in a packed form: a quarter of a megabyte less in each image.
 fn loader_unpacks_relocations() -> bool {
-    let version = std::process::Command::new("getconf").arg("GNU_LIBC_VERSION").output();
+    let version = Command::new("getconf").arg("GNU_LIBC_VERSION").output();
     let version = version.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
     let numbers = version.trim().strip_prefix("glibc ").and_then(|version| version.split_once('.'));
-    let same_machine = std::env::var("HOST") == std::env::var("TARGET");
+    let same_machine = env::var("HOST") == env::var("TARGET");
     same_machine && numbers.and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?))) >= Some((2, 36))
 }

@@ -1,6 +1,11 @@
 //! A handful of quick tests that say whether a build works at all: for CI against the oldest and the newest Python.
 
-use crate::support::Server;
+use std::process::Command;
+
+use crate::support::{
+    Server,
+    environment::{run, rwsgi},
+};
 
 const FLASK: &str = "
 from flask import Flask, Response, request
@@ -64,5 +69,45 @@ def app(environ, start_response):
 ";
     let mut server = Server::of(app).args(["app:app"]).start();
     assert_eq!(server.connect().get("/").text(), r#"[42, "1", [3], "z", "CERT_REQUIRED"]"#);
+    server.stop();
+}
+
+/// What the embedded Python says to `code`.
+fn python(code: &str) -> String {
+    let output = Command::new(rwsgi()).env_remove("VIRTUAL_ENV").args(["python", "-Ic", code]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+#[test]
+fn an_extension_that_asks_for_libpython_gets_the_interpreter_that_runs() {
+    // Most name none. This one brings in the library even where the program has Python's code in it: its functions must be
+    // the program's all the same, or it would find an interpreter that has not started.
+    let source = r#"
+        #include <Python.h>
+        static PyObject *started(PyObject *self, PyObject *_) { return PyBool_FromLong(Py_IsInitialized()); }
+        static PyMethodDef methods[] = {{"started", started, METH_NOARGS, NULL}, {NULL, NULL, 0, NULL}};
+        static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "named", NULL, -1, methods, NULL, NULL, NULL, NULL};
+        PyMODINIT_FUNC PyInit_named(void) { return PyModule_Create(&module); }
+    "#;
+    let app = "
+import named
+def app(environ, start_response):
+    start_response('200 OK', [])
+    with open('/proc/self/maps') as maps:
+        return [str((named.started(), 'libpython' in maps.read())).encode()]
+";
+    let server = Server::of_files(&[("app.py", app), ("named.c", source)]);
+    let folder = server.directory().to_owned();
+    let flags = "import sysconfig; get = sysconfig.get_config_var; \
+                 print(get('INCLUDEPY'), get('LIBDIR'), 'python' + get('LDVERSION'))";
+    let told = python(flags);
+    let [headers, libraries, library] = told.split(' ').collect::<Vec<_>>().try_into().unwrap();
+    let mut compile = Command::new("cc");
+    compile.args(["-shared", "-fPIC", "-Wl,--no-as-needed", "named.c", "-o", "named.so"]).current_dir(folder);
+    compile.args([format!("-I{headers}"), format!("-L{libraries}"), format!("-l{library}")]);
+    run(compile.arg(format!("-Wl,-rpath,{libraries}")));
+    let mut server = server.args(["app:app"]).start();
+    assert_eq!(server.connect().get("/").text(), "(True, True)");
     server.stop();
 }

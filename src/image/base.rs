@@ -56,12 +56,7 @@ pub fn gather(
     for name in ["python", "python3", &format!("python{}", facts.version)] {
         contents.symlink(bin.join(name), "rwsgi");
     }
-    if let Some(libpython) = &facts.libpython
-        && let Some(name) = libpython.file_name()
-    {
-        loader.add(&mut contents, Path::new(PREFIX).join("lib").join(name), libpython, false)?;
-        roots.push(libpython.clone());
-    }
+    roots.extend(interpreter.libpython().map(Path::to_owned));
     if kept.debug {
         roots.push(shell::add(&mut contents, cancel)?);
     }
@@ -71,6 +66,9 @@ pub fn gather(
     roots.extend(extensions);
     let mut closure = Closure::of(&roots, None, cancel)?;
     closure.add_loaded_by_name();
+    if let Some(libpython) = interpreter.libpython() {
+        closure.replace(libpython);
+    }
     for (name, by) in &closure.missing {
         progress.warning(&format!("{} needs {name}, which this machine does not have.", by.display()));
     }

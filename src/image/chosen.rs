@@ -1,7 +1,7 @@
 //! Another CPython than the one that rwsgi runs, for `--python-from`.
 //!
-//! The program in an image is linked to a libpython by name, so it must be of the same version. A rwsgi that is installed in
-//! that Python is linked to it, whatever its version.
+//! The program in an image loads a libpython by name, or has Python's code in it, so the other must be of the same version. A
+//! rwsgi that is installed in that Python was built for it, whatever its version.
 
 use std::{
     path::{Path, PathBuf},
@@ -36,12 +36,12 @@ pub fn choose(directory: &Path, own: &Interpreter, cache: &Cache, cancel: &Cance
             bin.join("python3").display()
         )));
     };
-    let chosen = Interpreter::ask_other(own.program(), &python, cache, cancel)?;
+    let chosen = own.ask_other(&python, cache, cancel)?;
     fits(&own.facts, &chosen.facts, &python).map_err(refused)?;
     Ok(chosen)
 }
 
-/// Says what is in the way of running `its` libpython.
+/// Says what is in the way of running `its` libpython, or `its` standard library with the Python that this program has in it.
 fn fits(own: &Facts, its: &Facts, python: &Path) -> Result<(), String> {
     if own.version != its.version {
         return Err(format!(
@@ -50,6 +50,20 @@ fn fits(own: &Facts, its: &Facts, python: &Path) -> Result<(), String> {
             own.version,
             python.display(),
             own.version
+        ));
+    }
+    if own.linked_in {
+        // The standard library's modules and the interpreter's own change together.
+        if (&own.full_version, &own.abi) == (&its.full_version, &its.abi) {
+            return Ok(());
+        }
+        let told = |facts: &Facts| format!("{} ({})", facts.full_version, facts.abi.as_deref().unwrap_or("no name"));
+        return Err(format!(
+            "it is {}, and this rwsgi has {} in it. Install rwsgi into it ({} -m pip install rwsgi), or name one of that \
+             version.",
+            told(its),
+            told(own),
+            python.display(),
         ));
     }
     let name = |facts: &Facts| facts.libpython.as_deref().and_then(Path::file_name).map(PathBuf::from);
@@ -81,7 +95,7 @@ mod tests {
     fn facts(version: &str, libpython: Option<&str>) -> Facts {
         let facts = serde_json::json!({
             "version": version, "full_version": format!("{version}.4"), "executable": "", "stdlib": "", "extensions": "",
-            "libpython": libpython, "platlibdir": "lib", "cache_tag": "", "packages": "", "openssl_cafile": "",
+            "libpython": libpython, "linked_in": false, "abi": "abi", "platlibdir": "lib", "cache_tag": "", "packages": "", "openssl_cafile": "",
             "openssl_capath": "", "modules": [], "builtins": [],
         });
         serde_json::from_value(facts).unwrap()
@@ -97,5 +111,17 @@ mod tests {
             let other = fits(&own, &facts("3.11", libpython), python).unwrap_err();
             assert!(other.contains("no libpython3.11.so.1.0") && other.contains("--enable-shared"), "{other}");
         }
+    }
+
+    #[test]
+    fn a_program_with_python_in_it_runs_the_standard_library_of_that_very_version() {
+        let python = Path::new("/x/bin/python3");
+        let own = Facts { linked_in: true, ..facts("3.11", Some("/a/libpython3.11.so.1.0")) };
+        assert_eq!(fits(&own, &facts("3.11", None), python), Ok(()));
+        let newer =
+            fits(&own, &Facts { full_version: "3.11.9".to_owned(), ..facts("3.11", None) }, python).unwrap_err();
+        assert!(newer.starts_with("it is 3.11.9 (abi), and this rwsgi has 3.11.4 (abi) in it."), "{newer}");
+        assert!(newer.contains("/x/bin/python3 -m pip install rwsgi"), "{newer}");
+        fits(&own, &Facts { abi: Some("other".to_owned()), ..facts("3.11", None) }, python).unwrap_err();
     }
 }

@@ -48,10 +48,6 @@ impl Closure {
                 closure.loader = Some((loader, file));
             }
             for (name, library) in tree.libraries {
-                // The process has it when any of these is loaded.
-                if name.starts_with("libpython3") {
-                    continue;
-                }
                 match library.realpath {
                     Some(path) if own.is_some_and(|own| path.starts_with(own)) => {}
                     Some(path) => {
@@ -82,11 +78,20 @@ impl Closure {
         }
     }
 
+    /// Takes `library` instead of another file of that name, or none.
+    pub fn replace(&mut self, library: &Path) {
+        if let Some(name) = library.file_name().and_then(|name| name.to_str()) {
+            self.missing.remove(name);
+            self.libraries.insert(name.to_owned(), library.to_owned());
+        }
+    }
+
     /// Leaves out what `base` has.
     #[must_use]
     pub fn without(mut self, base: &Self) -> Self {
         let loader = base.loader_name();
         self.libraries.retain(|name, _| !base.libraries.contains_key(name) && Some(name.as_str()) != loader);
+        self.missing.retain(|name, _| !base.libraries.contains_key(name));
         self.loader = None;
         self
     }
@@ -130,7 +135,10 @@ fn merged(path: &Path) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
-    use std::path::{Path, PathBuf};
+    use std::{
+        collections::BTreeMap,
+        path::{Path, PathBuf},
+    };
 
     use super::{Closure, merged};
     use crate::image::layer::Contents;
@@ -153,6 +161,8 @@ mod tests {
         let program = std::env::current_exe().unwrap();
         let closure = Closure::of(&[program], None, &Cancel::default()).unwrap();
         assert!(closure.libraries.contains_key("libc.so.6"), "{closure:?}");
+        let libpython = closure.libraries.keys().find(|name| name.starts_with("libpython3")).cloned();
+        let libpython = libpython.expect("tests load the shared library");
         let mut contents = Contents::default();
         closure.add_to(&mut contents, &closure).unwrap();
         let names: Vec<_> = contents.kinds().map(|(path, _)| path.to_string_lossy().into_owned()).collect();
@@ -160,6 +170,12 @@ mod tests {
         assert!(names.iter().any(|name| name.contains("ld-")), "{names:?}");
         assert!(contents.contains("lib"));
         let nothing = Closure::of(&[], None, &Cancel::default()).unwrap();
+        let mut other = Closure::default();
+        other.replace(&Path::new("/other").join(&libpython));
+        assert_eq!(other.libraries[&libpython], Path::new("/other").join(&libpython));
+        let lacking = Closure { missing: BTreeMap::from([(libpython.clone(), PathBuf::new())]), ..Closure::default() };
+        assert!(lacking.without(&other).missing.is_empty(), "the other has it");
+        assert!(other.without(&closure).libraries.is_empty());
         assert!(closure.without(&nothing).loader.is_none());
     }
 }

@@ -29,6 +29,8 @@ pub struct Interpreter {
     program: PathBuf,
     /// Another interpreter of the same version, which is taken along instead.
     other: Option<PathBuf>,
+    /// Whether the program has Python's code in it, and loads no library for that.
+    is_linked_in: bool,
     /// What it told about itself.
     pub facts: Facts,
 }
@@ -46,8 +48,12 @@ pub struct Facts {
     pub stdlib: PathBuf,
     /// Its extension modules (`lib-dynload`).
     pub extensions: PathBuf,
-    /// The shared library that the process runs.
+    /// The shared library that the process runs, or else the one that is installed.
     pub libpython: Option<PathBuf>,
+    /// Whether the process runs none: Python's code is in the program itself.
+    pub linked_in: bool,
+    /// What extension modules are compiled for, `cpython-311-x86_64-linux-gnu` say.
+    pub abi: Option<String>,
     /// The name of the folder with libraries below a prefix: `lib`, or `lib64`.
     pub platlibdir: String,
     /// `cpython-311`.
@@ -108,22 +114,24 @@ impl Sources {
 impl Interpreter {
     /// Asks the interpreter of `program` (rwsgi itself).
     pub fn ask(program: &Path, cache: &Cache, cancel: &Cancel) -> Result<Self, Fatal> {
-        Self::ask_either(program, None, cache, cancel)
+        let facts = Self::ask_either(program, None, cache, cancel)?;
+        Ok(Self { program: program.to_owned(), other: None, is_linked_in: facts.linked_in, facts })
     }
 
-    /// Asks `other`, an interpreter whose installation `program` is to run.
-    pub fn ask_other(program: &Path, other: &Path, cache: &Cache, cancel: &Cancel) -> Result<Self, Fatal> {
-        Self::ask_either(program, Some(other), cache, cancel)
+    /// Asks `other`, an interpreter whose installation the program of this one is to run.
+    pub fn ask_other(&self, other: &Path, cache: &Cache, cancel: &Cancel) -> Result<Self, Fatal> {
+        let facts = Self::ask_either(&self.program, Some(other), cache, cancel)?;
+        let (program, other) = (self.program.clone(), Some(other.to_owned()));
+        Ok(Self { program, other, is_linked_in: self.is_linked_in, facts })
     }
 
-    fn ask_either(program: &Path, other: Option<&Path>, cache: &Cache, cancel: &Cancel) -> Result<Self, Fatal> {
+    fn ask_either(program: &Path, other: Option<&Path>, cache: &Cache, cancel: &Cancel) -> Result<Facts, Fatal> {
         let asked = other.unwrap_or(program);
         let mut inputs = programs(program);
         inputs.add(asked);
         let key = Key::default().with(asked.as_os_str().as_encoded_bytes()).with(inputs.to_bytes());
-        let interpreter = |facts| Self { program: program.to_owned(), other: other.map(Path::to_owned), facts };
         if let Some(facts) = cache.recall(FACTS_KIND, &key) {
-            return Ok(interpreter(facts));
+            return Ok(facts);
         }
         let mut command = python(program, other);
         command.arg("-I");
@@ -141,7 +149,7 @@ impl Interpreter {
             inputs.add(path);
         }
         cache.remember(FACTS_KIND, &key, &inputs, &facts);
-        Ok(interpreter(facts))
+        Ok(facts)
     }
 
     /// What tells this interpreter from others: an answer of one is not another's.
@@ -156,6 +164,11 @@ impl Interpreter {
     /// The program for the image.
     pub fn program(&self) -> &Path {
         &self.program
+    }
+
+    /// The shared library that the program in the image loads.
+    pub fn libpython(&self) -> Option<&Path> {
+        self.facts.libpython.as_deref().filter(|_| !self.is_linked_in)
     }
 
     /// A command that runs the base interpreter apart from the user's variables and the working directory's modules.

@@ -33,6 +33,17 @@ fn an_app_answers_in_a_hardened_container_and_ends_at_once() {
 }
 
 #[test]
+fn smoke_an_image_answers_with_the_python_that_it_was_made_with() {
+    let image = folder::hello();
+    assert_eq!(image.serve().get("/"), "Hello");
+    // Either it has the library that the program loads, or the program has Python's code in it.
+    let code = "import os; print('libpython' in open('/proc/self/maps').read(), \
+                any(name.startswith('libpython') for _, _, names in os.walk('/usr') for name in names))";
+    let told = image.python(code);
+    assert!(["True True", "False False"].contains(&told.as_str()), "{told}");
+}
+
+#[test]
 fn httpbin_answers_from_an_image_as_it_does_natively() {
     // One after the other at the same address, which is in many of the bodies.
     let mut native = Server::of("").args(["httpbin:app"]).start();
