@@ -84,6 +84,9 @@ const SAMPLES: &str = "
 \t        19a7 rwsgi::wire::head::Head::parse (/usr/bin/rwsgi)
 
    71
+\t        19a8 _PyDict_Next (/usr/bin/rwsgi)
+
+   71
 \t         f84 malloc (/usr/lib/libc.so.6)
 
    71
@@ -102,7 +105,7 @@ for stack, count in profile['stacks'](sys.argv[2]).items(): print(count, *stack,
         [
             "1; kernel: send; do_syscall_64; __x64_sys_sendto; tcp_sendmsg",
             "1; kernel: wait for connections; __x64_sys_epoll_wait; ep_poll",
-            "1; Python; _PyDict_Next",
+            "2; Python; _PyDict_Next",
             "1; the server's own program; rwsgi::wire::head::Head::parse",
             "2; C library; malloc",
         ],

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::support::{Client, Server, process};
+use crate::support::{Client, Server, process, server::Builder};
 
 /// Waits in `/wait` until there is a file `go` beside it, and says so on standard output.
 const WAITS: &str = "
@@ -80,18 +80,20 @@ fn term_and_int_let_what_runs_finish_and_end_with_0() {
 /// gunicorn's documentation calls INT quick, and it is for a worker of processes. One of threads lets what runs finish.
 #[test]
 fn int_ends_as_it_ends_gunicorns_worker_of_threads() {
-    for server in [Server::of(WAITS), Server::of(WAITS).gunicorn()] {
+    let ends = |server: Builder| {
         let mut server = server.args(["--threads", "2", "app:app"]).start();
         let mut client = waiting(&server, "/wait");
         server.signal("INT");
         server.wait_for_log("Handling signal: int");
         // gunicorn's worker says that it ends before it has.
         let refuses = || std::net::TcpStream::connect(server.address()).is_err();
-        let ends = || (server.stderr().contains("Worker exiting") || refuses()).then_some(());
-        let_go_after(&server, ends);
-        assert_eq!(client.response("GET").text(), "done");
-        assert_eq!(server.wait().status.code(), Some(0));
-    }
+        let ends = process::until(PROMPT, || (server.stderr().contains("Worker exiting") || refuses()).then_some(()));
+        let_go(&server);
+        ends.is_some() && client.response("GET").text() == "done" && server.wait().status.code() == Some(0)
+    };
+    assert!(ends(Server::of(WAITS)));
+    // gunicorn's signal handler waits for a lock that its main thread may hold: it then hangs, once in some hundred times.
+    assert!((0..3).any(|_| ends(Server::of(WAITS).gunicorn())));
 }
 
 /// Lets the request go once nobody is accepted any more.

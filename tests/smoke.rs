@@ -79,17 +79,19 @@ fn python(code: &str) -> String {
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
+/// An extension module that says whether the interpreter whose functions it calls has started.
+pub const NAMED: &str = r#"
+#include <Python.h>
+static PyObject *started(PyObject *self, PyObject *_) { return PyBool_FromLong(Py_IsInitialized()); }
+static PyMethodDef methods[] = {{"started", started, METH_NOARGS, NULL}, {NULL, NULL, 0, NULL}};
+static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "named", NULL, -1, methods, NULL, NULL, NULL, NULL};
+PyMODINIT_FUNC PyInit_named(void) { return PyModule_Create(&module); }
+"#;
+
 #[test]
 fn an_extension_that_asks_for_libpython_gets_the_interpreter_that_runs() {
     // Most name none. This one brings in the library even where the program has Python's code in it: its functions must be
     // the program's all the same, or it would find an interpreter that has not started.
-    let source = r#"
-        #include <Python.h>
-        static PyObject *started(PyObject *self, PyObject *_) { return PyBool_FromLong(Py_IsInitialized()); }
-        static PyMethodDef methods[] = {{"started", started, METH_NOARGS, NULL}, {NULL, NULL, 0, NULL}};
-        static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "named", NULL, -1, methods, NULL, NULL, NULL, NULL};
-        PyMODINIT_FUNC PyInit_named(void) { return PyModule_Create(&module); }
-    "#;
     let app = "
 import named
 def app(environ, start_response):
@@ -97,7 +99,7 @@ def app(environ, start_response):
     with open('/proc/self/maps') as maps:
         return [str((named.started(), 'libpython' in maps.read())).encode()]
 ";
-    let server = Server::of_files(&[("app.py", app), ("named.c", source)]);
+    let server = Server::of_files(&[("app.py", app), ("named.c", NAMED)]);
     let folder = server.directory().to_owned();
     let flags = "import sysconfig; get = sysconfig.get_config_var; \
                  print(get('INCLUDEPY'), get('LIBDIR'), 'python' + get('LDVERSION'))";

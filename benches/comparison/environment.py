@@ -10,6 +10,7 @@ import platform
 import shutil
 import subprocess
 import sys
+import tempfile
 
 from comparison.servers import BENCHES, SERVERS
 
@@ -22,7 +23,12 @@ SOURCES = ["src", "python", "images", "benches/train.py", "Cargo.toml", "Cargo.l
 PACKAGES = sorted({server.package for server in SERVERS if server.package}) + ["flask", "setuptools<81"]
 TOOLS = {"wrk": "wrk", "taskset": "util-linux"}
 FLAGS = "import sysconfig; print(sysconfig.get_config_var('CONFIG_ARGS'))"
+LINKED_IN = "print('libpython' not in open('/proc/self/maps').read())"
 LIBEV = [pathlib.Path(place, "ev.h") for place in ("/usr/include", "/usr/include/libev", "/usr/local/include")]
+
+
+# Says to this program, run again, where the libpython is that it runs.
+OWN_COPY = "BENCHES_LIBPYTHON"
 
 
 class Missing(Exception):
@@ -91,11 +97,30 @@ class Environment:
             "versions": {name: self.versions[name] for name in dict.fromkeys(names)},
             "wrk": output("wrk", "--version").splitlines()[0].partition(" [")[0].removeprefix("wrk "),
             "python": output(self.python, "-c", "import platform; print(platform.python_version())"),
+            "python_linked_in": output(self.rwsgi, "python", "-c", LINKED_IN) == "True",
             "python_profiled": "--enable-optimizations" in output(self.python, "-c", FLAGS),
             "kernel": f"{platform.system()} {platform.release()}",
             "cpu": cpu_model(),
             "cores": len(self.cores),
         }
+
+
+def share_nothing():
+    """Runs this program again with a copy of libpython: who measures memory must not share the pages of who is measured."""
+    copy = os.environ.pop(OWN_COPY, None)
+    if copy:
+        others = os.environ.pop("LD_LIBRARY_PATH").removeprefix(copy).lstrip(":")
+        os.environ |= {"LD_LIBRARY_PATH": others} if others else {}
+        shutil.rmtree(copy)
+        return
+    maps = pathlib.Path("/proc/self/maps").read_text().splitlines()
+    library = next((line[line.index("/"):] for line in maps if "/libpython" in line), None)
+    if library:
+        copy = tempfile.mkdtemp()
+        shutil.copy(library, copy)
+        places = [copy, *filter(None, [os.environ.get("LD_LIBRARY_PATH")])]
+        os.environ |= {OWN_COPY: copy, "LD_LIBRARY_PATH": ":".join(places)}
+        os.execv(sys.executable, [sys.executable, *sys.argv])
 
 
 def built():

@@ -12,10 +12,11 @@ def machine(about):
     """The line that says what the figures were taken with."""
     versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
     built = " (built with profile-guided optimisation)" if about["rwsgi_profiled"] else ""
+    linked = ", which rwsgi has linked in" if about.get("python_linked_in") else ""
     profiled = "with" if about["python_profiled"] else "without"
     return (
         f"{about['rwsgi']} at {about['commit']}{built}, {versions}. "
-        f"CPython {about['python']} built {profiled} profile-guided optimisation, "
+        f"CPython {about['python']} built {profiled} profile-guided optimisation{linked}, "
         f"{about['kernel']}, {about['cores']} cores of {about['cpu']}, wrk {about['wrk']}. {rounds(about)}."
     )
 

@@ -14,6 +14,7 @@ use super::{
     engine::{Image, docker, dockerize},
     folder,
 };
+use crate::smoke::NAMED;
 use crate::support::{
     Server,
     environment::{run, rwsgi},
@@ -41,6 +42,24 @@ fn smoke_an_image_answers_with_the_python_that_it_was_made_with() {
                 any(name.startswith('libpython') for _, _, names in os.walk('/usr') for name in names))";
     let told = image.python(code);
     assert!(["True True", "False False"].contains(&told.as_str()), "{told}");
+}
+
+#[test]
+fn a_package_that_asks_for_libpython_gets_it() {
+    let setup = "from setuptools import Extension, setup\nfrom sysconfig import get_config_var as get\n\
+                 named = Extension('named', ['named.c'], libraries=['python' + get('LDVERSION')],\n\
+                                   library_dirs=[get('LIBDIR')], runtime_library_dirs=[get('LIBDIR')],\n\
+                                   extra_link_args=['-Wl,--no-as-needed'])\n\
+                 setup(name='named', version='1', ext_modules=[named])\n";
+    let files = [
+        ("app.py", "app = print\n"),
+        ("requirements.txt", "./named\n"),
+        ("named/setup.py", setup),
+        ("named/named.c", NAMED),
+    ];
+    let image = Image::of(folder::with(&files).path(), &[]);
+    let code = "import named; print(named.started(), 'libpython' in open('/proc/self/maps').read())";
+    assert_eq!(image.python(code), "True True");
 }
 
 #[test]
