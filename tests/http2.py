@@ -10,6 +10,8 @@ import time
 import h2.config
 import h2.connection
 import h2.events
+import h2.exceptions
+import h2.settings
 
 # This h2 takes a GOAWAY for the end, and fails on what follows; but the streams that there are go on (RFC 9113 section 6.8).
 STATE, INPUT = h2.connection.ConnectionState, h2.connection.ConnectionInputs
@@ -255,6 +257,74 @@ def rest(connection):
     except ConnectionResetError:
         pass
     return received
+
+
+def window(client, size):
+    """A client that lets so much of each stream's answer come from now on."""
+    client.h2.update_settings({h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: size})
+    client.flush()
+
+
+def stalled(port, ca):
+    """Streams that their client takes nothing of while it goes on asking for others: they end, their connection does not."""
+    client = Client(port)
+    window(client, 0)
+    taken = [client.begin("/big"), client.begin("/pieces"), client.begin("/file")]
+    end = time.monotonic() + 20
+    while not all(stream in client.reset for stream in taken):
+        assert time.monotonic() < end, client.reset
+        # Answers without a body need no window.
+        client.get("/204")
+        time.sleep(0.1)
+    assert all(client.answers[stream][0] for stream in taken), "their heads had come"
+    assert Client(port).get("/204")[0] == "204", "no thread is left to another"
+    window(client, 65535)
+    assert client.get("/sleep?after")[2] == b"after"
+
+
+def cancelled(port, ca):
+    """Requests that are cancelled as soon as the server has them, while no thread is free for them."""
+    busy = Client(port)
+    for _ in range(8):
+        busy.begin("/stuck")
+    client, body = Client(port), b"x" * 60_000
+    try:
+        for number in range(4000):
+            stream = client.begin("/echo", "POST", end=False)
+            client.send(stream, body)
+            client.h2.ping(number.to_bytes(8, "big"))
+            client.flush()
+            client.receive()
+            client.h2.reset_stream(stream, error_code=8)
+            client.flush()
+    except (OSError, AssertionError, h2.exceptions.StreamClosedError):
+        # The server has reset the stream, and is about to end the connection.
+        pass
+    print(number)
+
+
+def trickle(port, ca):
+    """An upload that goes on for longer than a silent one would be waited for."""
+    client = Client(port)
+    stream = client.begin("/echo", "POST", [("content-length", "50")], end=False)
+    client.receive()
+    print("begun", flush=True)
+    for number in range(50):
+        client.h2.send_data(stream, b"x", end_stream=number == 49)
+        client.flush()
+        time.sleep(0.1)
+    fields, body = client.wait(stream)
+    assert body == hashlib.sha256(b"x" * 50).hexdigest().encode(), fields
+
+
+def gone(port, ca):
+    """A client that does not wait for its answer."""
+    client = Client(port)
+    stream = client.begin("/sleep?gone")
+    client.receive()
+    client.h2.reset_stream(stream, error_code=8)
+    client.flush()
+    client.get("/204")
 
 
 def floods(port, ca):

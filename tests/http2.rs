@@ -141,6 +141,26 @@ fn a_stream_that_is_given_up_before_its_answer_begins_costs_no_thread() {
 }
 
 #[test]
+fn a_stream_that_its_client_takes_nothing_of_ends_and_its_connection_goes_on() {
+    let args = ["--write-timeout", "1", "--threads", "3"];
+    check(&cleartext().args(args).args(["--no-buffering"]).start(), "stalled");
+    check(&cleartext().args(args).start(), "stalled");
+}
+
+#[test]
+fn requests_that_are_cancelled_do_not_wait_for_the_app_without_end() {
+    let server = cleartext().args(["--threads", "2"]).start();
+    let (worker, memory) = (server.worker(), process::resident_kib(server.worker()));
+    let begun: usize = check(&server, "cancelled").trim().parse().expect("a number");
+    // Two hundred wait at most, and some that came before the server looked.
+    assert!(begun < 1000, "{begun}");
+    let grown = process::resident_kib(worker).saturating_sub(memory);
+    assert!(grown < 40 << 10, "{grown} KiB more than {memory}");
+    let flood = "There was a flood of requests that were cancelled before the app could answer them (HTTP/2)\n";
+    server.wait_for_log(flood);
+}
+
+#[test]
 fn floods_of_frames_end_their_connection_and_harm_nobody_else() {
     let server = cleartext().start();
     check(&server, "settings");
@@ -246,6 +266,13 @@ fn what_has_begun_is_answered_when_the_server_stops() {
 }
 
 #[test]
+fn an_upload_that_goes_on_is_waited_for_when_the_server_stops() {
+    let server = cleartext().start();
+    let client = &mut script(&server, "trickle");
+    stop(server, client);
+}
+
+#[test]
 fn a_connection_may_still_bring_its_first_request_when_the_server_stops_and_is_not_waited_for() {
     let server = cleartext().start();
     let client = &mut script(&server, "late");
@@ -289,6 +316,8 @@ fn a_line_in_the_access_log_has_the_version() {
     let server = cleartext().args(["--access-logfile", "-", "--access-logformat", "%(H)s %(r)s %(s)s %(B)s"]).start();
     check(&server, "settings");
     server.wait_for_output("HTTP/2.0 GET /204 HTTP/2.0 204 0");
+    check(&server, "gone");
+    server.wait_for_output("HTTP/2.0 GET /sleep?gone HTTP/2.0 499 0");
 }
 
 #[test]

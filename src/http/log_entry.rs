@@ -11,6 +11,9 @@ use crate::{
     wire, wsgi,
 };
 
+/// "Client closed request".
+const CANCELLED: u16 = 499;
+
 /// A line to be, of a request that its connection has.
 pub struct LogEntry {
     status: u16,
@@ -43,6 +46,12 @@ impl OwnEntry {
     /// This is the head of the answer.
     pub fn answered(&mut self, head: &wsgi::Head) {
         self.entry.answered(&self.log, head);
+    }
+
+    /// The client does not wait for an answer any more, which has no status: the log has nginx's for that.
+    pub fn cancelled(&mut self) {
+        self.entry.status = CANCELLED;
+        self.write(0);
     }
 
     /// The answer is sent, with so many bytes in its body.

@@ -10,8 +10,8 @@ mod stream;
 use std::{error::Error as _, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use hyper::{server::conn::http2, service::service_fn};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper::{rt::Executor, server::conn::http2, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     time::sleep,
@@ -19,8 +19,11 @@ use tokio::{
 
 pub use self::head::read as read_head;
 
-use self::pulse::{Beating, Pulse};
-use super::connection::{Connection, Running, Stop};
+use self::pulse::{Beating, Pulse, Stream};
+use super::{
+    connection::{Connection, Running, Stop},
+    parcel::Socket,
+};
 use crate::wire::Trust;
 
 /// How often it is looked whether a connection should end.
@@ -39,9 +42,37 @@ const SHORTEST: Duration = Duration::from_secs(1);
 const WINDOW: u32 = 1 << 20;
 
 /// A socket of any kind: the program has hyper's and h2's code once, not once for each kind.
-pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {
+    /// How many bytes the system has taken, as [`Socket::sent`].
+    fn taken(&self) -> u64;
+}
 
-impl<S: AsyncRead + AsyncWrite + Send + Unpin> Duplex for S {}
+impl<S: Socket + Send> Duplex for S {
+    fn taken(&self) -> u64 {
+        self.sent()
+    }
+}
+
+tokio::task_local! {
+    /// The stream that a task is at.
+    static STREAM: Arc<Stream>;
+}
+
+/// What hyper has streams looked after by: each ends when it is told to, which resets it (`RST_STREAM`) unless it is done.
+#[derive(Clone)]
+struct Streams;
+
+impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Streams {
+    fn execute(&self, life: F) {
+        let stream = Arc::<Stream>::default();
+        tokio::spawn(STREAM.scope(Arc::clone(&stream), async move {
+            tokio::select! {
+                () = life => {}
+                () = stream.end.notified() => {}
+            }
+        }));
+    }
+}
 
 /// Answers the requests of a connection, of which these bytes were read before.
 pub async fn serve(connection: Arc<Connection>, socket: Box<dyn Duplex>, first: Bytes, trust: Trust) {
@@ -53,7 +84,7 @@ pub async fn serve(connection: Arc<Connection>, socket: Box<dyn Duplex>, first: 
         let (connection, pulse) = (Arc::clone(&connection), Arc::clone(&pulse));
         service_fn(move |request| stream::answer(Arc::clone(&connection), Arc::clone(&pulse), trust, request))
     };
-    let served = http2::Builder::new(TokioExecutor::new())
+    let served = http2::Builder::new(Streams)
         .timer(TokioTimer::new())
         .initial_stream_window_size(settings.initial_window_size)
         .initial_connection_window_size(WINDOW.max(settings.initial_window_size))
@@ -83,6 +114,9 @@ pub async fn serve(connection: Arc<Connection>, socket: Box<dyn Duplex>, first: 
                 served.as_mut().graceful_shutdown();
             }
             () = sleep(if ending { LOOK_AT_END } else { LOOK }) => {
+                if let Some(limit) = connection.clients.write_timeout {
+                    pulse.end_streams(limit);
+                }
                 if is_over(&connection, &pulse, ending) {
                     break;
                 }
@@ -98,8 +132,8 @@ pub async fn serve(connection: Arc<Connection>, socket: Box<dyn Duplex>, first: 
 
 /// What of a client's is no HTTP/2, or too much of it; none where its connection just ended.
 fn fault(error: &hyper::Error, pulse: &Pulse) -> Option<String> {
-    if pulse.is_flooded() {
-        return Some("There was a flood of frames that bring nothing".to_owned());
+    if let Some(flood) = pulse.flood() {
+        return Some(flood.to_owned());
     }
     let error = error.source()?.downcast_ref::<h2::Error>()?;
     error.is_library().then(|| error.to_string())
@@ -116,7 +150,7 @@ fn is_idle(connection: &Connection, pulse: &Pulse) -> bool {
 fn is_over(connection: &Connection, pulse: &Pulse, ending: bool) -> bool {
     let still = pulse.still();
     let write_timeout = connection.clients.write_timeout;
-    if pulse.wait_for_client() && write_timeout.is_some_and(|limit| still >= limit) {
+    if write_timeout.is_some_and(|limit| pulse.jammed() >= limit) {
         return true;
     }
     // Only this connection's own count is left: whoever has not brought a request whole is not waited for.

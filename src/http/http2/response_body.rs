@@ -17,9 +17,14 @@ use crate::http::{
     patience::Patience,
 };
 
+/// So much is given to hyper at a time: whether a client takes anything shows when it has taken that.
+const PIECE: usize = 16 << 10;
+
 /// The body of a response.
 pub struct ResponseBody {
     kind: Kind,
+    /// What is left of a piece.
+    rest: Bytes,
     /// The app broke off, and hyper has been given a turn to send what came before.
     broken: bool,
     patience: Patience,
@@ -46,7 +51,7 @@ pub struct BrokenOff;
 
 impl ResponseBody {
     pub fn new(kind: Kind, log: Option<Box<OwnEntry>>, running: Option<Running>) -> Self {
-        Self { kind, broken: false, patience: Patience::default(), sent: 0, log, _running: running }
+        Self { kind, rest: Bytes::new(), broken: false, patience: Patience::default(), sent: 0, log, _running: running }
     }
 
     fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Bytes>, BrokenOff>> {
@@ -89,25 +94,29 @@ impl Body for ResponseBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
-        let piece = match ready!(self.poll_piece(context)) {
-            Ok(piece) => piece,
-            Err(error) => return Poll::Ready(Some(Err(error))),
-        };
-        self.sent += piece.as_ref().map_or(0, |bytes| bytes.len() as u64);
-        Poll::Ready(piece.map(|bytes| Ok(Frame::data(bytes))))
+        if self.rest.is_empty() {
+            match ready!(self.poll_piece(context)) {
+                Ok(Some(piece)) => self.rest = piece,
+                Ok(None) => return Poll::Ready(None),
+                Err(error) => return Poll::Ready(Some(Err(error))),
+            }
+        }
+        let size = self.rest.len().min(PIECE);
+        self.sent += size as u64;
+        Poll::Ready(Some(Ok(Frame::data(self.rest.split_to(size)))))
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.kind {
             Kind::Absent => true,
-            Kind::Whole(parcel) => parcel.left() == 0,
+            Kind::Whole(parcel) => parcel.left() == 0 && self.rest.is_empty(),
             Kind::Pieces(..) => false,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
-            Kind::Whole(parcel) => SizeHint::with_exact(parcel.left()),
+            Kind::Whole(parcel) => SizeHint::with_exact(parcel.left() + self.rest.len() as u64),
             // hyper would announce a Content-Length of 0 for an exact hint.
             Kind::Absent | Kind::Pieces(..) => SizeHint::default(),
         }

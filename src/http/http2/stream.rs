@@ -17,8 +17,8 @@ use hyper::{
 use tokio::time::{Instant, timeout_at};
 
 use super::{
-    head,
-    pulse::{Open, Pulse},
+    STREAM, head,
+    pulse::{Calling, Open, Pulse},
     response_body::{BrokenOff, Kind, ResponseBody},
 };
 use crate::{
@@ -30,16 +30,46 @@ use crate::{
         slot::{Found, Slot, Waiting},
     },
     wire::{Framing, Refusal, Trust},
-    wsgi::{self, Call},
+    wsgi::{self, BodyError, BodyReader, Call},
 };
 
 /// What is known of a stream until its answer begins.
 struct Stream {
     running: Option<Running>,
     open: Open,
-    log: Option<Box<OwnEntry>>,
+    log: Unanswered,
     to_head: bool,
 }
+
+/// The line in the access log of a request that has no answer yet. It is written if the client does not wait for one.
+struct Unanswered(Option<Box<OwnEntry>>);
+
+impl Drop for Unanswered {
+    fn drop(&mut self) {
+        if let Some(mut log) = self.0.take() {
+            log.cancelled();
+        }
+    }
+}
+
+/// A body that belongs to a call.
+struct Called {
+    body: RequestBody,
+    _calling: Calling,
+}
+
+impl BodyReader for Called {
+    fn next(&mut self) -> Result<Option<Bytes>, BodyError> {
+        self.body.next()
+    }
+
+    fn is_ready(&self) -> bool {
+        self.body.is_ready()
+    }
+}
+
+/// The stream is about to be reset, with its connection.
+const TOO_MANY: Refusal = Refusal::new(503, "Too many requests were cancelled");
 
 /// Answers one request.
 pub async fn answer(
@@ -49,8 +79,12 @@ pub async fn answer(
     request: Request<Incoming>,
 ) -> Result<Response<StreamBody>, Infallible> {
     let (parts, incoming) = request.into_parts();
-    let mut stream =
-        Stream { running: None, open: Open::new(pulse), log: None, to_head: parts.method == hyper::Method::HEAD };
+    let mut stream = Stream {
+        running: None,
+        open: Open::new(pulse, STREAM.get()),
+        log: Unanswered(None),
+        to_head: parts.method == hyper::Method::HEAD,
+    };
     Ok(match call(&connection, &mut stream, trust, &parts, incoming).await {
         Ok((answer, deadline)) => stream.respond(answer, deadline),
         Err(refusal) => {
@@ -71,7 +105,7 @@ async fn call(
     let head = head::read(parts, &clients.rules, trust, connection.https, !incoming.is_end_stream())?;
     let head = Arc::new(head);
     let own = |log| Box::new(OwnEntry::new(log, connection.remote_addr.clone(), &head));
-    stream.log = connection.access_log.as_ref().map(own);
+    stream.log.0 = connection.access_log.as_ref().map(own);
     let limit = clients.limit_request_body;
     if matches!((head.framing, limit), (Framing::Length(length), Some(limit)) if length > limit) {
         return Err(TOO_LARGE);
@@ -88,10 +122,13 @@ async fn call(
     if wsgi::mount(&request).is_none() {
         return Err(OUTSIDE);
     }
+    // As many as there may be streams, and as many that were cancelled.
+    let most = clients.http2.map_or(usize::MAX, |http2| 2 * http2.max_concurrent_streams as usize);
+    let calling = stream.open.pulse().call(most).ok_or(TOO_MANY)?;
     stream.running = Some(Running::new(&connection.work));
     let (slot, waiting) = Slot::new();
     let responder = Box::new(ChannelResponder::new(slot, Arc::clone(&connection.app), connection.spool.clone()));
-    connection.app.call(Call { request, body: Box::new(body), responder });
+    connection.app.call(Call { request, body: Box::new(Called { body, _calling: calling }), responder });
     let deadline = clients.request_timeout.map(|limit| Instant::now() + limit);
     let answer = match deadline {
         Some(deadline) => timeout_at(deadline, answer_of(&waiting)).await,
@@ -99,7 +136,7 @@ async fn call(
     };
     Ok(match answer {
         Ok(Some(answer)) => {
-            if let Some(log) = &mut stream.log {
+            if let Some(log) = &mut stream.log.0 {
                 log.came(waiting);
             }
             (answer, deadline)
@@ -134,11 +171,12 @@ impl Stream {
             AnswerBody::Whole(parcel) => Kind::Whole(parcel),
             AnswerBody::Pieces(pieces) => Kind::Pieces(pieces, deadline),
         };
-        if let Some(log) = &mut self.log {
+        let mut log = self.log.0.take();
+        if let Some(log) = &mut log {
             log.answered(&head);
         }
         let mut response =
-            Response::new(StreamBody { body: ResponseBody::new(kind, self.log, self.running), open: self.open });
+            Response::new(StreamBody { body: ResponseBody::new(kind, log, self.running), open: self.open });
         *response.status_mut() = head.status;
         let fields = response.headers_mut();
         fields.insert(header::SERVER, HeaderValue::from_static("rwsgi"));
