@@ -1,7 +1,7 @@
 //! What fields may say, and whom they are believed: gunicorn's rules for names with underscores, for schemes, and for
 //! fields that must not be repeated.
 
-use super::{Field, Fields, Refusal, Version};
+use super::{Field, Fields, Refusal, Version, target::is_host_field};
 use crate::settings::{HeaderMap, RequestRules};
 
 /// Whether the peer is a proxy that may say where a request came from (`forwarded_allow_ips`).
@@ -34,8 +34,13 @@ pub fn apply(fields: &mut Fields, version: Version, rules: &RequestRules, trust:
         underscores |= field.name.contains(&b'_');
         // The lengths are told apart before the letters are: this runs for every field of every request.
         match field.name.len() {
-            4 if field.is("host") && std::mem::replace(&mut host, true) => {
-                return Err(Refusal::bad("Host is given twice"));
+            4 if field.is("host") => {
+                if std::mem::replace(&mut host, true) {
+                    return Err(Refusal::bad("Host is given twice"));
+                }
+                if !is_host_field(field.value) {
+                    return Err(Refusal::bad("Host has what is no host"));
+                }
             }
             12 if field.is("content-type") && std::mem::replace(&mut content_type, true) => {
                 return Err(Refusal::bad("Content-Type is given twice"));

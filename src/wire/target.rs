@@ -77,6 +77,13 @@ fn check_authority(authority: &[u8]) -> Result<usize, Refusal> {
     Ok(user.len())
 }
 
+/// Whether this may be the value of Host (RFC 9112 section 3.2), which is empty where a target has no authority.
+pub fn is_host_field(value: &[u8]) -> bool {
+    let (host, port) = host_and_port(value);
+    let is_port = |port: &[u8]| port.is_empty() || port_number(port).is_some();
+    value.is_empty() || port.is_none_or(is_port) && check_host(host).is_ok()
+}
+
 /// What is before the colon behind a host, and what is behind it, if there is one.
 fn host_and_port(text: &[u8]) -> (&[u8], Option<&[u8]>) {
     let end = if text.starts_with(b"[") {
@@ -111,12 +118,27 @@ fn check_host(host: &[u8]) -> Result<(), Refusal> {
 }
 
 fn is_of_name(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%".contains(&byte)
+    OF_NAMES[usize::from(byte)]
 }
+
+/// Letters, digits, and what else a name may have: each request has a Host to look through.
+const OF_NAMES: [bool; 256] = {
+    let (others, mut of_names, mut byte) = (b"-._~!$&'()*+,;=%", [false; 256], 0);
+    while byte < 128_u8 {
+        of_names[byte as usize] = byte.is_ascii_alphanumeric();
+        byte += 1;
+    }
+    let mut at = 0;
+    while at < others.len() {
+        of_names[others[at] as usize] = true;
+        at += 1;
+    }
+    of_names
+};
 
 #[cfg(test)]
 mod tests {
-    use super::split;
+    use super::{is_host_field, split};
 
     fn parts<'a>(method: &str, target: &'a str) -> Option<(&'a str, &'a str)> {
         let parts = split(target.as_bytes(), method.as_bytes()).ok()?;
@@ -145,6 +167,17 @@ mod tests {
         assert_eq!(parts("OPTIONS", "*"), Some(("*", "")));
         assert_eq!(parts("CONNECT", "h:80"), Some(("", "")));
         assert_eq!(parts("CONNECT", "[::1]:80"), Some(("", "")));
+    }
+
+    #[test]
+    fn a_host_field_is_a_host_and_perhaps_a_port() {
+        for value in ["", "localhost", "a_b:8000", "127.0.0.1:", "[::1]:80", "xn--bcher-kva.example", "0.0.0.0=5000"] {
+            assert!(is_host_field(value.as_bytes()), "{value}");
+        }
+        for value in ["a b", "a/../b", "u@h", "h:a", "h:70000", ":80", "[::1", "a\\b", "a\u{e9}", "h:1:2", "a?b", "a#"]
+        {
+            assert!(!is_host_field(value.as_bytes()), "{value}");
+        }
     }
 
     #[test]

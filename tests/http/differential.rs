@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use regex::Regex;
 use serde_json::Value;
 
 use super::{
@@ -62,6 +63,14 @@ const EXPLANATIONS: &[Explanation] = &[
     Explanation {
         why: "an absolute target needs a host that is one (RFC 9110 section 4.2.1, RFC 3986 section 3.2), and gunicorn takes any",
         holds: |it| it.refused_target("", "://"),
+    },
+    Explanation {
+        why: "Host has a host and perhaps a port (RFC 9112 section 3.2), and by gunicorn anything",
+        holds: |it| {
+            let host = Regex::new(r"^$|^([\w.~!$&'()*+,;=%-]+|\[[[:xdigit:]:.]+\])(:\d{0,5})?$").expect("a pattern");
+            let call = it.theirs.calls.get(it.ours.calls.len());
+            it.refused_last() && call.is_some_and(|call| !host.is_match(text(call, "HTTP_HOST")))
+        },
     },
     Explanation {
         why: "an absolute target without a path means / (RFC 9110 section 4.2.3), which gunicorn leaves to the app",

@@ -51,7 +51,7 @@ pub const FIELDS: &[(&[u8], Fate)] = &[
     ),
     (b"Host: a\r\nConnection: keep-alive, Close", Seen(&["GET / HTTP_CONNECTION=keep-alive, Close"])),
     (b"Host:", GET),
-    (b"Host: a, b", GET),
+    (b"Host: a, b", Refused(400)),
     (b"Host: a\r\nHost:", BAD),
     (b"Host: a\r\nHOST: a", BAD),
     (b"Host: a\r\nContent-Type: a\r\ncontent-type: a", BAD),
