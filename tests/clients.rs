@@ -101,7 +101,8 @@ fn lines_and_fields_have_the_limits_that_are_set() {
 
 #[test]
 fn a_body_that_is_too_large_is_refused_before_the_app_is_called() {
-    let server = builder().args(["--limit-request-body", "10"]).start();
+    let logged = ["--access-logfile", "-", "--access-logformat", "%(s)s %(m)s"];
+    let server = builder().args(["--limit-request-body", "10"]).args(logged).start();
     let ten = "POST /size HTTP/1.1\r\nContent-Length: 10\r\n\r\n0123456789";
     assert_eq!(status(&server, ten), 200);
     assert_eq!(status(&server, "POST /size HTTP/1.1\r\nContent-Length: 11\r\n\r\n"), 413);
@@ -110,6 +111,7 @@ fn a_body_that_is_too_large_is_refused_before_the_app_is_called() {
     let chunked = "POST /size HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n6\r\nabcdef\r\n5\r\nghijk\r\n0\r\n\r\n";
     assert_eq!(status(&server, chunked), 413);
     server.wait_for_log("Invalid request from ip=127.0.0.1: The body is larger than it may be (413)");
+    server.wait_for_output("200 POST\n413 POST\n413 POST\n413 POST\n");
 }
 
 #[test]
@@ -164,12 +166,23 @@ fn an_idle_connection_is_closed_and_one_that_sends_is_not() {
 fn connections_beyond_the_limit_wait_or_are_sent_away() {
     let server = builder().args(["--worker-connections", "1"]).start();
     let mut first = server.connect();
-    assert_eq!(first.get("/").text(), "hello");
+    first.send("GET / HTTP/1.1\r\n");
     let mut second = server.connect();
     second.send("GET / HTTP/1.1\r\nConnection: close\r\n\r\n");
-    assert_eq!(first.get("/").text(), "hello", "the first is served");
-    drop(first);
+    assert!(!second.has_come());
+    first.send("\r\n");
+    let answer = first.response("GET");
+    assert_eq!((answer.text().as_str(), answer.field("connection")), ("hello", Some("close")), "others wait");
     assert_eq!(second.response("GET").text(), "hello", "and then the second");
+
+    let server = builder().args(["--worker-connections", "2", "--keep-alive", "60"]).start();
+    let mut kept = server.connect();
+    assert_eq!(kept.get("/").field("connection"), Some("keep-alive"));
+    for _ in 0..3 {
+        let mut client = server.connect();
+        assert_eq!(client.get("/").field("connection"), Some("close"), "the last place is not kept by who is idle");
+    }
+    assert_eq!(kept.get("/").text(), "hello");
 
     let several = ["--worker-connections", "1", "--bind", "127.0.0.1:0", "--bind", "127.0.0.1:0"];
     let server = builder().args(several).without_bind().start();
@@ -181,10 +194,65 @@ fn connections_beyond_the_limit_wait_or_are_sent_away() {
 
     let server = builder().args(["--worker-connections", "1", "--backlog-timeout", "1", "--keep-alive", "60"]).start();
     let mut first = server.connect();
-    assert_eq!(first.get("/").text(), "hello");
+    first.send("GET / HTTP/1.1\r\n");
     let mut second = server.connect();
     assert_eq!(second.response("GET").status, 503);
     assert!(second.is_closed());
+}
+
+#[test]
+fn connections_leave_open_files_to_the_app() {
+    let app = "
+def app(environ, start_response):
+    with open(__file__) as file:
+        start_response('200 OK', [])
+        return [file.read(6).encode()]
+";
+    let server = Server::of(app).args(["app:app"]).under(["prlimit", "--nofile=200:200"]).start();
+    let mut client = server.connect();
+    assert_eq!(client.get("/").text(), "\ndef a");
+    let idle: Vec<_> = (0..250).map(|_| server.connect()).collect();
+    server.wait_for_log("There are as many connections as a worker may have with 200 open files (ulimit -n)");
+    assert_eq!(client.get("/").text(), "\ndef a");
+    drop(idle);
+    assert_eq!(server.connect().get("/").text(), "\ndef a");
+    assert!(!server.stderr().contains("Cannot accept"), "{}", server.stderr());
+}
+
+#[test]
+fn a_client_that_sends_what_is_refused_gets_to_see_the_answer() {
+    let server = builder().args(["--limit-request-body", "10"]).start();
+    let mut client = server.connect();
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n");
+    // For longer than a silent one would be waited for.
+    for _ in 0..30 {
+        client.try_send([0; 10_000]).expect("the connection stands");
+        thread::sleep(Duration::from_millis(100));
+    }
+    assert_eq!(client.response("POST").status, 413);
+}
+
+#[test]
+fn a_line_in_the_access_log_does_not_wait_for_what_the_app_leaves_unread() {
+    let logged = ["--no-buffering", "--access-logfile", "-", "--access-logformat", "%(m)s %(s)s"];
+    let server = builder().args(logged).start();
+    let mut client = server.connect();
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n0123456789");
+    assert_eq!(client.response("POST").text(), "hello");
+    server.wait_for_output("POST 200\n");
+    client.send([b'x'; 99_990]);
+    assert_eq!(client.get("/").text(), "hello");
+}
+
+#[test]
+fn a_time_may_be_as_long_as_a_number() {
+    let longest = i64::MAX.to_string();
+    let options = ["--request-timeout", "--keep-alive", "--write-timeout", "--header-timeout", "--timeout"];
+    let args = options.iter().flat_map(|option| [*option, longest.as_str()]);
+    let server = builder().args(args).start();
+    let mut client = server.connect();
+    assert_eq!((client.get("/").status, client.get("/").status), (200, 200));
+    assert!(!server.stderr().contains("panicked"), "{}", server.stderr());
 }
 
 #[test]

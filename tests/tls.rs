@@ -109,9 +109,13 @@ DkqNti4vqx18Zcp0YH+ZFmU1QavtWuLoLgAKm6vfDE4RfS+oEMiEykVl
 
 #[test]
 fn a_certificate_that_cannot_be_used_is_named() {
-    let cases: [(&[&str], &str); 6] = [
+    let cases: [(&[&str], &str); 7] = [
         (&["--certfile", "version-1.pem"], "version-1.pem (from --certfile) cannot be used: invalid peer certificate"),
         (&["--certfile", "none.pem"], "none.pem (from --certfile)"),
+        (
+            &["--certfile", "localhost.pem", "--keyfile", "encrypted.key"],
+            "encrypted.key (from --keyfile) is encrypted, and there is nobody to ask for its password. Decrypt it",
+        ),
         (&["--certfile", "app.py"], "app.py (from --certfile)"),
         (&["--keyfile", "localhost.key"], "--keyfile names a private key without a certificate"),
         (&["--certfile", "localhost.pem", "--keyfile", "client.key"], "client.key (from --keyfile) does not go with"),
@@ -120,9 +124,34 @@ fn a_certificate_that_cannot_be_used_is_named() {
     for (args, said) in cases {
         let builder = builder();
         std::fs::write(builder.directory().join("version-1.pem"), VERSION_1).expect("written");
+        // Only what it begins with counts.
+        let encrypted = ["-----BEGIN ENCRYPTED PRIVATE", " KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n"];
+        std::fs::write(builder.directory().join("encrypted.key"), encrypted.concat()).expect("written");
         let ended = builder.args(args.iter().copied()).fail();
         assert_eq!(ended.status.code(), Some(1), "{args:?}");
         assert!(ended.stderr.contains(said), "{args:?}: {}", ended.stderr);
         assert_eq!(ended.stderr.lines().count(), 1, "{}", ended.stderr);
     }
+}
+
+#[test]
+fn a_client_that_takes_nothing_is_cut_off() {
+    let app = "
+def app(environ, start_response):
+    start_response('200 OK', [])
+    return Pieces()
+class Pieces:
+    def __iter__(self):
+        while True:
+            yield b'x' * 30_000
+    def close(self):
+        print('closed', flush=True)
+";
+    // What TLS has taken in is not what a client has.
+    let args = ["app:app", "--no-buffering", "--write-timeout", "1"];
+    let server = Server::of(app).tls().args(args).start();
+    let mut client = server.connect();
+    client.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    server.wait_for_output("closed\n");
+    drop(client);
 }

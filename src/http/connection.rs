@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use super::{
     http1::{self, Transport},
@@ -52,6 +52,8 @@ pub struct Connection {
     pub remote_addr: Option<Arc<str>>,
     /// How far the server is in stopping.
     pub stop: watch::Receiver<Stop>,
+    /// How many further connections there may be; none where any number.
+    pub places: Option<Arc<Semaphore>>,
     /// What it is at.
     pub work: Arc<Work>,
 }
@@ -108,6 +110,11 @@ impl Drop for Running {
 }
 
 impl Connection {
+    /// Whether it may be kept for a next request: not where others wait for its place.
+    pub fn may_stay(&self) -> bool {
+        self.places.as_ref().is_none_or(|places| places.available_permits() > 0)
+    }
+
     /// Whether the access log asks for variables as the app leaves them.
     pub fn is_watched(&self) -> bool {
         self.access_log.as_ref().is_some_and(|log| !log.needs().variables.is_empty())
@@ -115,7 +122,7 @@ impl Connection {
 
     /// Says why nothing is answered here, and ends.
     pub async fn send_away(&self, socket: impl Socket, refusal: Refusal) {
-        Transport::new(socket, Arc::clone(&self.clients)).close(Some(refusal)).await;
+        Transport::new(socket, Arc::clone(&self.clients)).close(Some(refusal), self.stop.clone()).await;
     }
 
     /// Answers what comes, until either side has enough.

@@ -42,6 +42,11 @@ pub trait Socket: AsyncRead + AsyncWrite + Unpin {
 
     /// The next byte, which stays where it is; none at the end.
     fn poll_peek(&self, context: &mut Context<'_>) -> Poll<io::Result<Option<u8>>>;
+
+    /// How many bytes the system has taken, where what was written may wait within the socket for that.
+    fn sent(&self) -> u64 {
+        0
+    }
 }
 
 /// So much of a file is read at a time where it has to be.

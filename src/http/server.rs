@@ -6,7 +6,10 @@ use std::{
     io,
     net::IpAddr,
     pin::pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     task::Poll,
     time::Duration,
 };
@@ -30,6 +33,7 @@ use super::{
 use crate::{
     net::{Address, Listener, Socket},
     settings::Clients,
+    sys,
     telemetry::access::AccessLog,
     wire::{Refusal, Trust},
     wsgi::{App, Origin},
@@ -88,6 +92,7 @@ impl Server {
                 http2: false,
                 access_log: access_log.map(Arc::clone),
                 stop: server.stop.subscribe(),
+                places: server.open.places.clone(),
                 work: Arc::default(),
             };
             let acceptor = Acceptor {
@@ -145,6 +150,9 @@ struct Open {
     places: Option<Arc<Semaphore>>,
     /// How long a connection may wait for its place before it is sent away.
     patience: Option<Duration>,
+    /// How many files may be open, where that is what limits the connections, and whether that was told.
+    files: Option<usize>,
+    told: Arc<AtomicBool>,
 }
 
 #[derive(Default)]
@@ -180,8 +188,11 @@ struct Place {
 
 impl Open {
     fn new(clients: &Clients) -> Self {
-        let places = clients.worker_connections.map(|most| Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS))));
-        Self { connections: Arc::default(), places, patience: clients.backlog_timeout }
+        // The rest is for the app, and for what waits in files. Not for a limit of its own: that was chosen.
+        let files = sys::most_files().filter(|_| clients.worker_connections.is_none());
+        let most = clients.worker_connections.or(files.map(|files| (files - files / 4).max(1)));
+        let places = most.map(|most| Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS))));
+        Self { connections: Arc::default(), places, patience: clients.backlog_timeout, files, told: Arc::default() }
     }
 
     fn count(&self) -> usize {
@@ -190,6 +201,15 @@ impl Open {
 
     /// Waits until there is a place.
     async fn permit(&self) -> Option<OwnedSemaphorePermit> {
+        if let (Some(places), Some(files)) = (&self.places, self.files)
+            && places.available_permits() == 0
+            && !self.told.swap(true, Ordering::Relaxed)
+        {
+            tracing::warn!(
+                "There are as many connections as a worker may have with {files} open files (ulimit -n), and others wait. \
+                 Raise that, or lower --keep-alive."
+            );
+        }
         match &self.places {
             // It is never closed.
             Some(places) => Arc::clone(places).acquire_owned().await.ok(),

@@ -3,13 +3,17 @@
 use std::{
     fs::File,
     future::poll_fn,
-    io,
+    io::{self, IoSlice},
+    pin::Pin,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
-use tokio::{io::AsyncReadExt as _, time::timeout};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf},
+    time::timeout,
+};
 use tokio_rustls::{TlsAcceptor, rustls::ServerConfig, server::TlsStream};
 
 use super::{connection::Connection, parcel::Socket};
@@ -23,7 +27,7 @@ pub async fn shake_hands<S: Socket>(
     mut stream: S,
     tls: Arc<ServerConfig>,
     connection: &mut Connection,
-) -> Option<TlsStream<S>> {
+) -> Option<TlsStream<Counted<S>>> {
     let limit = connection.clients.header_timeout.unwrap_or(Duration::MAX);
     let shaken = timeout(limit, async {
         if let Err(refusal) = take_in_proxy(&mut stream, connection).await? {
@@ -32,7 +36,7 @@ pub async fn shake_hands<S: Socket>(
             return Ok(None);
         }
         match poll_fn(|context| stream.poll_peek(context)).await? {
-            Some(HANDSHAKE) => TlsAcceptor::from(tls).accept(stream).await.map(Some),
+            Some(HANDSHAKE) => TlsAcceptor::from(tls).accept(Counted { socket: stream, sent: 0 }).await.map(Some),
             // What began is perhaps HTTP without TLS, and then the client can read this.
             Some(_) => {
                 connection.log(NOT_TLS);
@@ -73,7 +77,60 @@ const HANDSHAKE: u8 = 22;
 
 const NOT_TLS: Refusal = Refusal::new(403, "This port speaks TLS: use https");
 
-impl<S: Socket> Socket for TlsStream<S> {
+/// A socket that counts what it takes: TLS takes more than it can pass on, and its client may be at that for long.
+pub struct Counted<S> {
+    socket: S,
+    sent: u64,
+}
+
+impl<S> Counted<S> {
+    fn count(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(size)) = &written {
+            self.sent += *size as u64;
+        }
+        written
+    }
+}
+
+impl<S: Socket> AsyncRead for Counted<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_read(context, buffer)
+    }
+}
+
+impl<S: Socket> AsyncWrite for Counted<S> {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.socket).poll_write(context, bytes);
+        self.count(written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.socket).poll_write_vectored(context, slices);
+        self.count(written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.socket.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_shutdown(context)
+    }
+}
+
+impl<S: Socket> Socket for TlsStream<Counted<S>> {
     const TAKES_FILES: bool = false;
 
     fn poll_send_file(&self, _: &mut Context<'_>, _: &File, _: u64, _: usize) -> Poll<io::Result<usize>> {
@@ -82,10 +139,14 @@ impl<S: Socket> Socket for TlsStream<S> {
 
     fn reset(&self) {
         // Without the farewell that belongs to TLS it is broken already; without TLS it is made to look so.
-        self.get_ref().0.reset();
+        self.get_ref().0.socket.reset();
     }
 
     fn poll_peek(&self, _: &mut Context<'_>) -> Poll<io::Result<Option<u8>>> {
         Poll::Ready(Err(io::ErrorKind::Unsupported.into()))
+    }
+
+    fn sent(&self) -> u64 {
+        self.get_ref().0.sent
     }
 }

@@ -22,8 +22,15 @@ pub fn load(settings: &Tls) -> Result<Arc<ServerConfig>, Fatal> {
         // As Python's ssl: without a file of its own the key is beside the certificate.
         None => (&settings.certfile, "--certfile"),
     };
-    let key =
-        PrivateKeyDer::from_pem_file(key_file).map_err(|error| refuse("private key", key_file, option, &error))?;
+    let key = PrivateKeyDer::from_pem_file(key_file).map_err(|error| match fs_err::read(key_file) {
+        // PKCS #8 says it in its first line, OpenSSL's own form in a line of its head.
+        Ok(text) if memchr::memmem::find(&text, b"ENCRYPTED").is_some() => Fatal::new(format!(
+            "The private key in {} (from {option}) is encrypted, and there is nobody to ask for its password. Decrypt it \
+             (openssl pkey -in KEY -out PLAIN), and let only the server read it.",
+            key_file.display()
+        )),
+        _ => refuse("private key", key_file, option, &error),
+    })?;
     let provider = Arc::new(ring::default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
@@ -38,6 +45,10 @@ pub fn load(settings: &Tls) -> Result<Arc<ServerConfig>, Fatal> {
             Error::InvalidCertificate(_) => format!(
                 "The certificate in {certificate} (from --certfile) cannot be used: {error}. It must be one of X.509 \
                  version 3, which browsers want too."
+            ),
+            Error::General(reason) => format!(
+                "The private key in {key} (from {option}) cannot be used: {reason}. It must be RSA of 2048 bits or more, \
+                 ECDSA of P-256 or P-384, or Ed25519."
             ),
             error => format!(
                 "The private key in {key} (from {option}) does not go with the certificate in {certificate}: {error}."

@@ -58,7 +58,7 @@ pub struct Tls {
 
 impl Merged {
     pub(super) fn clients(&self) -> Result<Clients, Fatal> {
-        let seconds = |name| Some(self.number(name)).filter(|seconds| *seconds > 0).map(Duration::from_secs);
+        let seconds = |name| Some(self.seconds(name)).filter(|time| !time.is_zero());
         let is_given = |name| !matches!(self.origin(name), Origin::Default);
         Ok(Clients {
             rules: self.request_rules(),
@@ -70,7 +70,7 @@ impl Merged {
             buffering: self.flag("buffering"),
             tmp_upload_dir: self.text("tmp_upload_dir").map_or_else(std::env::temp_dir, PathBuf::from),
             sendfile: *self.value("sendfile") != Value::Flag(false),
-            keepalive: Duration::from_secs(self.number("keepalive")),
+            keepalive: self.seconds("keepalive"),
             worker_connections: is_given("worker_connections").then(|| self.size("worker_connections").max(1)),
             backlog_timeout: seconds("backlog_timeout"),
             forwarded_allow_ips: Networks::new(&self.value("forwarded_allow_ips").texts()),

@@ -157,8 +157,8 @@ impl Settings {
             max_requests: merged.number("max_requests"),
             max_requests_jitter: merged.number("max_requests_jitter"),
             gc_threshold: NonZeroI32::new(i32::try_from(merged.number("gc_threshold")).unwrap_or(i32::MAX)),
-            timeout: Some(merged.number("timeout")).filter(|seconds| *seconds > 0).map(Duration::from_secs),
-            graceful_timeout: Duration::from_secs(merged.number("graceful_timeout")),
+            timeout: Some(merged.seconds("timeout")).filter(|time| !time.is_zero()),
+            graceful_timeout: merged.seconds("graceful_timeout"),
             clients: merged.clients()?,
             tls: merged.tls()?,
             daemon: merged.flag("daemon"),
@@ -255,6 +255,12 @@ impl Merged {
             Value::Number(number) => u64::try_from(*number).unwrap_or_default(),
             _ => 0,
         }
+    }
+
+    /// A time, which is one that can be added to any other.
+    pub(super) fn seconds(&self, name: &str) -> Duration {
+        const CENTURY: u64 = 100 * 365 * 24 * 60 * 60;
+        Duration::from_secs(self.number(name).min(CENTURY))
     }
 
     pub(super) fn size(&self, name: &str) -> usize {

@@ -14,6 +14,7 @@ use std::{
 use nix::{
     fcntl::{FcntlArg, FdFlag, OFlag, fcntl},
     poll::{PollFd, PollFlags, PollTimeout, poll},
+    sys::resource::{RLIM_INFINITY, Resource, getrlimit},
 };
 
 /// Makes reads and writes return instead of waiting.
@@ -133,4 +134,10 @@ pub fn peek(socket: impl AsFd) -> io::Result<Option<u8>> {
     let mut byte = [0];
     let size = nix::sys::socket::recv(socket.as_fd().as_raw_fd(), &mut byte, nix::sys::socket::MsgFlags::MSG_PEEK)?;
     Ok((size > 0).then_some(byte[0]))
+}
+
+/// How many files the process may have open (`ulimit -n`); none where any number.
+pub fn most_files() -> Option<usize> {
+    let (most, _) = getrlimit(Resource::RLIMIT_NOFILE).ok()?;
+    usize::try_from(most).ok().filter(|_| most != RLIM_INFINITY)
 }

@@ -23,11 +23,11 @@ use crate::{
         outgoing::{End, Pieces},
         parcel::Socket,
         patience::Patience,
-        request_body::{NoBody, RequestBody},
+        request_body::{NoBody, RequestBody, TOO_LARGE},
         responder::{Answer, AnswerBody, ChannelResponder},
         slot::{Found, Slot, Waiting},
     },
-    wire::{self, Refusal, Version},
+    wire::{self, Framing, Refusal, Version},
     wsgi::{self, BodyReader, Call, Notes},
 };
 
@@ -81,11 +81,18 @@ pub async fn answer<S: Socket>(connection: &Connection, transport: &mut Transpor
     if let (Some(entry), Some(log)) = (&exchange.log, &connection.access_log) {
         entry.write(log, connection.remote_addr.as_deref(), &exchange.head, exchange.sent, &exchange.notes);
     }
-    next
+    match next {
+        Next::Request if !exchange.body.is_done() => exchange.drain().await,
+        next => next,
+    }
 }
 
 impl<S: Socket> Exchange<'_, S> {
     async fn run(&mut self) -> Next {
+        let limit = self.connection.clients.limit_request_body;
+        if matches!((self.head.framing, limit), (Framing::Length(length), Some(limit)) if length > limit) {
+            return self.refuse(TOO_LARGE).await;
+        }
         let body = match self.receive().await {
             Ok(body) => body,
             // The framing is lost, so the connection cannot be used again.
@@ -102,7 +109,7 @@ impl<S: Socket> Exchange<'_, S> {
         if wsgi::mount(&request).is_none() {
             return self.refuse(OUTSIDE).await;
         }
-        let running = Running::new(&connection.work);
+        let _running = Running::new(&connection.work);
         let (slot, waiting) = Slot::new();
         let responder = Box::new(ChannelResponder::new(slot, Arc::clone(&connection.app), connection.spool.clone()));
         connection.app.call(Call { request, body, responder });
@@ -115,11 +122,7 @@ impl<S: Socket> Exchange<'_, S> {
         if self.log.is_some() {
             self.notes = waiting.notes();
         }
-        drop((running, waiting));
-        match next {
-            Next::Request if !self.body.is_done() => self.drain().await,
-            next => next,
-        }
+        next
     }
 
     /// Takes the body in, as much of it as there is room for. Where nothing is buffered the app gets it as it comes.
@@ -245,6 +248,7 @@ impl<S: Socket> Exchange<'_, S> {
             // Such a client may send its body, or not.
             && !was_not_told
             && !self.connection.clients.keepalive.is_zero()
+            && self.connection.may_stay()
             && *self.connection.stop.borrow() == Stop::Not;
         let fate = if keep_alive { wire::Connection::KeepAlive } else { wire::Connection::Close };
         let (version, status) = (request.version, head.status.as_u16());

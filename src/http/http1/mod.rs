@@ -17,7 +17,7 @@ use super::{
     connection::{Connection, Running},
     parcel::Socket,
 };
-use crate::wire::{Framing, Refusal, Trust};
+use crate::wire::{Refusal, Trust};
 
 /// Answers the requests of a connection, until either side has enough.
 pub async fn serve<S: Socket>(connection: &Connection, mut transport: Transport<S>, trust: Trust) {
@@ -28,10 +28,6 @@ pub async fn serve<S: Socket>(connection: &Connection, mut transport: Transport<
             Err(refusal) => break Some(refusal),
         };
         head.came_by(connection.https);
-        let limit = connection.clients.limit_request_body;
-        if matches!((head.framing, limit), (Framing::Length(length), Some(limit)) if length > limit) {
-            break Some(super::request_body::TOO_LARGE);
-        }
         match answer(connection, &mut transport, Arc::new(head)).await {
             Next::Request => {}
             Next::End => break None,
@@ -48,5 +44,5 @@ pub async fn end<S: Socket>(connection: &Connection, transport: Transport<S>, re
     }
     // What was answered is to arrive, also where the server stops.
     let _running = Running::new(&connection.work);
-    transport.close(refusal).await;
+    transport.close(refusal, connection.stop.clone()).await;
 }

@@ -38,6 +38,8 @@ pub struct Outbox {
     open_chunk: bool,
     /// Since when the client has taken nothing.
     stalled: Option<Instant>,
+    /// So much had the system taken then.
+    sent: u64,
     patience: Patience,
 }
 
@@ -137,12 +139,18 @@ impl Outbox {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Poll::Ready(Ok(size)) => self.advance(size),
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending => return self.stall(context, slowness).map_ok(|never| match never {}),
+                Poll::Pending => return self.stall(socket, context, slowness).map_ok(|never| match never {}),
             }
         }
         self.written = 0;
         self.text.clear();
-        Pin::new(socket).poll_flush(context)
+        match Pin::new(&mut *socket).poll_flush(context) {
+            Poll::Pending => self.stall(socket, context, slowness).map_ok(|never| match never {}),
+            Poll::Ready(flushed) => {
+                self.stalled = None;
+                Poll::Ready(flushed)
+            }
+        }
     }
 
     fn advance(&mut self, size: usize) {
@@ -159,7 +167,16 @@ impl Outbox {
 
     /// The client takes nothing. What waits for it in memory is put elsewhere after a while, and after a longer one it
     /// is cut off.
-    fn stall(&mut self, context: &mut Context<'_>, slowness: &Slowness<'_>) -> Poll<io::Result<Infallible>> {
+    fn stall<S: Socket>(
+        &mut self,
+        socket: &S,
+        context: &mut Context<'_>,
+        slowness: &Slowness<'_>,
+    ) -> Poll<io::Result<Infallible>> {
+        let sent = socket.sent();
+        if std::mem::replace(&mut self.sent, sent) != sent {
+            self.stalled = None;
+        }
         let since = *self.stalled.get_or_insert_with(Instant::now);
         if let (Some(parcel @ Parcel::Memory(_)), Some(spool)) = (&mut self.parcel, slowness.spool)
             && parcel.left() > MEMORY

@@ -13,11 +13,17 @@ use std::{
 use bytes::{Buf as _, Bytes, BytesMut};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _, ReadBuf},
-    time::{Instant, timeout},
+    sync::watch,
+    time::{Instant, sleep, timeout},
 };
 
 use crate::{
-    http::{connection::PREFACE, parcel::Socket, patience::Patience, request_body::TOO_SLOW},
+    http::{
+        connection::{PREFACE, Stop},
+        parcel::Socket,
+        patience::Patience,
+        request_body::TOO_SLOW,
+    },
     settings::Clients,
     wire::{Head, Proxied, ProxyHeader, Refusal, Scanner, Trust},
 };
@@ -25,9 +31,13 @@ use crate::{
 /// So many bytes are taken from a socket at a time.
 const PIECE: usize = 64 << 10;
 
-/// How long a client may take to read the last of an answer before its connection is closed, and to stop sending: what
-/// it sends after that would reset the connection, and the answer with it (RFC 9112 section 9.6).
+/// How long a client may take to read the last of an answer before its connection is closed, and to stop sending once it
+/// could have read it, or the server stops: what it sends after that would reset the connection, and the answer with it (RFC
+/// 9112 section 9.6).
 const LINGER: Duration = Duration::from_secs(2);
+
+/// A client that goes on sending for so long does not read.
+const LONGEST: Duration = Duration::from_secs(30);
 
 /// A connection as bytes.
 pub struct Transport<S> {
@@ -164,18 +174,30 @@ impl<S: Socket> Transport<S> {
 
     /// Says why the last request was refused if it was, and closes the connection once the client had the time to read
     /// what was sent.
-    pub async fn close(mut self, refusal: Option<Refusal>) {
+    pub async fn close(mut self, refusal: Option<Refusal>, mut stop: watch::Receiver<Stop>) {
         let end = async {
             if let Some(refusal) = refusal {
                 self.socket.write_all(&refusal.answer(true)).await?;
             }
-            self.socket.shutdown().await?;
+            self.socket.shutdown().await
+        };
+        if !matches!(timeout(LINGER, end).await, Ok(Ok(()))) {
+            return;
+        }
+        let rest = async {
             // Not within the connection's own memory, which it has from its begin.
             let mut dropped = vec![0; 4 << 10];
-            while self.socket.read(&mut dropped).await? > 0 {}
-            io::Result::Ok(())
+            while matches!(timeout(LINGER, self.socket.read(&mut dropped)).await, Ok(Ok(1..))) {}
         };
-        // A client that is gone, or that goes on sending, has had its chance.
-        let _ = timeout(LINGER, end).await;
+        let stopping = async {
+            // A server that is gone without a word has nothing to wait for either.
+            let _ = stop.wait_for(|stop| *stop != Stop::Not).await;
+            sleep(LINGER).await;
+        };
+        tokio::select! {
+            () = rest => {}
+            () = stopping => {}
+            () = sleep(LONGEST) => {}
+        }
     }
 }

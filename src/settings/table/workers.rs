@@ -98,8 +98,9 @@ pub const WORKERS: &[Setting] = &[
     Setting::new(
         "worker_connections",
         Kind::Number,
-        "How many connections a worker may have open, where it is given. More wait to be accepted. Without it only the \
-         number of open files (ulimit -n) is a limit: a connection takes no thread here.",
+        "How many connections a worker may have open, where it is given. More wait to be accepted, and those that end a \
+         request are not kept. Without it there may be three quarters as many as open files (ulimit -n): a connection takes \
+         no thread here.",
     )
     .flags(&["--worker-connections"], "N")
     .default("1000"),
