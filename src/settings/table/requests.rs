@@ -43,7 +43,7 @@ pub const REQUESTS: &[Setting] = &[
         "write_timeout",
         Kind::Number,
         "How long a client may take nothing of an answer that waits for it, in seconds; 0 is for ever. Then it is cut \
-         off.",
+         off; over HTTP/2 that answer alone.",
     )
     .flags(&["--write-timeout"], "SECONDS")
     .default("60")
