@@ -8,7 +8,7 @@ import _frozen_importlib_external
 import os
 import sys
 
-# The table of signal handlers is made when this is first imported: before there are any of rwsgi's. `signal` takes longer.
+# `signal` takes longer.
 import _signal
 import faulthandler
 
@@ -132,7 +132,7 @@ def flush():
 def call_term_handler():
     """As when the signal comes, but once the last request is answered. The process ends in any case."""
     handler = _signal.getsignal(_signal.SIGTERM)
-    if not callable(handler):
+    if not callable(handler) or handler is KEPT.get(_signal.SIGTERM):
         return
     try:
         handler(_signal.SIGTERM, None)
@@ -154,6 +154,40 @@ def start(directory, standard, dump_signal, error_log):
     sys.path.insert(0, directory)
     # Prints where each thread is, even when one of them holds the GIL for ever.
     faulthandler.register(dump_signal, file=error_log, all_threads=True)
+
+
+# What stands for rwsgi's own handlers in Python's table: an app may save one, call it, and put it back.
+KEPT = {}
+
+
+def keep_signals(signals, take_back):
+    """Puts something into Python's table for each of rwsgi's handlers, of which Python knows nothing. `take_back` installs
+    the handler of a signal again."""
+    signal = _signal.signal
+
+    def kept(signum, frame):
+        take_back(signum)
+        os.kill(os.getpid(), signum)
+
+    def install(signalnum, handler):
+        before = signal(signalnum, handler)
+        # Python's own handler would wait until a request is called: rwsgi's is to know at once.
+        if handler is KEPT.get(signalnum):
+            take_back(signalnum)
+        return before
+
+    install.__doc__ = signal.__doc__
+    for signum in signals:
+        KEPT[signum] = kept
+        signal(signum, kept)
+    _signal.signal = install
+
+
+def follow(directories):
+    """Behind the working directory, as gunicorn has what its configuration file adds and where it was started."""
+    for directory in map(os.fspath, reversed(directories)):
+        if directory not in sys.path:
+            sys.path.insert(1, directory)
 
 
 def files(extra):

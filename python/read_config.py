@@ -9,6 +9,7 @@ import importlib.util
 import inspect
 import json
 import math
+import os
 import sys
 import traceback
 import types
@@ -39,10 +40,36 @@ def load(source, is_module):
 
 def read(source, is_module, kinds):
     """What the file sets, as JSON: the values of the names in `kinds`, and the other names that it makes up."""
+    environment, paths, mask = dict(os.environ), list(sys.path), umask()
     namespace = load(source, is_module)
     values = {name: encode(name, kind, namespace[name]) for name, kind in kinds.items() if name in namespace}
     unknown = [name for name, value in namespace.items() if name not in kinds and is_made_here(name, value)]
-    return json.dumps({"values": values, "unknown": unknown})
+    surroundings = {
+        "variables": {name: os.environ.get(name) for name in changed(environment, os.environ)},
+        "paths": [path for path in sys.path if isinstance(path, str) and path not in paths and is_text(path)],
+        "umask": umask() if umask() != mask else None,
+    }
+    return json.dumps({"values": values, "unknown": unknown, "surroundings": surroundings})
+
+
+def changed(before, now):
+    """The names of the variables that are not what they were, of those that are text."""
+    names = [name for name in {*before, *now} if before.get(name) != now.get(name)]
+    return sorted(name for name in names if is_text(name) and is_text(now.get(name, "")))
+
+
+def is_text(value):
+    try:
+        value.encode()
+    except UnicodeEncodeError:  # bytes that are no UTF-8
+        return False
+    return True
+
+
+def umask():
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
 
 
 def hooks(source, is_module, names):

@@ -575,3 +575,28 @@ fn an_app_that_cannot_be_loaded_leaves_the_log_lines_and_the_exit_code_of_gunico
         assert_eq!(last.collect::<Vec<_>>(), [&format!("Reason: {reason}"), "Shutting down: Master"]);
     }
 }
+
+#[test]
+fn a_library_that_has_threads_before_the_program_begins_is_no_hindrance() {
+    let threads = "
+        #include <pthread.h>
+        #include <unistd.h>
+        static void *run(void *unused) { for (;;) sleep(1); return unused; }
+        __attribute__((constructor)) static void begin(void) { pthread_t thread; pthread_create(&thread, 0, run, 0); }
+    ";
+    let server = Server::of_files(&[("app.py", HELLO), ("threads.c", threads), ("gunicorn.conf.py", "")]);
+    let mut compile = Command::new("cc");
+    compile.args(["-shared", "-fPIC", "threads.c", "-o", "threads.so", "-pthread"]).current_dir(server.directory());
+    environment::run(&mut compile);
+    let library = server.directory().join("threads.so").display().to_string();
+    let mut server = server.env("LD_PRELOAD", &library).args(["app:app"]).start();
+    assert_eq!(server.connect().get("/").text(), "hello");
+    server.stop();
+}
+
+#[test]
+fn a_server_that_cannot_say_why_it_does_not_start_ends_all_the_same() {
+    let under = ["sh", "-c", "\"$0\" \"$@\" 2>&1 | head -n 1"];
+    let ended = Server::of(HELLO).args(["missing:app"]).under(under).fail();
+    assert_eq!(ended.stdout.lines().count(), 1, "{}", ended.stdout);
+}

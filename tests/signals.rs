@@ -397,3 +397,71 @@ def app(environ, start_response):
     let_go(&server);
     assert!(server.stop().status.success());
 }
+
+/// Saves a handler of the server's and puts it back, in a request; or calls it from one of its own.
+const SAVES: &str = "
+import os, signal, time
+def mine(number, frame):
+    print('mine', flush=True)
+    before(number, frame)
+before = signal.signal(signal.SIGTERM, mine)
+assert callable(before) and signal.getsignal(signal.SIGTERM) is mine
+for name in ['SIGINT', 'SIGQUIT', 'SIGUSR1']:
+    number = getattr(signal, name)
+    signal.signal(number, signal.signal(number, mine))
+def app(environ, start_response):
+    start_response('200 OK', [])
+    if environ['PATH_INFO'] == '/save':
+        signal.signal(signal.SIGTERM, mine)
+        signal.signal(signal.SIGTERM, before)
+    if environ['PATH_INFO'] == '/call':
+        signal.signal(signal.SIGTERM, mine)
+        os.kill(os.getpid(), signal.SIGTERM)
+    if environ['PATH_INFO'] == '/wait':
+        print('waiting', flush=True)
+        time.sleep(0.5)
+    return [b'done']
+";
+
+#[test]
+fn an_app_may_save_the_servers_handlers_and_put_them_back() {
+    for args in [&["app:app"][..], &["app:app", "--preload"]] {
+        let mut server = Server::of(SAVES).args(args.iter().copied()).start();
+        assert_eq!(server.connect().get("/save").text(), "done", "{}", server.stderr());
+        // While nothing of Python's runs that could look at a signal, and while a request does.
+        let mut client = waiting(&server, "/wait");
+        server.signal("TERM");
+        assert_eq!(client.response("GET").text(), "done");
+        assert!(server.wait().status.success());
+        let mut server = Server::of(SAVES).args(args.iter().copied()).start();
+        assert_eq!(server.connect().get("/save").text(), "done");
+        ends_promptly(&mut server, "TERM");
+    }
+    // Called, it ends the worker, and another one comes.
+    let server = Server::of(SAVES).args(["app:app"]).start();
+    assert_eq!(server.connect().get("/call").text(), "done");
+    server.wait_for_output("mine\n");
+    server.wait_for_logs("Booting worker", 2);
+    assert_eq!(server.connect().get("/").text(), "done");
+}
+
+#[test]
+fn what_ignores_signals_passes_none_of_that_on() {
+    let app = "
+import subprocess
+def app(environ, start_response):
+    start_response('200 OK', [])
+    return [str(subprocess.run(['false']).returncode).encode()]
+";
+    let ignoring = "import os, signal, sys; [signal.signal(number, signal.SIG_IGN) for number in (signal.SIGCHLD, \
+                    signal.SIGHUP, signal.SIGINT)]; os.execv(sys.argv[1], sys.argv[1:])";
+    let files = [("app.py", app), ("gunicorn.conf.py", "")];
+    let mut server = Server::of_files(&files).args(["app:app"]).under(["python3", "-c", ignoring]).start();
+    assert_eq!(server.connect().get("/").text(), "1");
+    process::signal(server.worker(), "KILL");
+    server.wait_for_logs("Booting worker", 2);
+    server.signal("HUP");
+    server.wait_for_logs("Booting worker", 3);
+    assert_eq!(server.connect().get("/").text(), "1");
+    ends_promptly(&mut server, "INT");
+}

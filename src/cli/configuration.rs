@@ -3,7 +3,8 @@
 use std::{
     env,
     ffi::{OsStr, OsString},
-    path::Path,
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
     thread::available_parallelism,
     time::Duration,
 };
@@ -36,8 +37,7 @@ impl Configuration {
     /// # Errors
     /// Options in a variable that cannot be read.
     pub fn new(matches: &ArgMatches, args: &[OsString]) -> Result<Self, Fatal> {
-        let directory = env::current_dir()
-            .map_err(|error| Fatal::new(format!("The working directory cannot be used: {error}.")))?;
+        let directory = directory()?;
         let (cmd_args, notes) = options::from_variables(|name| env::var_os(name))?;
         let sources = Sources {
             environment: env::vars_os()
@@ -136,14 +136,24 @@ impl Configuration {
         };
         match answer.split_first() {
             Some((&OK, json)) => {
-                let Read { values, unknown } = serde_json::from_slice(json)
+                let Read { values, unknown, surroundings } = serde_json::from_slice(json)
                     .map_err(|error| Fatal::new(format!("The configuration file {name} cannot be read: {error}.")))?;
-                Ok(Some(ConfigFile { name, values, unknown }))
+                Ok(Some(ConfigFile { name, values, unknown, surroundings }))
             }
             Some((_, reason)) => Err(Fatal::new(String::from_utf8_lossy(reason))),
             None => Err(Fatal::new(format!("The configuration file {name} ended its process."))),
         }
     }
+}
+
+/// The working directory by the name that it was entered by, which may be a link: when that leads to another release, so does
+/// a reload (gunicorn).
+fn directory() -> Result<PathBuf, Fatal> {
+    let directory =
+        env::current_dir().map_err(|error| Fatal::new(format!("The working directory cannot be used: {error}.")))?;
+    let identity = |path: &Path| fs_err::metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()));
+    let entered = env::var_os("PWD").map(PathBuf::from).filter(|path| path.is_absolute());
+    Ok(entered.filter(|path| identity(path) == identity(&directory)).unwrap_or(directory))
 }
 
 const OK: u8 = b'+';
@@ -156,7 +166,8 @@ fn read(directory: &Path, interpreter: &Path, args: Vec<OsString>, source: &OsSt
         .and_then(|()| Interpreter::start(interpreter, args))
         .and_then(|interpreter| {
             let json = interpreter.read_config(source, is_module);
-            interpreter.finish();
+            // Not its own end: that would wait for the file's threads.
+            interpreter.flush();
             json
         });
     let (first, text) = outcome.map_or_else(|fatal| (FAILED, fatal.to_string()), |json| (OK, json));

@@ -10,11 +10,11 @@ mod serve;
 mod sockets;
 mod terminal;
 
-use std::{ffi::OsString, process::ExitCode};
+use std::{ffi::OsString, io::Write as _, process::ExitCode};
 
 use clap::{FromArgMatches as _, Subcommand};
 
-use crate::{exit::Fatal, python};
+use crate::{exit::Fatal, python, sys};
 
 #[derive(Subcommand)]
 enum Command {
@@ -36,6 +36,7 @@ enum Command {
 
 /// Does what `args` (with the program's name first) ask for: serves, unless another command is named.
 pub fn run(args: Vec<OsString>) -> ExitCode {
+    sys::begin();
     if let Some(args) = python::command::as_executed(&args) {
         return ended(python::command::run_as_called(args));
     }
@@ -85,13 +86,12 @@ fn ended(code: i32) -> ExitCode {
     ExitCode::from(u8::try_from(code).unwrap_or(1))
 }
 
-#[expect(clippy::print_stderr, reason = "this is where the program speaks to the terminal")]
 fn fail(fatal: &Fatal) -> ExitCode {
-    eprintln!("Error: {fatal}");
+    tell(&format!("Error: {fatal}"));
     fatal.code().into()
 }
 
-#[expect(clippy::print_stderr, reason = "this is where the program speaks to the terminal")]
-fn note(text: &str) {
-    eprintln!("{text}");
+/// Says something to the terminal. Nobody may listen there any more.
+fn tell(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
 }

@@ -18,8 +18,9 @@ use crate::{
     net::{Listener, tls},
     python::{self, LoadError},
     settings::Settings,
-    sys::{self, Apart},
+    sys::{self, Apart, Signal},
     telemetry, worker,
+    wsgi::SERVER_SOFTWARE,
 };
 
 const ABOUT: &str = "Serve a WSGI app, or package it into a container image.";
@@ -43,6 +44,10 @@ pub fn command() -> Command {
 /// # Errors
 /// What keeps it from serving.
 pub fn run(matches: &ArgMatches, args: &[OsString]) -> Result<ExitCode, Fatal> {
+    // Whoever ignores it passes that on, and then no process would learn how its children end.
+    sys::restore(Signal::Chld);
+    // As gunicorn: modules look there for who serves them.
+    sys::set_variable("SERVER_SOFTWARE", SERVER_SOFTWARE);
     let configuration = Configuration::new(matches, args)?;
     let settings = configuration.load(None)?;
     let interpreter = python::environment::interpreter(settings.venv.as_deref())?;
@@ -251,7 +256,7 @@ fn check(settings: &Settings, interpreter: &Path, spec: &str, args: &[OsString])
         say(&settings.print())?;
     }
     for note in &settings.notes {
-        super::note(note);
+        super::tell(note);
     }
     for bind in &settings.bind {
         sockets::address(bind, settings)?;
@@ -290,11 +295,10 @@ fn report(error: &LoadError) -> u8 {
 }
 
 /// Says why a worker does not serve, with the user's own traceback below, and gives its exit code.
-#[expect(clippy::print_stderr, reason = "this is where the program speaks to the terminal")]
 fn fail(error: &LoadError) -> u8 {
     super::fail(&error.fatal);
     if let Some(traceback) = &error.traceback {
-        eprintln!("{traceback}");
+        super::tell(traceback);
     }
     error.fatal.code() as u8
 }

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::{Interpreter, embedded::embedded};
 use crate::{
     exit::Fatal,
-    settings::{self, Kind, Value},
+    settings::{self, Kind, Surroundings, Value},
 };
 
 /// What a configuration file sets.
@@ -21,6 +21,8 @@ pub struct Read {
     pub values: BTreeMap<String, Value>,
     /// The names that it sets and that are no settings.
     pub unknown: Vec<String>,
+    /// What it changes of its process.
+    pub surroundings: Surroundings,
 }
 
 impl Interpreter {

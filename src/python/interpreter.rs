@@ -56,15 +56,21 @@ impl Interpreter {
         })?;
         let directory = std::env::current_dir()
             .map_err(|error| Fatal::new(format!("The working directory cannot be used: {error}.")))?;
-        Python::attach(|py| {
+        let handlers = sys::Handlers::now();
+        handlers.answer();
+        let started = Python::attach(|py| {
             let loader = embedded!("load_app").import(py)?;
             let (directory, standard) = (directory.into_os_string(), standard::modules().collect::<Vec<_>>());
             loader.call_method1("start", (directory, standard, sys::dump_signal(), error_log::descriptor()))?;
+            let take_back = wrap_pyfunction!(take_back, py)?;
+            loader.call_method1("keep_signals", (handlers.signals().collect::<Vec<_>>(), take_back))?;
             logger::install(py)?;
             let thresholds = py.import("gc")?.call_method0("get_threshold")?;
             Ok(Self { loader: loader.unbind(), thresholds: thresholds.unbind() })
         })
-        .map_err(|error: PyErr| Fatal::new(format!("Python at {} is not usable: {error}.", executable.display())))
+        .map_err(|error: PyErr| Fatal::new(format!("Python at {} is not usable: {error}.", executable.display())));
+        handlers.restore();
+        started
     }
 
     /// Puts further directories before all others that modules are looked for in.
@@ -182,11 +188,32 @@ impl Interpreter {
         let _ = Python::attach(|py| self.loader.bind(py).call_method0("call_term_handler").map(drop));
     }
 
+    /// Writes what was printed so far, for a process that ends without the interpreter's own end.
+    pub fn flush(&self) {
+        // It reports nothing.
+        let _ = Python::attach(|py| self.loader.bind(py).call_method0("flush").map(drop));
+    }
+
+    /// Has modules looked for in these directories too, behind the working directory.
+    ///
+    /// # Errors
+    /// `sys.path` is not what it should be.
+    pub fn follow(&self, directories: &[PathBuf]) -> Result<(), Fatal> {
+        Python::attach(|py| self.loader.bind(py).call_method1("follow", (directories,)).map(drop))
+            .map_err(|error| Fatal::new(format!("The directories of the configuration cannot be used: {error}.")))
+    }
+
     /// Ends the interpreter: waits for the app's own threads that are not daemons, then runs `atexit`.
     pub fn finish(self) {
         Python::attach(|py| drop(self.loader.into_bound(py)));
         capi::finalize();
     }
+}
+
+/// Lets a signal have the handler again that it had before Python, which has been given back what it stands for.
+#[pyfunction]
+fn take_back(number: i32) {
+    sys::take_back(number);
 }
 
 /// The files of what has been imported. It must be gone before the interpreter ends.

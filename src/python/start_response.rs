@@ -198,7 +198,7 @@ impl StartResponse {
         {
             return Err(reraise(exc_info)?);
         }
-        let list = list(headers)?;
+        let list = &list(headers)?;
         let writer = HeadWriter::new(&latin1(status, "the status")?, list.len()).map_err(|error| invalid(&error))?;
         let head = head(writer, list)?;
         let mut making = self.shared.lock(py);
@@ -248,15 +248,30 @@ fn reraise(exc_info: &Bound<'_, PyAny>) -> PyResult<PyErr> {
     Ok(PyErr::from_value(value))
 }
 
-fn list<'a, 'py>(headers: &'a Bound<'py, PyAny>) -> PyResult<&'a Bound<'py, PyList>> {
-    headers.cast::<PyList>().map_err(|_| PyTypeError::new_err("the headers are not a list"))
+/// A list, as PEP 3333 has it; or what can be made one (`headers.items()`), as gunicorn takes it.
+fn list<'a, 'py>(headers: &'a Bound<'py, PyAny>) -> PyResult<Cow<'a, Bound<'py, PyList>>> {
+    if let Ok(list) = headers.cast::<PyList>() {
+        return Ok(Cow::Borrowed(list));
+    }
+    let made = headers.py().get_type::<PyList>().call1((headers,));
+    let made = made.map_err(|_| PyTypeError::new_err("the headers are not a list"))?;
+    Ok(Cow::Owned(made.cast_into()?))
 }
 
-/// A head with the names and values in a list of tuples.
+/// A tuple; or what can be made one, but no text.
+fn pair<'a, 'py>(field: &'a Bound<'py, PyAny>) -> Option<Cow<'a, Bound<'py, PyTuple>>> {
+    let pair = match field.cast::<PyTuple>() {
+        Ok(pair) => Cow::Borrowed(pair),
+        Err(_) if field.is_instance_of::<PyString>() => return None,
+        Err(_) => Cow::Owned(field.py().get_type::<PyTuple>().call1((field,)).ok()?.cast_into().ok()?),
+    };
+    Some(pair).filter(|pair| pair.len() == 2)
+}
+
+/// A head with the names and values in a list of pairs.
 fn head(mut writer: HeadWriter, headers: &Bound<'_, PyList>) -> PyResult<Head> {
     for field in headers {
-        let pair = field.cast::<PyTuple>().ok().filter(|pair| pair.len() == 2);
-        let pair = pair.ok_or_else(|| PyTypeError::new_err("a header is not a tuple of a name and a value"))?;
+        let pair = pair(&field).ok_or_else(|| PyTypeError::new_err("a header is not a pair of a name and a value"))?;
         let (name, value) = (pair.get_borrowed_item(0)?, pair.get_borrowed_item(1)?);
         let (name, value) = (latin1(&name, "a header's name")?, latin1(&value, "a header's value")?);
         writer.push(&name, &value).map_err(|error| invalid(&error))?;

@@ -22,6 +22,6 @@ pub use http2::Http2;
 pub use requests::{HeaderMap, Networks, ProxyProtocol, RequestRules};
 pub use resolve::{Level, LogFormat, Settings};
 pub use setting::{Kind, Setting, Standing};
-pub use sources::{CMD_ARGS, CmdArgs, ConfigFile, Given, Location, Machine, Sources};
+pub use sources::{CMD_ARGS, CmdArgs, ConfigFile, Given, Location, Machine, Sources, Surroundings};
 pub use table::{SECTIONS, Section, all, find};
 pub use value::Value;

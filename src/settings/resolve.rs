@@ -3,7 +3,8 @@
 use std::{collections::BTreeMap, fmt::Write as _, num::NonZeroI32, path::PathBuf, time::Duration};
 
 use super::{
-    Address, Clients, Kind, Setting, Sources, Standing, Syslog, SyslogAddress, Tls, Value, address, check, find,
+    Address, Clients, Kind, Setting, Sources, Standing, Surroundings, Syslog, SyslogAddress, Tls, Value, address,
+    check, find,
     sources::{Origin, invalid},
     worker_class,
 };
@@ -30,6 +31,8 @@ pub struct Settings {
     pub pythonpath: Vec<String>,
     /// Names and values.
     pub raw_env: Vec<(String, String)>,
+    /// What the configuration file leaves to the app, and where the server was started.
+    pub surroundings: Surroundings,
     pub venv: Option<PathBuf>,
     pub preload_app: bool,
     /// Where to listen, as written.
@@ -134,6 +137,10 @@ impl Settings {
         };
         let chdir = directory.join(given);
         let chdir: PathBuf = chdir.components().collect();
+        let mut surroundings = sources.file.as_ref().map(|file| file.surroundings.clone()).unwrap_or_default();
+        if chdir != *directory {
+            surroundings.paths.push(directory.clone());
+        }
         let mut values: BTreeMap<_, _> =
             merged.values.iter().map(|(name, (_, value))| (*name, value.clone())).collect();
         values.insert("chdir", Value::Text(chdir.display().to_string()));
@@ -145,6 +152,7 @@ impl Settings {
                 text.split(',').filter(|directory| !directory.is_empty()).map(str::to_owned).collect()
             }),
             raw_env: merged.raw_env()?,
+            surroundings,
             venv: merged.text("venv").map(|venv| directory.join(venv)),
             preload_app: merged.flag("preload_app"),
             bind: merged.value("bind").texts(),

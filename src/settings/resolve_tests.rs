@@ -16,7 +16,7 @@ fn command_line(values: &[(&'static str, &str)]) -> Sources {
 
 fn file(values: &[(&str, Value)]) -> Sources {
     let values = values.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
-    let file = ConfigFile { name: "gunicorn.conf.py".to_owned(), values, unknown: Vec::new() };
+    let file = ConfigFile { name: "gunicorn.conf.py".to_owned(), values, unknown: Vec::new(), ..ConfigFile::default() };
     Sources { file: Some(file), ..Sources::default() }
 }
 

@@ -5,6 +5,8 @@ use std::{
     path::PathBuf,
 };
 
+use serde::Deserialize;
+
 use super::{Setting, Value, all, check, find};
 use crate::exit::Fatal;
 
@@ -41,6 +43,19 @@ pub struct ConfigFile {
     pub values: BTreeMap<String, Value>,
     /// The names that it sets and that are no settings.
     pub unknown: Vec<String>,
+    /// What it has changed of the process that it ran in.
+    pub surroundings: Surroundings,
+}
+
+/// What a configuration file changes of its process beside the settings: under gunicorn that is the app's.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+pub struct Surroundings {
+    /// Variables of the environment; no value where one was taken away.
+    pub variables: BTreeMap<String, Option<String>>,
+    /// Directories that modules are looked for in.
+    pub paths: Vec<PathBuf>,
+    /// The mask of permissions that new files do not get.
+    pub umask: Option<u32>,
 }
 
 impl ConfigFile {

@@ -10,13 +10,17 @@ use std::{
 use nix::{
     errno::Errno,
     sys::{
-        signal::{SigSet, SigmaskHow, sigprocmask},
+        prctl::set_pdeathsig,
+        signal::{SigSet, SigmaskHow, Signal as NixSignal, sigprocmask},
         wait::{WaitStatus, waitpid},
     },
     unistd::Pid,
 };
 
 use super::{Fork, Signal, exit_now, fork, send, wait_readable};
+
+/// How many bytes say how many the result has.
+const LENGTH: usize = size_of::<u64>();
 
 /// How work in another process ended.
 #[derive(Debug, Eq, PartialEq)]
@@ -36,13 +40,22 @@ pub enum Apart {
 /// The system has no process or descriptor to give.
 pub fn run_apart(limit: Option<Duration>, work: impl FnOnce() -> Vec<u8>) -> io::Result<Apart> {
     let (mut reader, mut writer) = io::pipe()?;
+    let this = std::process::id();
     let pid = match fork()? {
         Fork::Parent(pid) => pid,
         Fork::Child => {
             drop(reader);
             // An arbiter holds its signals back; this process shall end by them.
             let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None);
-            let done = catch_unwind(AssertUnwindSafe(work)).is_ok_and(|result| writer.write_all(&result).is_ok());
+            // Nobody waits for it when the other is gone.
+            let _ = set_pdeathsig(NixSignal::SIGKILL);
+            if nix::unistd::getppid().as_raw().cast_unsigned() != this {
+                exit_now(1);
+            }
+            let done = catch_unwind(AssertUnwindSafe(work)).is_ok_and(|result| {
+                let length = (result.len() as u64).to_le_bytes();
+                writer.write_all(&length).and_then(|()| writer.write_all(&result)).is_ok()
+            });
             exit_now(u8::from(!done));
         }
     };
@@ -66,9 +79,15 @@ pub fn run_apart(limit: Option<Duration>, work: impl FnOnce() -> Vec<u8>) -> io:
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
+        // Not until the pipe closes: what the work has started may have it open for longer.
+        if let Some((length, rest)) = result.split_first_chunk()
+            && rest.len() as u64 >= u64::from_le_bytes(*length)
+        {
+            break;
+        }
     }
     Ok(match wait(pid)? {
-        Ok(0) => Apart::Done(result),
+        Ok(0) => Apart::Done(result.split_off(LENGTH)),
         died => Apart::Died(died),
     })
 }

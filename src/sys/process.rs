@@ -6,6 +6,7 @@ use std::{
     os::unix::ffi::OsStrExt as _,
     path::PathBuf,
     ptr,
+    sync::OnceLock,
 };
 
 use nix::{
@@ -62,7 +63,7 @@ pub fn set_umask(mask: u32) -> u32 {
 /// # Panics
 /// With more than one thread: another may be reading the environment. And for a name or value that no variable can have.
 pub fn set_variable(name: &str, value: &str) {
-    assert_eq!(threads(), 1, "only a process with a single thread may change its environment");
+    assert!(threads() <= 1, "only a process with a single thread may change its environment");
     // SAFETY: this is the only thread, so nothing reads the environment meanwhile.
     unsafe { std::env::set_var(name, value) }
 }
@@ -72,12 +73,31 @@ pub fn set_variable(name: &str, value: &str) {
 /// # Panics
 /// As [`set_variable`].
 pub fn remove_variable(name: &str) {
-    assert_eq!(threads(), 1, "only a process with a single thread may change its environment");
+    assert!(threads() <= 1, "only a process with a single thread may change its environment");
     // SAFETY: this is the only thread, so nothing reads the environment meanwhile.
     unsafe { std::env::remove_var(name) }
 }
 
+/// Those of libraries that were loaded into the process before it began (`LD_PRELOAD`): an allocator's, say, which neither
+/// hold locks of ours nor look at variables.
+static FOREIGN: OnceLock<usize> = OnceLock::new();
+
+/// Takes note of the threads that the process has at its begin beside its own.
+pub fn begin() {
+    FOREIGN.get_or_init(|| tasks().saturating_sub(1));
+}
+
+/// Whether there are such threads.
+pub(super) fn has_foreign_threads() -> bool {
+    FOREIGN.get().is_some_and(|count| *count > 0)
+}
+
+/// How many threads the process has, but those. One that is forked has no other than the one that forked.
 pub(super) fn threads() -> usize {
+    tasks().saturating_sub(FOREIGN.get().copied().unwrap_or_default())
+}
+
+fn tasks() -> usize {
     std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count)
 }
 
@@ -98,7 +118,7 @@ pub enum Fork {
 /// # Panics
 /// With more than one thread: a lock that another thread holds would stay locked in the new process for ever.
 pub fn fork() -> io::Result<Fork> {
-    assert_eq!(threads(), 1, "only a process with a single thread may fork");
+    assert!(threads() <= 1, "only a process with a single thread may fork");
     // SAFETY: this is the only thread, so the new process finds every lock free and all memory consistent.
     match unsafe { nix::unistd::fork() }? {
         ForkResult::Parent { child } => Ok(Fork::Parent(child.as_raw())),

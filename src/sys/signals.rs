@@ -3,12 +3,15 @@
 use std::{
     io,
     os::fd::{AsFd, BorrowedFd},
+    sync::{Mutex, PoisonError},
 };
 
 use nix::sys::{
     signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal as NixSignal, sigaction, sigprocmask},
     signalfd::{SfdFlags, SignalFd},
 };
+
+use super::{forks, process::has_foreign_threads};
 
 /// The signals that mean something to rwsgi.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -69,6 +72,17 @@ impl Pending {
         let set: SigSet =
             ALL.iter().map(|(_, signal, _)| *signal).filter(|signal| *signal != NixSignal::SIGKILL).collect();
         sigprocmask(SigmaskHow::SIG_BLOCK, Some(&set), None)?;
+        for signal in &set {
+            if has_foreign_threads() {
+                // One of those may get it, which does not hold it back.
+                let action = SigAction::new(SigHandler::Handler(pass_on), SaFlags::SA_RESTART, SigSet::empty());
+                // SAFETY: the handler makes system calls alone.
+                let _ = unsafe { sigaction(signal, &action) };
+            } else {
+                // Whoever started this program may have had it ignore it (nohup, a shell's background); then it never comes.
+                by_default(signal);
+            }
+        }
         let descriptor = SignalFd::with_flags(&set, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
         Ok(Self { descriptor, set })
     }
@@ -82,6 +96,8 @@ impl Pending {
 
     /// Lets signals act again, in a new process.
     pub fn release(self) {
+        let is_passed_on = |action: &libc::sigaction| action.sa_sigaction == pass_on as *const () as usize;
+        self.set.iter().filter(|signal| action(*signal).as_ref().is_some_and(is_passed_on)).for_each(by_default);
         // It has been set before, so it can be set back.
         let _ = sigprocmask(SigmaskHow::SIG_UNBLOCK, Some(&self.set), None);
     }
@@ -136,30 +152,75 @@ impl Handlers {
     /// What it does now.
     pub fn now() -> Self {
         let signals = [NixSignal::SIGTERM, NixSignal::SIGINT, NixSignal::SIGQUIT, NixSignal::SIGUSR1];
-        let handlers = signals.into_iter().filter_map(|signal| {
-            let mut action = std::mem::MaybeUninit::uninit();
-            // SAFETY: nothing is set; `action` has room for what is asked for.
-            let result = unsafe { libc::sigaction(signal as i32, std::ptr::null(), action.as_mut_ptr()) };
-            // SAFETY: the call that has just succeeded has written all of it.
-            (result == 0).then(|| (signal, unsafe { action.assume_init() }))
-        });
-        Self(handlers.collect())
+        Self(signals.into_iter().filter_map(|signal| Some((signal, action(signal)?))).collect())
+    }
+
+    /// The signals' numbers, but those that are ignored.
+    pub fn signals(&self) -> impl Iterator<Item = i32> {
+        self.0.iter().filter(|(_, action)| action.sa_sigaction != libc::SIG_IGN).map(|(signal, _)| *signal as i32)
     }
 
     /// Does that again.
     pub fn restore(&self) {
         for (signal, action) in &self.0 {
-            // SAFETY: the same handler was installed for this signal before, by whoever answers for it.
-            unsafe { libc::sigaction(*signal as i32, action, std::ptr::null_mut()) };
+            install(*signal, action);
+        }
+    }
+
+    /// These are what [`take_back`] installs from now on.
+    pub fn answer(&self) {
+        let mut answering = ANSWERING.lock().unwrap_or_else(PoisonError::into_inner);
+        *answering = Some((forks(), self.0.clone()));
+    }
+}
+
+/// What answers to signals, and in which process.
+static ANSWERING: Mutex<Option<(usize, Vec<(NixSignal, libc::sigaction)>)>> = Mutex::new(None);
+
+/// Does at a signal what this process does, whatever an app has had it do. One that was forked does what is done by default.
+pub fn take_back(number: i32) {
+    let answering = ANSWERING.lock().unwrap_or_else(PoisonError::into_inner);
+    let Some((process, handlers)) = &*answering else { return };
+    if let Some((signal, action)) = handlers.iter().find(|(signal, _)| *signal as i32 == number) {
+        if *process == forks() {
+            install(*signal, action);
+        } else {
+            by_default(*signal);
         }
     }
 }
 
+fn install(signal: NixSignal, action: &libc::sigaction) {
+    // SAFETY: the same handler was installed for this signal before, by whoever answers for it.
+    unsafe { libc::sigaction(signal as i32, action, std::ptr::null_mut()) };
+}
+
+/// What this process does at a signal.
+fn action(signal: NixSignal) -> Option<libc::sigaction> {
+    let mut action = std::mem::MaybeUninit::uninit();
+    // SAFETY: nothing is set; `action` has room for what is asked for.
+    let result = unsafe { libc::sigaction(signal as i32, std::ptr::null(), action.as_mut_ptr()) };
+    // SAFETY: the call that has just succeeded has written all of it.
+    (result == 0).then(|| unsafe { action.assume_init() })
+}
+
 /// Lets a signal do what it does by default.
 pub fn restore(signal: Signal) {
+    by_default(signal.into_nix());
+}
+
+fn by_default(signal: NixSignal) {
     let action = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
     // SAFETY: SIG_DFL runs no code of ours in a signal handler.
-    let _ = unsafe { sigaction(signal.into_nix(), &action) };
+    let _ = unsafe { sigaction(signal, &action) };
+}
+
+/// Gives a signal to the main thread, where it is held back and read.
+extern "C" fn pass_on(signal: libc::c_int) {
+    // SAFETY: returns a number.
+    let main = unsafe { libc::getpid() };
+    // SAFETY: sends a signal to a thread of this process that lives as long as that.
+    unsafe { libc::syscall(libc::SYS_tgkill, main, main, signal) };
 }
 
 extern "C" fn nothing(_: libc::c_int) {}

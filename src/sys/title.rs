@@ -42,7 +42,7 @@ pub fn set_title(title: &str) -> bool {
     for (place, byte) in TITLE[..SIZE - 1].iter().zip(text) {
         place.store(byte, Ordering::Relaxed);
     }
-    *IS_SHOWN.get_or_init(|| super::process::threads() == 1 && show().is_some())
+    *IS_SHOWN.get_or_init(|| super::process::threads() <= 1 && show().is_some())
 }
 
 /// Has the kernel read the command line from `TITLE`.

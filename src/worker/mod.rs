@@ -70,8 +70,18 @@ pub fn try_app(settings: &Settings, interpreter: &Path, spec: &str, args: Vec<Os
     Ok(())
 }
 
-/// Sets the variables of `raw_env`. To be called while there is one thread.
+/// Makes the process what the configuration file has made of its own, and sets the variables of `raw_env`. To be called while
+/// there is one thread.
 fn set_environment(settings: &Settings) {
+    for (name, value) in &settings.surroundings.variables {
+        match value {
+            Some(value) => sys::set_variable(name, value),
+            None => sys::remove_variable(name),
+        }
+    }
+    if let Some(umask) = settings.surroundings.umask {
+        sys::set_umask(umask);
+    }
     for (name, value) in &settings.raw_env {
         sys::set_variable(name, value);
     }
@@ -84,6 +94,7 @@ fn load(
     args: Vec<OsString>,
 ) -> Result<(Interpreter, PyApp), LoadError> {
     let interpreter = Interpreter::start(interpreter, args)?;
+    interpreter.follow(&settings.surroundings.paths)?;
     interpreter.add_paths(&settings.pythonpath)?;
     let app = interpreter.load(spec, settings)?;
     Ok((interpreter, app))
@@ -139,6 +150,7 @@ fn boot(
     // Only now, when signals are handled: whoever waits for this line may send one as soon as it is there.
     tracing::info!("Booting worker with pid: {}", std::process::id());
     let handlers = sys::Handlers::now();
+    handlers.answer();
     let (interpreter, mut app) = load(&plan)?;
     if let Some(log) = &access_log {
         app.watch(&log.needs().variables);

@@ -157,3 +157,18 @@ fn a_pid_file_that_moves_in_the_configuration_moves() {
     server.stop();
     assert!(!server.directory().join("two.pid").exists());
 }
+
+#[test]
+fn a_directory_that_is_a_link_is_followed_to_another_release() {
+    let files = [("r1/app.py", saying("first")), ("r2/app.py", saying("second one"))];
+    let files: Vec<_> = files.iter().map(|(name, text)| (*name, text.as_str())).collect();
+    let builder = Server::of_files(&files).args(["app:app"]).under(["sh", "-c", "cd current && exec \"$0\" \"$@\""]);
+    let link = builder.directory().join("current");
+    std::os::unix::fs::symlink("r1", &link).expect("a link");
+    let server = builder.start();
+    answers(&server, "first");
+    std::fs::remove_file(&link).expect("it is there");
+    std::os::unix::fs::symlink("r2", &link).expect("a link");
+    server.signal("HUP");
+    answers(&server, "second one");
+}

@@ -237,3 +237,52 @@ fn check_config_loads_the_app_and_says_only_what_is_wrong() {
     assert_eq!(output.status.code(), Some(1), "{errors}");
     assert!(errors.contains("Could not load raises:app: ZeroDivisionError") && errors.contains("in f\n"), "{errors}");
 }
+
+#[test]
+fn what_a_file_changes_of_its_process_is_the_apps() {
+    let file = "
+import os, sys
+os.environ['DATABASE'] = 'sqlite://'
+os.environ.pop('UNWANTED', None)
+os.umask(0o27)
+sys.path.insert(0, os.path.abspath('more'))
+";
+    let app = "
+import beside, os, parent
+def app(environ, start_response):
+    start_response('200 OK', [])
+    mask = os.umask(0)
+    os.umask(mask)
+    names = ['DATABASE', 'UNWANTED', 'SERVER_SOFTWARE']
+    seen = [os.environ.get(name, '')[:15] for name in names]
+    return [repr((seen, mask, beside.__file__, parent.__file__)).replace(os.getcwd(), '').encode()]
+";
+    let files = [("gunicorn.conf.py", file), ("sub/app.py", app), ("parent.py", ""), ("more/beside.py", "")];
+    let server = || Server::of_files(&files).args(["app:app", "--chdir", "sub"]).env("UNWANTED", "1");
+    // Where the files are differs; the rest does not.
+    let seen = |server: Server| {
+        let text = server.connect().get("/").text();
+        text.replace(&server.directory().display().to_string(), "")
+    };
+    let ours = seen(server().start());
+    assert_eq!(ours, seen(server().gunicorn().start()));
+    assert!(ours.starts_with("(['sqlite://', '', 'gunicorn/27.0.1'], 23, '/more/beside.py'"), "{ours}");
+    assert_eq!(ours, seen(server().args(["--preload"]).start()));
+    let checked = server().args(["--check-config"]).without_bind().fail();
+    assert!(checked.status.success(), "{}", checked.stderr);
+}
+
+#[test]
+fn what_a_file_leaves_running_holds_nothing_up() {
+    let file = "
+import os, threading, time
+threading.Thread(target=time.sleep, args=(60,)).start()
+if os.fork() == 0:
+    time.sleep(5)
+    os._exit(0)
+";
+    let app = "def app(environ, start_response):\n    start_response('200 OK', [])\n    return [b'up']\n";
+    let mut server = Server::of_files(&[("gunicorn.conf.py", file), ("app.py", app)]).args(["app:app"]).start();
+    assert_eq!(server.connect().get("/").text(), "up");
+    server.stop();
+}

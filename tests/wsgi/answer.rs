@@ -234,3 +234,38 @@ fn an_exit_costs_the_request_that_it_happened_in() {
     server.wait_for_log("SystemExit: 3");
     server.wait_for_log("KeyboardInterrupt");
 }
+
+#[test]
+fn headers_are_what_gunicorn_takes_for_a_list() {
+    let app = "
+def app(environ, start_response):
+    fields = {'X-One': '1', 'X-Two': '2'}
+    headers = {
+        '/tuple': tuple(fields.items()),
+        '/items': fields.items(),
+        '/generator': (pair for pair in fields.items()),
+        '/lists': [list(pair) for pair in fields.items()],
+        '/none': None,
+        '/triples': [('X-One', '1', '')],
+        '/texts': ['ab'],
+    }
+    start_response('200 OK', headers[environ['PATH_INFO']])
+    return [b'body']
+";
+    for server in [Server::of(app), Server::of(app).gunicorn()] {
+        let server = server.args(["app:app"]).start();
+        for path in ["/tuple", "/items", "/generator", "/lists"] {
+            let answer = server.connect().get(path);
+            assert_eq!(
+                (answer.status, answer.field("x-one"), answer.field("x-two")),
+                (200, Some("1"), Some("2")),
+                "{path}"
+            );
+        }
+        for path in ["/none", "/triples"] {
+            assert_eq!(server.connect().get(path).status, 500, "{path}");
+        }
+    }
+    let server = Server::of(app).args(["app:app"]).start();
+    assert_eq!(server.connect().get("/texts").status, 500);
+}
