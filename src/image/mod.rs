@@ -172,7 +172,7 @@ fn no_work_folder(error: &std::io::Error) -> Fatal {
 
 fn ignore_rules(folder: &Path) -> Result<Rules, Fatal> {
     let file = folder.join(".dockerignore");
-    if !file.exists() {
+    if !file.is_file() {
         return Ok(Rules::default());
     }
     let text = fs_err::read(&file).map_err(|error| disk::failed("read .dockerignore", &error))?;
