@@ -1,14 +1,16 @@
 //! An image as files: one tar that engines load, or an OCI layout. Neither needs an engine.
 //!
-//! Both are written beside their place and renamed: a reader finds a whole image, or the one that was there before.
+//! Both are written beside their place and renamed: a reader finds a whole image, or the one that was there before. Only what
+//! is no file, a pipe say, is written into as it is.
 
 use std::{
     io::{self, IsTerminal as _, Read, Write},
     path::{Path, PathBuf},
+    process,
 };
 
 use fs_err::File;
-use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
+use nix::fcntl::{AT_FDCWD, Flock, FlockArg, RenameFlags, renameat2};
 use serde_json::{Value, json};
 
 use crate::exit::Fatal;
@@ -26,6 +28,8 @@ const CHUNK: usize = 1 << 18;
 const MARK: &str = "oci-layout";
 /// What an image is called in a layout (OCI image specification, "Pre-Defined Annotation Keys").
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
+/// Other names of standard output.
+const STANDARD: [&str; 4] = ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"];
 
 /// Where an image goes, if not to an engine.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -50,10 +54,10 @@ pub struct Written {
 impl Output {
     /// What `text` on a command line means.
     pub fn of(text: &str) -> Self {
-        match (text, text.strip_prefix("oci:")) {
-            ("-", _) => Self::Standard,
-            (_, Some(folder)) => Self::Layout(folder.into()),
-            _ => Self::Archive(text.into()),
+        match text.strip_prefix("oci:") {
+            Some(folder) => Self::Layout(folder.into()),
+            None if STANDARD.contains(&text) => Self::Standard,
+            None => Self::Archive(text.into()),
         }
     }
 
@@ -105,11 +109,16 @@ impl Output {
         let archive = Archive::of(plan, 0).map_err(|error| disk::failed("lay out the image", &error))?;
         let id = format!("sha256:{}", archive.config);
         if let Self::Archive(path) = self {
-            let part = Part::beside(path)?;
-            let mut file = File::create(&part.path).map_err(|error| failed(path, &error))?;
-            copy(&archive, &mut file, progress, cancel).map_err(|stopped| at(path, stopped))?;
-            drop(file);
-            part.put(path)?;
+            let write =
+                |mut file: File| copy(&archive, &mut file, progress, cancel).map_err(|stopped| at(path, stopped));
+            let failed = |error| failed(path, &error);
+            if is_no_file(path) {
+                write(fs_err::OpenOptions::new().write(true).open(path).map_err(failed)?)?;
+            } else {
+                let part = Part::beside(path, Kind::File)?;
+                write(File::create(&part.path).map_err(failed)?)?;
+                part.put(path)?;
+            }
         } else {
             let mut out = io::stdout().lock();
             copy(&archive, &mut out, progress, cancel).map_err(|stopped| at(Path::new("standard output"), stopped))?;
@@ -127,7 +136,7 @@ fn write_layout(
     progress: &dyn Progress,
     cancel: &Cancel,
 ) -> Result<Written, Fatal> {
-    let part = Part::beside(path)?;
+    let part = Part::beside(path, Kind::Folder)?;
     let failed = |error: io::Error| failed(path, &error);
     let blobs = part.path.join("blobs/sha256");
     fs_err::create_dir_all(&blobs).map_err(failed)?;
@@ -150,6 +159,8 @@ fn write_layout(
     let manifest = plan.manifest_with(&config, &layers);
     blob(&config)?;
     blob(&manifest)?;
+    // Nobody adds an image between the look at those that are there and the exchange.
+    let _alone = File::open(parent(path)).ok().and_then(|folder| lock(folder, FlockArg::LockExclusive));
     let mut manifests = others(path, plan.reference.tag());
     keep_blobs(&manifests, &path.join("blobs/sha256"), &blobs).map_err(failed)?;
     manifests.push(json!({
@@ -252,23 +263,47 @@ fn copy(archive: &Archive, to: &mut impl Write, progress: &dyn Progress, cancel:
     Ok(())
 }
 
-/// What is being written, under a name that the next build overwrites; removed unless it was put into its place.
+/// What is being written, under a name that nobody else writes to; removed unless it was put into its place. It is locked
+/// meanwhile: what is not locked was left by a build that was killed.
 struct Part {
     path: PathBuf,
     put: bool,
+    _lock: Option<Flock<std::fs::File>>,
+}
+
+/// What a part is.
+#[derive(Clone, Copy)]
+enum Kind {
+    File,
+    Folder,
 }
 
 impl Part {
-    fn beside(path: &Path) -> Result<Self, Fatal> {
-        let mut name = std::ffi::OsString::from(".");
-        name.push(path.file_name().unwrap_or_default());
-        name.push(tree::PART);
-        let part = Self { path: parent(path).join(name), put: false };
-        // Left by a build that was killed.
-        if part.path.is_dir() {
-            fs_err::remove_dir_all(&part.path).map_err(|error| failed(path, &error))?;
+    fn beside(path: &Path, kind: Kind) -> Result<Self, Fatal> {
+        let start = [b".", path.file_name().unwrap_or_default().as_encoded_bytes(), b"."].concat();
+        sweep(parent(path), &start);
+        let failed = |error: io::Error| failed(path, &error);
+        for number in 0_u32.. {
+            let mut name = std::ffi::OsString::from(".");
+            name.push(path.file_name().unwrap_or_default());
+            name.push(format!(".{}-{number}{}", process::id(), tree::PART));
+            let place = parent(path).join(name);
+            let made = match kind {
+                Kind::File => fs_err::OpenOptions::new().write(true).create_new(true).open(&place).map(drop),
+                Kind::Folder => fs_err::create_dir(&place),
+            };
+            match made {
+                // Of a process with this number in another container.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
+                made => made.map_err(failed)?,
+            }
+            let lock = File::open(&place).ok().and_then(|part| lock(part, FlockArg::LockExclusive));
+            // Another build may have swept it before it was locked.
+            if place.exists() {
+                return Ok(Self { path: place, put: false, _lock: lock });
+            }
         }
-        Ok(part)
+        unreachable!("a process does not try so often")
     }
 
     fn put(mut self, path: &Path) -> Result<(), Fatal> {
@@ -287,6 +322,33 @@ impl Drop for Part {
     }
 }
 
+/// Removes the parts that builds left which were killed: those beginning so in `folder` that nobody has locked.
+fn sweep(folder: &Path, start: &[u8]) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok) {
+        let name = entry.file_name();
+        let name = name.as_encoded_bytes();
+        if !(name.starts_with(start) && name.ends_with(tree::PART.as_bytes())) {
+            continue;
+        }
+        let Ok(part) = File::open(entry.path()) else { continue };
+        if lock(part, FlockArg::LockExclusiveNonblock).is_some() {
+            // Best effort: whichever of the two it is.
+            let _ = std::fs::remove_file(entry.path()).or_else(|_| std::fs::remove_dir_all(entry.path()));
+        }
+    }
+}
+
+/// A lock, where there is one to have: not every network's file system locks folders.
+fn lock(file: File, how: FlockArg) -> Option<Flock<std::fs::File>> {
+    Flock::lock(file.into_parts().0, how).ok()
+}
+
+/// Whether what is there is to be written into, not replaced: a pipe, a device, what a process has open.
+fn is_no_file(path: &Path) -> bool {
+    ["/dev", "/proc"].iter().any(|place| path.starts_with(place))
+        || std::fs::metadata(path).is_ok_and(|there| !there.is_file())
+}
+
 fn is_layout(path: &Path) -> bool {
     path.join(MARK).is_file() || std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none())
 }
@@ -302,14 +364,76 @@ fn failed(path: &Path, error: &io::Error) -> Fatal {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
+    use std::{io::Read as _, path::PathBuf};
 
-    use super::Output;
+    use serde_json::json;
+
+    use super::{Kind, Output, Part, REF_NAME};
+    use crate::image::cache::Cache;
+    use crate::image::container::Container;
+    use crate::image::plan::Plan;
+    use crate::image::progress::{Cancel, Silent};
+
+    fn plan(tag: &str) -> Plan {
+        let reference = format!("shop:{tag}").parse().unwrap();
+        Plan { reference, layers: Vec::new(), container: Container::default(), created: tag.to_owned() }
+    }
+
+    fn write(output: &Output, tag: &str) {
+        let work = tempfile::tempdir().unwrap();
+        output.write(&plan(tag), &Cache::none(), work.path(), &Silent, &Cancel::default()).unwrap();
+    }
+
+    #[test]
+    fn a_pipe_is_written_into_and_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let reader = std::thread::spawn({
+            let pipe = pipe.clone();
+            move || {
+                let mut tar = Vec::new();
+                std::fs::File::open(pipe).unwrap().read_to_end(&mut tar).unwrap();
+                tar
+            }
+        });
+        let tar = folder.path().join("image.tar");
+        write(&Output::Archive(tar.clone()), "1");
+        write(&Output::Archive(pipe.clone()), "1");
+        assert!(reader.join().unwrap() == std::fs::read(tar).unwrap());
+        assert!(!pipe.metadata().unwrap().is_file());
+        write(&Output::Archive("/dev/null".into()), "1");
+        assert!(!std::fs::metadata("/dev/null").unwrap().is_file());
+    }
+
+    #[test]
+    fn writers_of_one_layout_keep_each_others_images_and_sweep_what_the_killed_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let layout = folder.path().join("layout");
+        let (left, used) = (folder.path().join(".layout.1-0.rwsgi-part"), Part::beside(&layout, Kind::Folder).unwrap());
+        std::fs::create_dir(&left).unwrap();
+        let tags: Vec<_> = (0..8).map(|number| number.to_string()).collect();
+        std::thread::scope(|scope| {
+            for tag in &tags {
+                scope.spawn(|| write(&Output::Layout(layout.clone()), tag));
+            }
+        });
+        let index: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(layout.join("index.json")).unwrap()).unwrap();
+        let manifests = index["manifests"].as_array().unwrap();
+        let mut found: Vec<_> = manifests.iter().map(|manifest| manifest["annotations"][REF_NAME].clone()).collect();
+        found.sort_by_key(ToString::to_string);
+        assert_eq!(json!(found), json!(tags));
+        assert!(!left.exists() && used.path.exists());
+        drop(used);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing else is left");
+    }
 
     #[test]
     fn a_place_is_told_by_its_form() {
         for (text, output) in [
             ("-", Output::Standard),
+            ("/dev/stdout", Output::Standard),
             ("image.tar", Output::Archive("image.tar".into())),
             ("./-", Output::Archive("./-".into())),
             ("oci:image", Output::Layout("image".into())),
