@@ -1,6 +1,6 @@
 //! The steps of a build: each makes one layer, unless the cache has it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::exit::Fatal;
 use crate::image::base;
@@ -52,12 +52,12 @@ impl Build<'_> {
     pub fn layers(&self, declared: &Declared, app: &App, rules: &Rules, screen: &Screen) -> Result<Vec<Layer>, Fatal> {
         let (base, (closure, modules)) = self.base()?;
         let mut layers = vec![base];
-        let installed = match self.packages(declared, &closure)? {
-            Some((layer, installed)) => {
+        let (installed, closure) = match self.packages(declared, &closure)? {
+            Some((layer, (installed, more))) => {
                 layers.push(layer);
-                installed
+                (installed, closure.and(&more))
             }
-            None => Vec::new(),
+            None => (Vec::new(), closure),
         };
         self.progress.step("Adding the app");
         let mut contents = Contents::new(Times::ByContent);
@@ -67,11 +67,13 @@ impl Build<'_> {
             copies => Some(copies::gather(copies, screen, self.progress)?),
         };
         self.check(app, (&contents, files.as_ref()), (&installed, layers.get(1)), &modules)?;
-        layers.push(self.with_byte_code("app", contents)?);
+        let (layer, more) = self.completed("app", contents, &[self.folder.to_owned()], &closure)?;
+        layers.push(layer);
         if let Some(mut files) = files {
             self.progress.step("Adding further files");
             copies::fit(&mut files, &self.choices.copies, &layers)?;
-            layers.push(self.with_byte_code("files", files)?);
+            let own: Vec<_> = self.choices.copies.iter().filter_map(|copy| copy.folder()).collect();
+            layers.push(self.completed("files", files, &own, &closure.and(&more))?.0);
         }
         Ok(layers)
     }
@@ -84,8 +86,8 @@ impl Build<'_> {
         })
     }
 
-    /// The layer with the dependencies, and the names in it that can be imported.
-    fn packages(&self, declared: &Declared, base: &Closure) -> Result<Option<(Layer, Vec<String>)>, Fatal> {
+    /// The layer with the dependencies, the names in it that can be imported, and the libraries.
+    fn packages(&self, declared: &Declared, base: &Closure) -> Result<Option<(Layer, (Vec<String>, Closure))>, Fatal> {
         let Some(installation) = Installation::of(declared, self.folder, self.work)? else {
             self.progress
                 .note("Neither requirements.txt nor pyproject.toml names dependencies, so none are installed.");
@@ -106,7 +108,7 @@ impl Build<'_> {
             }
             fs_err::create_dir_all(&target).map_err(|error| disk::failed("install the dependencies", &error))?;
             installation.run(self.interpreter, &target, progress, self.cancel)?;
-            let contents = packages::gather(
+            let (contents, closure) = packages::gather(
                 self.interpreter,
                 (&target, self.work),
                 base,
@@ -115,7 +117,7 @@ impl Build<'_> {
                 progress,
                 self.cancel,
             )?;
-            Ok((contents, names(&target)?))
+            Ok((contents, (names(&target)?, closure)))
         })?;
         Ok(Some(made))
     }
@@ -124,7 +126,7 @@ impl Build<'_> {
     fn has_module(&self, app: &App, contents: &Contents, installed: &[String]) -> bool {
         let module = app.spec.split([':', '.']).next().unwrap_or_default();
         let place = Path::new("app").join(app.folder.as_deref().unwrap_or(Path::new("")));
-        [module.to_owned(), format!("{module}.py")].iter().any(|name| contents.contains(place.join(name)))
+        ["", ".py", ".pyc"].map(|end| format!("{module}{end}")).iter().any(|name| contents.contains(place.join(name)))
             || is_installed(installed, module)
             || self.interpreter.facts.modules.iter().any(|known| known == module)
     }
@@ -153,9 +155,17 @@ impl Build<'_> {
             .check(&image, app.spec.split(':').next().unwrap_or_default())
     }
 
-    fn with_byte_code(&self, name: &'static str, mut contents: Contents) -> Result<Layer, Fatal> {
-        let key = self.interpreter.key().with(contents.key());
-        let (layer, ()) = self.cache.layer(name, &key, (self.work, self.progress, self.cancel), |_| {
+    /// The layer with the contents, their byte code, and the libraries that they need beyond those of `below`; these too.
+    fn completed(
+        &self,
+        name: &'static str,
+        mut contents: Contents,
+        own: &[PathBuf],
+        below: &Closure,
+    ) -> Result<(Layer, Closure), Fatal> {
+        let known = serde_json::to_vec(below).unwrap_or_default();
+        let key = self.interpreter.key().with(contents.key()).with(known);
+        self.cache.layer(name, &key, (self.work, self.progress, self.cancel), |progress| {
             let into = self.work.join(format!("{name}-byte-code"));
             fs_err::create_dir_all(&into).map_err(|error| disk::failed("compile the app", &error))?;
             let compiled = self.interpreter.compile_with_cache(
@@ -165,12 +175,13 @@ impl Build<'_> {
                 &into,
                 self.cancel,
             )?;
+            let own: Vec<_> = own.iter().map(PathBuf::as_path).collect();
+            let closure = Closure::complete(&mut contents, &own, below, (progress, self.cancel))?;
             for (path, byte_code) in compiled {
                 contents.bytes(path, byte_code, false);
             }
-            Ok((contents, ()))
-        })?;
-        Ok(layer)
+            Ok((contents, closure))
+        })
     }
 }
 

@@ -19,6 +19,8 @@ use crate::image::progress::Cancel;
 pub const PREFIX: &str = "usr/local";
 const FACTS: &str = include_str!("../../python/interpreter_facts.py");
 const FACTS_KIND: &str = "facts";
+/// Where systems have time zones.
+const ZONES: &str = "/usr/share/zoneinfo";
 const COMPILE: &str = include_str!("../../python/compile_sources.py");
 const PACK: &str = include_str!("../../python/pack_modules.py");
 
@@ -145,9 +147,9 @@ impl Interpreter {
         for path in [&facts.executable, &facts.stdlib, &facts.extensions].into_iter().chain(&facts.libpython) {
             inputs.add(path);
         }
-        for path in [Some(&facts.openssl_cafile), facts.zones.as_ref()].into_iter().flatten() {
-            inputs.add(path);
-        }
+        inputs.add(&facts.openssl_cafile);
+        // Where there are none, they may be installed.
+        inputs.add(facts.zones.as_deref().unwrap_or(Path::new(ZONES)));
         cache.remember(FACTS_KIND, &key, &inputs, &facts);
         Ok(facts)
     }

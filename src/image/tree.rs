@@ -73,7 +73,9 @@ fn enters(entry: &DirEntry, folder: &Path, rules: &Rules, except: &[&Path]) -> b
         return false;
     }
     if !entry.file_type().is_dir() {
-        return entry.path().extension().is_none_or(|extension| extension != "pyc");
+        // Byte code is compiled anew, unless it is all that there is.
+        let is_byte_code = entry.path().extension().is_some_and(|extension| extension == "pyc");
+        return !(is_byte_code && entry.path().with_extension("py").exists());
     }
     if entry.path().join("pyvenv.cfg").exists() {
         return false;
