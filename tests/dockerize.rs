@@ -20,3 +20,4 @@ mod requiring;
 mod screening;
 mod slimming;
 mod telling;
+mod writing;

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 use crate::exit::Fatal;
 use crate::image::base;
 use crate::image::cache::{Cache, Key};
@@ -47,35 +49,64 @@ pub struct Build<'a> {
     pub cancel: &'a Cancel,
 }
 
+/// What the layer with the dependencies has.
+#[derive(Default, Deserialize, Serialize)]
+struct Installed {
+    /// What can be imported, by the names of files and folders.
+    names: Vec<String>,
+    libraries: Closure,
+}
+
 impl Build<'_> {
     /// All layers, bottom first.
     pub fn layers(&self, declared: &Declared, app: &App, rules: &Rules, screen: &Screen) -> Result<Vec<Layer>, Fatal> {
         let (base, (closure, modules)) = self.base()?;
         let mut layers = vec![base];
-        let (installed, closure) = match self.packages(declared, &closure)? {
-            Some((layer, (installed, more))) => {
+        let installed = match self.packages(declared, &closure)? {
+            Some((layer, installed)) => {
                 layers.push(layer);
-                (installed, closure.and(&more))
+                installed
             }
-            None => (Vec::new(), closure),
+            None => Installed::default(),
         };
+        let closure = closure.and(&installed.libraries);
         self.progress.step("Adding the app");
         let mut contents = Contents::new(Times::ByContent);
         tree::add_app(&mut contents, Path::new("app"), self.folder, rules, self.except, screen, self.progress)?;
+        self.let_write(&mut contents)?;
         let files = match &self.choices.copies[..] {
             [] => None,
             copies => Some(copies::gather(copies, screen, self.progress)?),
         };
-        self.check(app, (&contents, files.as_ref()), (&installed, layers.get(1)), &modules)?;
+        self.check(app, (&contents, files.as_ref()), (&installed.names, layers.get(1)), &modules)?;
         let (layer, more) = self.completed("app", contents, &[self.folder.to_owned()], &closure)?;
         layers.push(layer);
         if let Some(mut files) = files {
             self.progress.step("Adding further files");
             copies::fit(&mut files, &self.choices.copies, &layers)?;
+            for folder in &self.choices.writable {
+                files.let_write(Path::new("app").join(&**folder));
+            }
             let own: Vec<_> = self.choices.copies.iter().filter_map(|copy| copy.folder()).collect();
             layers.push(self.completed("files", files, &own, &closure.and(&more))?.0);
         }
         Ok(layers)
+    }
+
+    /// Makes the folders that the app may write to.
+    fn let_write(&self, contents: &mut Contents) -> Result<(), Fatal> {
+        for folder in &self.choices.writable {
+            let place = Path::new("app").join(&**folder);
+            let file = contents.kinds().find(|(path, is_folder)| !is_folder && place.starts_with(path));
+            if let Some((file, _)) = file {
+                let (shown, file) = (folder.display(), file.display());
+                let error = format!("The app cannot write into {shown}: /{file} is no folder. Name another one.");
+                return Err(folder.locate(Fatal::new(error)));
+            }
+            contents.directory(&place);
+            contents.let_write(place);
+        }
+        Ok(())
     }
 
     fn base(&self) -> Result<(Layer, (Closure, Modules)), Fatal> {
@@ -86,11 +117,10 @@ impl Build<'_> {
         })
     }
 
-    /// The layer with the dependencies, the names in it that can be imported, and the libraries.
-    fn packages(&self, declared: &Declared, base: &Closure) -> Result<Option<(Layer, (Vec<String>, Closure))>, Fatal> {
+    /// The layer with the dependencies, and what is in it.
+    fn packages(&self, declared: &Declared, base: &Closure) -> Result<Option<(Layer, Installed)>, Fatal> {
         let Some(installation) = Installation::of(declared, self.folder, self.work)? else {
-            self.progress
-                .note("Neither requirements.txt nor pyproject.toml names dependencies, so none are installed.");
+            self.progress.note(&Declared::nowhere(self.folder));
             return Ok(None);
         };
         self.progress.step(&installation.step());
@@ -108,7 +138,7 @@ impl Build<'_> {
             }
             fs_err::create_dir_all(&target).map_err(|error| disk::failed("install the dependencies", &error))?;
             installation.run(self.interpreter, &target, progress, self.cancel)?;
-            let (contents, closure) = packages::gather(
+            let (contents, libraries) = packages::gather(
                 self.interpreter,
                 (&target, self.work),
                 base,
@@ -117,7 +147,7 @@ impl Build<'_> {
                 progress,
                 self.cancel,
             )?;
-            Ok((contents, (names(&target)?, closure)))
+            Ok((contents, Installed { names: names(&target)?, libraries }))
         })?;
         Ok(Some(made))
     }

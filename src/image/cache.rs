@@ -6,7 +6,7 @@
 //! what is oldest are for a build that has it alone.
 
 mod record;
-mod recording;
+pub mod recording;
 mod room;
 
 use std::{

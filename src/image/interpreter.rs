@@ -260,7 +260,7 @@ impl Interpreter {
         let (mut known, mut unknown, mut keys) = (Vec::new(), Vec::new(), Vec::new());
         for (path, source) in sources {
             let Some(target) = self.byte_code(path, fate) else { continue };
-            let content = fs_err::read(source).map_err(|error| disk::failed("read the app", &error))?;
+            let content = std::fs::read(source).map_err(|error| disk::unreadable(source, &error))?;
             let key = Key::default()
                 .with(&self.facts.full_version)
                 .with(&self.facts.cache_tag)

@@ -93,7 +93,7 @@ pub fn kind(relative: &Path, path: &Path, size: u64) -> io::Result<Option<&'stat
     }
     let mut start = Vec::new();
     let most = if has_addresses(relative) { LISTS_LOOKED_AT } else { LOOKED_AT };
-    fs_err::File::open(path)?.take(most).read_to_end(&mut start)?;
+    std::fs::File::open(path)?.take(most).read_to_end(&mut start)?;
     Ok(by_content(relative, &start))
 }
 

@@ -142,6 +142,9 @@ pub fn add_file(contents: &mut Contents, place: &Path, path: &Path, metadata: &M
 
 fn failed(folder: &Path, error: walkdir::Error) -> Fatal {
     let path = error.path().map_or_else(|| folder.to_owned(), PathBuf::from);
-    let doing = format!("read {}", path.display());
-    disk::failed(&doing, &error.into_io_error().unwrap_or_else(|| io::Error::other("its links go round in a circle")))
+    let error = error.into_io_error().unwrap_or_else(|| io::Error::other("its links go round in a circle"));
+    if error.kind() == io::ErrorKind::PermissionDenied {
+        return disk::unreadable(&path, &error);
+    }
+    disk::failed(&format!("read {}", path.display()), &error)
 }
