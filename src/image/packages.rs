@@ -234,6 +234,7 @@ mod tests {
     #[test]
     fn the_list_can_be_read() {
         assert!(rules().excludes("bin/flask"));
+        assert!(rules().excludes("own-1.dist-info/uv_cache.json"));
         assert!(!rules().excludes("flask/bin"));
     }
 

@@ -79,7 +79,7 @@ fn served(words: &[String]) -> Option<Served> {
             ("callable", Some(name)) => callable = Some(name),
             ("factory" | "call", _) => factory = true,
             // A flag that is not known here has no value: the word behind it may be the app.
-            (name, Some(value)) if !NO_APPS.contains(&name) && value.contains(':') && looks_like_spec(&value) => {
+            (name, Some(value)) if name == option && !NO_APPS.contains(&name) && names_app(&value) => {
                 swallowed = Some(value);
             }
             _ => {}
@@ -102,6 +102,11 @@ fn served(words: &[String]) -> Option<Served> {
 /// Whether a word is an option; `-` alone is standard output.
 fn is_option(word: &str) -> bool {
     word.starts_with('-') && word != "-"
+}
+
+/// Whether a word is a spec with more than a module, which any word may be.
+fn names_app(word: &str) -> bool {
+    word.contains(':') && looks_like_spec(word)
 }
 
 fn is_configuration(word: &str) -> bool {
@@ -199,6 +204,7 @@ mod tests {
             "web: uwsgi deploy/uwsgi.yml",
             "web: gunicorn -k pkg:Worker --call",
             "web: gunicorn 'app:app",
+            "web: gunicorn --statsd=host:name",
         ] {
             assert_eq!(web(line), None, "{line}");
         }

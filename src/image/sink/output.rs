@@ -113,7 +113,7 @@ impl Output {
                 |mut file: File| copy(&archive, &mut file, progress, cancel).map_err(|stopped| at(path, stopped));
             let failed = |error| failed(path, &error);
             if is_no_file(path) {
-                write(fs_err::OpenOptions::new().write(true).open(path).map_err(failed)?)?;
+                write(fs_err::OpenOptions::new().write(true).truncate(true).open(path).map_err(failed)?)?;
             } else {
                 let part = Part::beside(path, Kind::File)?;
                 write(File::create(&part.path).map_err(failed)?)?;
@@ -345,8 +345,8 @@ fn lock(file: File, how: FlockArg) -> Option<Flock<std::fs::File>> {
 
 /// Whether what is there is to be written into, not replaced: a pipe, a device, what a process has open.
 fn is_no_file(path: &Path) -> bool {
-    ["/dev", "/proc"].iter().any(|place| path.starts_with(place))
-        || std::fs::metadata(path).is_ok_and(|there| !there.is_file())
+    let is_open = ["/dev", "/proc"].iter().any(|place| path.starts_with(place)) && path.is_symlink();
+    is_open || std::fs::metadata(path).is_ok_and(|there| !there.is_file())
 }
 
 fn is_layout(path: &Path) -> bool {
@@ -402,6 +402,10 @@ mod tests {
         write(&Output::Archive(pipe.clone()), "1");
         assert!(reader.join().unwrap() == std::fs::read(tar).unwrap());
         assert!(!pipe.metadata().unwrap().is_file());
+        let there = std::fs::File::create(folder.path().join("open")).unwrap();
+        let number = std::os::fd::AsRawFd::as_raw_fd(&there);
+        write(&Output::Archive(format!("/dev/fd/{number}").into()), "1");
+        assert!(there.metadata().unwrap().len() > 0);
         write(&Output::Archive("/dev/null".into()), "1");
         assert!(!std::fs::metadata("/dev/null").unwrap().is_file());
     }
