@@ -203,3 +203,19 @@ fn warn_of_secrets(choices: &Choices, progress: &dyn Progress) {
         ));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::ignore_rules;
+
+    #[test]
+    fn a_list_of_what_stays_out_is_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let list = folder.path().join(".dockerignore");
+        nix::unistd::mkfifo(&list, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert!(!ignore_rules(folder.path()).unwrap().excludes("a"));
+        std::fs::remove_file(&list).unwrap();
+        std::fs::write(&list, "a\n").unwrap();
+        assert!(ignore_rules(folder.path()).unwrap().excludes("a"));
+    }
+}

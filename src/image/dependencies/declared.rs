@@ -62,7 +62,9 @@ impl Declared {
     pub fn nowhere(folder: &Path) -> String {
         let start = format!("Neither {REQUIREMENTS} nor {FILE} names dependencies, so none are installed");
         if let Some(list) = lists(folder).first() {
-            return format!("{start}. There is {list}: a {REQUIREMENTS} with the line \"-r {list}\" has it installed.");
+            return format!(
+                "{start}. There is {list}: a {REQUIREMENTS} with the line \"-r {list}\" installs what it lists."
+            );
         }
         match ["setup.py", "setup.cfg"].iter().find(|name| folder.join(name).is_file()) {
             Some(name) => {
