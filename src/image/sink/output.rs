@@ -6,11 +6,10 @@
 use std::{
     io::{self, IsTerminal as _, Read, Write},
     path::{Path, PathBuf},
-    process,
 };
 
 use fs_err::File;
-use nix::fcntl::{AT_FDCWD, Flock, FlockArg, RenameFlags, renameat2};
+use nix::fcntl::{AT_FDCWD, FlockArg, RenameFlags, renameat2};
 use serde_json::{Value, json};
 
 use crate::exit::Fatal;
@@ -21,7 +20,7 @@ use crate::image::layer::{self, Layer};
 use crate::image::plan::Plan;
 use crate::image::progress::{Cancel, Progress};
 use crate::image::sink::gzip::{self, Stopped};
-use crate::image::tree;
+use crate::image::sink::part::{Kind, Part, failed, lock, parent};
 
 const CHUNK: usize = 1 << 18;
 /// The file that makes a folder an OCI layout.
@@ -263,86 +262,6 @@ fn copy(archive: &Archive, to: &mut impl Write, progress: &dyn Progress, cancel:
     Ok(())
 }
 
-/// What is being written, under a name that nobody else writes to; removed unless it was put into its place. It is locked
-/// meanwhile: what is not locked was left by a build that was killed.
-struct Part {
-    path: PathBuf,
-    put: bool,
-    _lock: Option<Flock<std::fs::File>>,
-}
-
-/// What a part is.
-#[derive(Clone, Copy)]
-enum Kind {
-    File,
-    Folder,
-}
-
-impl Part {
-    fn beside(path: &Path, kind: Kind) -> Result<Self, Fatal> {
-        let start = [b".", path.file_name().unwrap_or_default().as_encoded_bytes(), b"."].concat();
-        sweep(parent(path), &start);
-        let failed = |error: io::Error| failed(path, &error);
-        for number in 0_u32.. {
-            let mut name = std::ffi::OsString::from(".");
-            name.push(path.file_name().unwrap_or_default());
-            name.push(format!(".{}-{number}{}", process::id(), tree::PART));
-            let place = parent(path).join(name);
-            let made = match kind {
-                Kind::File => fs_err::OpenOptions::new().write(true).create_new(true).open(&place).map(drop),
-                Kind::Folder => fs_err::create_dir(&place),
-            };
-            match made {
-                // Of a process with this number in another container.
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
-                made => made.map_err(failed)?,
-            }
-            let lock = File::open(&place).ok().and_then(|part| lock(part, FlockArg::LockExclusive));
-            // Another build may have swept it before it was locked.
-            if place.exists() {
-                return Ok(Self { path: place, put: false, _lock: lock });
-            }
-        }
-        unreachable!("a process does not try so often")
-    }
-
-    fn put(mut self, path: &Path) -> Result<(), Fatal> {
-        fs_err::rename(&self.path, path).map_err(|error| failed(path, &error))?;
-        self.put = true;
-        Ok(())
-    }
-}
-
-impl Drop for Part {
-    fn drop(&mut self) {
-        if !self.put {
-            // Best effort: whichever of the two it is.
-            let _ = std::fs::remove_file(&self.path).or_else(|_| std::fs::remove_dir_all(&self.path));
-        }
-    }
-}
-
-/// Removes the parts that builds left which were killed: those beginning so in `folder` that nobody has locked.
-fn sweep(folder: &Path, start: &[u8]) {
-    for entry in std::fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok) {
-        let name = entry.file_name();
-        let name = name.as_encoded_bytes();
-        if !(name.starts_with(start) && name.ends_with(tree::PART.as_bytes())) {
-            continue;
-        }
-        let Ok(part) = File::open(entry.path()) else { continue };
-        if lock(part, FlockArg::LockExclusiveNonblock).is_some() {
-            // Best effort: whichever of the two it is.
-            let _ = std::fs::remove_file(entry.path()).or_else(|_| std::fs::remove_dir_all(entry.path()));
-        }
-    }
-}
-
-/// A lock, where there is one to have: not every network's file system locks folders.
-fn lock(file: File, how: FlockArg) -> Option<Flock<std::fs::File>> {
-    Flock::lock(file.into_parts().0, how).ok()
-}
-
 /// Whether what is there is to be written into, not replaced: a pipe, a device, what a process has open.
 fn is_no_file(path: &Path) -> bool {
     let is_open = ["/dev", "/proc"].iter().any(|place| path.starts_with(place)) && path.is_symlink();
@@ -351,15 +270,6 @@ fn is_no_file(path: &Path) -> bool {
 
 fn is_layout(path: &Path) -> bool {
     path.join(MARK).is_file() || std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none())
-}
-
-fn parent(path: &Path) -> &Path {
-    path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."))
-}
-
-fn failed(path: &Path, error: &io::Error) -> Fatal {
-    let doing = format!("write the image to {}", path.display());
-    disk::failed_at(&doing, parent(path), "Or name a place on another disk", error)
 }
 
 #[cfg(test)]
