@@ -79,7 +79,7 @@ fn archive(python: &pyo3_build_config::InterpreterConfig) -> Option<(String, Str
     let mut lines = told.lines().map(str::to_owned);
     let mut line = || lines.next().unwrap_or_default();
     let (path, shared, libraries) = (line(), line(), line());
-    let is_there = path.ends_with(".a") && Path::new(&path).is_file();
+    let is_there = Path::new(&path).extension().is_some_and(|end| end == "a") && Path::new(&path).is_file();
     let wanted = match env::var(CHOICE).as_deref() {
         Ok("0") => false,
         Ok("1") if is_there => true,

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod bringing;
 mod caching;
 mod choosing;
 mod copying;
@@ -20,3 +21,4 @@ mod requiring;
 mod screening;
 mod slimming;
 mod telling;
+mod writing;

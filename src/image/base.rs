@@ -50,7 +50,8 @@ pub fn gather(
     let mut roots = Vec::new();
     let facts = &interpreter.facts;
     let bin = Path::new(PREFIX).join("bin");
-    let loader = Loader::of(Closure::of(&[interpreter.program().to_owned()], None, cancel)?.c_library());
+    let own = Closure::of(&[interpreter.program().to_owned()], &[], cancel)?;
+    let loader = Loader::of(own.c_library());
     loader.add(&mut contents, bin.join("rwsgi"), interpreter.program(), true)?;
     roots.push(interpreter.program().to_owned());
     for name in ["python", "python3", &format!("python{}", facts.version)] {
@@ -64,13 +65,18 @@ pub fn gather(
     contents.symlink("sbin/ldconfig", Path::new("/").join(&bin).join("rwsgi"));
     let (modules, extensions) = stdlib::add(&mut contents, interpreter, loader, kept, work, cancel)?;
     roots.extend(extensions);
-    let mut closure = Closure::of(&roots, None, cancel)?;
+    let mut whereabouts = Contents::default();
+    own.watch(&mut whereabouts);
+    let mut closure = Closure::of(&roots, &[], cancel)?;
     closure.add_loaded_by_name();
     if let Some(libpython) = interpreter.libpython() {
         closure.replace(libpython);
     }
     for (name, by) in &closure.missing {
         progress.warning(&format!("{} needs {name}, which this machine does not have.", by.display()));
+    }
+    if !closure.missing.is_empty() {
+        contents.depend_like(&whereabouts);
     }
     closure.add_to(&mut contents, &closure)?;
     add_system_files(&mut contents, interpreter, progress)?;

@@ -1,6 +1,8 @@
 //! The steps of a build: each makes one layer, unless the cache has it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
 
 use crate::exit::Fatal;
 use crate::image::base;
@@ -47,6 +49,14 @@ pub struct Build<'a> {
     pub cancel: &'a Cancel,
 }
 
+/// What the layer with the dependencies has.
+#[derive(Default, Deserialize, Serialize)]
+struct Installed {
+    /// What can be imported, by the names of files and folders.
+    names: Vec<String>,
+    libraries: Closure,
+}
+
 impl Build<'_> {
     /// All layers, bottom first.
     pub fn layers(&self, declared: &Declared, app: &App, rules: &Rules, screen: &Screen) -> Result<Vec<Layer>, Fatal> {
@@ -57,23 +67,46 @@ impl Build<'_> {
                 layers.push(layer);
                 installed
             }
-            None => Vec::new(),
+            None => Installed::default(),
         };
+        let closure = closure.and(&installed.libraries);
         self.progress.step("Adding the app");
         let mut contents = Contents::new(Times::ByContent);
         tree::add_app(&mut contents, Path::new("app"), self.folder, rules, self.except, screen, self.progress)?;
+        self.let_write(&mut contents)?;
         let files = match &self.choices.copies[..] {
             [] => None,
             copies => Some(copies::gather(copies, screen, self.progress)?),
         };
-        self.check(app, (&contents, files.as_ref()), (&installed, layers.get(1)), &modules)?;
-        layers.push(self.with_byte_code("app", contents)?);
+        self.check(app, (&contents, files.as_ref()), (&installed.names, layers.get(1)), &modules)?;
+        let (layer, more) = self.completed("app", contents, &[self.folder.to_owned()], &closure)?;
+        layers.push(layer);
         if let Some(mut files) = files {
             self.progress.step("Adding further files");
             copies::fit(&mut files, &self.choices.copies, &layers)?;
-            layers.push(self.with_byte_code("files", files)?);
+            for folder in &self.choices.writable {
+                files.let_write(Path::new("app").join(&**folder));
+            }
+            let own: Vec<_> = self.choices.copies.iter().filter_map(|copy| copy.folder()).collect();
+            layers.push(self.completed("files", files, &own, &closure.and(&more))?.0);
         }
         Ok(layers)
+    }
+
+    /// Makes the folders that the app may write to.
+    fn let_write(&self, contents: &mut Contents) -> Result<(), Fatal> {
+        for folder in &self.choices.writable {
+            let place = Path::new("app").join(&**folder);
+            let file = contents.kinds().find(|(path, is_folder)| !is_folder && place.starts_with(path));
+            if let Some((file, _)) = file {
+                let (shown, file) = (folder.display(), file.display());
+                let error = format!("The app cannot write into {shown}: /{file} is no folder. Name another one.");
+                return Err(folder.locate(Fatal::new(error)));
+            }
+            contents.directory(&place);
+            contents.let_write(place);
+        }
+        Ok(())
     }
 
     fn base(&self) -> Result<(Layer, (Closure, Modules)), Fatal> {
@@ -84,11 +117,10 @@ impl Build<'_> {
         })
     }
 
-    /// The layer with the dependencies, and the names in it that can be imported.
-    fn packages(&self, declared: &Declared, base: &Closure) -> Result<Option<(Layer, Vec<String>)>, Fatal> {
+    /// The layer with the dependencies, and what is in it.
+    fn packages(&self, declared: &Declared, base: &Closure) -> Result<Option<(Layer, Installed)>, Fatal> {
         let Some(installation) = Installation::of(declared, self.folder, self.work)? else {
-            self.progress
-                .note("Neither requirements.txt nor pyproject.toml names dependencies, so none are installed.");
+            self.progress.note(&Declared::nowhere(self.folder));
             return Ok(None);
         };
         self.progress.step(&installation.step());
@@ -106,7 +138,7 @@ impl Build<'_> {
             }
             fs_err::create_dir_all(&target).map_err(|error| disk::failed("install the dependencies", &error))?;
             installation.run(self.interpreter, &target, progress, self.cancel)?;
-            let contents = packages::gather(
+            let (contents, libraries) = packages::gather(
                 self.interpreter,
                 (&target, self.work),
                 base,
@@ -115,7 +147,7 @@ impl Build<'_> {
                 progress,
                 self.cancel,
             )?;
-            Ok((contents, names(&target)?))
+            Ok((contents, Installed { names: names(&target)?, libraries }))
         })?;
         Ok(Some(made))
     }
@@ -124,7 +156,7 @@ impl Build<'_> {
     fn has_module(&self, app: &App, contents: &Contents, installed: &[String]) -> bool {
         let module = app.spec.split([':', '.']).next().unwrap_or_default();
         let place = Path::new("app").join(app.folder.as_deref().unwrap_or(Path::new("")));
-        [module.to_owned(), format!("{module}.py")].iter().any(|name| contents.contains(place.join(name)))
+        ["", ".py", ".pyc"].map(|end| format!("{module}{end}")).iter().any(|name| contents.contains(place.join(name)))
             || is_installed(installed, module)
             || self.interpreter.facts.modules.iter().any(|known| known == module)
     }
@@ -153,9 +185,17 @@ impl Build<'_> {
             .check(&image, app.spec.split(':').next().unwrap_or_default())
     }
 
-    fn with_byte_code(&self, name: &'static str, mut contents: Contents) -> Result<Layer, Fatal> {
-        let key = self.interpreter.key().with(contents.key());
-        let (layer, ()) = self.cache.layer(name, &key, (self.work, self.progress, self.cancel), |_| {
+    /// The layer with the contents, their byte code, and the libraries that they need beyond those of `below`; these too.
+    fn completed(
+        &self,
+        name: &'static str,
+        mut contents: Contents,
+        own: &[PathBuf],
+        below: &Closure,
+    ) -> Result<(Layer, Closure), Fatal> {
+        let known = serde_json::to_vec(below).unwrap_or_default();
+        let key = self.interpreter.key().with(contents.key()).with(known);
+        self.cache.layer(name, &key, (self.work, self.progress, self.cancel), |progress| {
             let into = self.work.join(format!("{name}-byte-code"));
             fs_err::create_dir_all(&into).map_err(|error| disk::failed("compile the app", &error))?;
             let compiled = self.interpreter.compile_with_cache(
@@ -165,12 +205,13 @@ impl Build<'_> {
                 &into,
                 self.cancel,
             )?;
+            let own: Vec<_> = own.iter().map(PathBuf::as_path).collect();
+            let closure = Closure::complete(&mut contents, &own, below, (progress, self.cancel))?;
             for (path, byte_code) in compiled {
                 contents.bytes(path, byte_code, false);
             }
-            Ok((contents, ()))
-        })?;
-        Ok(layer)
+            Ok((contents, closure))
+        })
     }
 }
 

@@ -6,7 +6,10 @@
 mod copy;
 mod said;
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Component, Path, PathBuf},
+};
 
 pub use copy::Copy;
 pub use said::Said;
@@ -42,6 +45,8 @@ pub struct Choices {
     pub copies: Vec<Said<Copy>>,
     /// Patterns for files that go along although they would stay out.
     pub include: Vec<String>,
+    /// Folders below the app's, relative to it, that its containers may write to.
+    pub writable: Vec<Said<PathBuf>>,
     /// Whether and how its containers are looked after.
     pub health_check: HealthCheck,
     /// Groups of `project.optional-dependencies`.
@@ -102,6 +107,7 @@ impl Choices {
             labels: joined(below.labels, self.labels),
             copies: [below.copies, self.copies].concat(),
             include: [below.include, self.include].concat(),
+            writable: [below.writable, self.writable].concat(),
             health_check: if self.health_check == HealthCheck::Usual { below.health_check } else { self.health_check },
             extras: [below.extras, self.extras].concat(),
             from_venv: if *self.from_venv == FromVenv::Unsaid { below.from_venv } else { self.from_venv },
@@ -182,6 +188,28 @@ pub fn pattern(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
+/// A folder below the app's, relative to it.
+pub fn writable(text: &str) -> Result<PathBuf, String> {
+    let mut place = PathBuf::from("/");
+    for part in Path::new("/app").join(text).components() {
+        match part {
+            Component::Normal(name) => place.push(name),
+            Component::ParentDir => drop(place.pop()),
+            _ => {}
+        }
+    }
+    match place.strip_prefix("/app") {
+        Ok(folder) if folder == Path::new("") => {
+            Err("it is the app's folder itself, whose code nobody is to change. Name one in it".to_owned())
+        }
+        Ok(folder) => Ok(folder.to_owned()),
+        Err(_) => {
+            Err("it is not below /app. Elsewhere, mount a volume or a tmpfs that the user 65532 may write to"
+                .to_owned())
+        }
+    }
+}
+
 /// What a health check asks for: a path or a URL.
 pub fn health_check(text: &str) -> Result<HealthCheck, String> {
     let is_path = text.starts_with('/') && !text.contains(|c: char| c.is_whitespace() || c.is_control());
@@ -201,7 +229,9 @@ pub fn sounds_secret(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Choices, HealthCheck, app, health_check, label, pair, pattern, sounds_secret, variable, workers};
+    use super::{
+        Choices, HealthCheck, app, health_check, label, pair, pattern, sounds_secret, variable, workers, writable,
+    };
 
     #[test]
     fn what_is_nearer_counts_and_lists_are_joined() {
@@ -240,6 +270,18 @@ mod tests {
             ("app:(x)", "neither a name nor a call"),
         ] {
             assert!(app(refused).is_err_and(|error| error.contains(why)), "{refused}");
+        }
+    }
+
+    #[test]
+    fn what_may_be_written_to_is_below_the_app() {
+        for (text, folder) in
+            [("instance", "instance"), ("/app/var/data/", "var/data"), ("./a/../b", "b"), ("../app/x", "x")]
+        {
+            assert_eq!(writable(text), Ok(folder.into()), "{text}");
+        }
+        for text in ["", ".", "/app", "a/..", "/data", "../data", "/app/../data", "/application"] {
+            assert!(writable(text).is_err(), "{text}");
         }
     }
 

@@ -12,13 +12,15 @@ use lddtree::DependencyAnalyzer;
 use serde::{Deserialize, Serialize};
 
 use crate::exit::Fatal;
-use crate::image::elf::Loader;
+use crate::image::elf::{Loader, is_elf};
 use crate::image::layer::Contents;
-use crate::image::progress::Cancel;
+use crate::image::progress::{Cancel, Progress};
 
 /// What is loaded by name while a program runs, so that no file names it: unwinding for threads that end, and, where the C
 /// library has not taken them in yet, host names from files and DNS.
 const LOADED_BY_NAME: [&str; 4] = ["libgcc_s.so.1", "libnss_files.so.2", "libnss_dns.so.2", "libresolv.so.2"];
+/// Where the loader knows the system's libraries from.
+const KNOWN: &str = "/etc/ld.so.cache";
 
 /// What a set of files needs.
 #[derive(Debug, Default, Deserialize, Serialize)]
@@ -33,7 +35,7 @@ pub struct Closure {
 
 impl Closure {
     /// Follows `roots`. Libraries below `own` are packages' own: they are taken along with the package.
-    pub fn of(roots: &[PathBuf], own: Option<&Path>, cancel: &Cancel) -> Result<Self, Fatal> {
+    pub fn of(roots: &[PathBuf], own: &[&Path], cancel: &Cancel) -> Result<Self, Fatal> {
         let bundled: BTreeSet<_> = roots.iter().filter_map(|root| root.file_name()).collect();
         let mut closure = Self::default();
         for root in roots {
@@ -49,7 +51,7 @@ impl Closure {
             }
             for (name, library) in tree.libraries {
                 match library.realpath {
-                    Some(path) if own.is_some_and(|own| path.starts_with(own)) => {}
+                    Some(path) if own.iter().any(|own| path.starts_with(own)) => {}
                     Some(path) => {
                         closure.libraries.entry(name).or_insert(path);
                     }
@@ -86,6 +88,13 @@ impl Closure {
         }
     }
 
+    /// Takes over the libraries of an upper layer.
+    #[must_use]
+    pub fn and(mut self, other: &Self) -> Self {
+        self.libraries.extend(other.libraries.iter().map(|(name, path)| (name.clone(), path.clone())));
+        self
+    }
+
     /// Leaves out what `base` has.
     #[must_use]
     pub fn without(mut self, base: &Self) -> Self {
@@ -115,6 +124,43 @@ impl Closure {
         Ok(())
     }
 
+    /// Follows what is ELF in `contents` and adds what it needs beyond `base`; libraries below `own` are the contents' own.
+    ///
+    /// # Errors
+    /// A library cannot be read, or the build was told to stop.
+    pub fn complete(
+        contents: &mut Contents,
+        own: &[&Path],
+        base: &Self,
+        (progress, cancel): (&dyn Progress, &Cancel),
+    ) -> Result<Self, Fatal> {
+        let mut whereabouts = Contents::default();
+        base.watch(&mut whereabouts);
+        let may_be = contents.files().filter(|(path, file)| may_be_elf(path) && is_elf(file));
+        let roots: Vec<PathBuf> = may_be.map(|(_, file)| file.to_owned()).collect();
+        let closure = Self::of(&roots, own, cancel)?.without(base);
+        for (name, by) in &closure.missing {
+            let by = own.iter().find_map(|own| by.strip_prefix(own).ok()).unwrap_or(by);
+            progress.warning(&format!(
+                "{} needs {name}, which this machine does not have; what uses it will fail in the image as it does here.",
+                by.display()
+            ));
+        }
+        if !closure.missing.is_empty() {
+            contents.depend_like(&whereabouts);
+        }
+        closure.add_to(contents, base)?;
+        Ok(closure)
+    }
+
+    /// Says that `contents` depend on where the system's libraries are: one that is missing may be installed.
+    pub fn watch(&self, contents: &mut Contents) {
+        contents.depends_on(Path::new(KNOWN));
+        if let Some(folder) = self.c_library().and_then(Path::parent) {
+            contents.depends_on(folder);
+        }
+    }
+
     fn loader_name(&self) -> Option<&str> {
         self.loader.as_ref()?.0.file_name()?.to_str()
     }
@@ -133,6 +179,13 @@ fn merged(path: &Path) -> PathBuf {
     if in_root { Path::new("usr").join(relative) } else { relative.to_owned() }
 }
 
+fn may_be_elf(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| {
+        let name = name.as_encoded_bytes();
+        !name.contains(&b'.') || name.windows(3).any(|part| part == b".so")
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use std::{
@@ -140,9 +193,9 @@ mod tests {
         path::{Path, PathBuf},
     };
 
-    use super::{Closure, merged};
+    use super::{Closure, KNOWN, may_be_elf, merged};
     use crate::image::layer::Contents;
-    use crate::image::progress::Cancel;
+    use crate::image::progress::{Cancel, Silent};
 
     #[test]
     fn both_layouts_of_a_system_become_one() {
@@ -159,7 +212,7 @@ mod tests {
     #[test]
     fn this_very_program_needs_a_c_library_and_a_loader() {
         let program = std::env::current_exe().unwrap();
-        let closure = Closure::of(&[program], None, &Cancel::default()).unwrap();
+        let closure = Closure::of(&[program], &[], &Cancel::default()).unwrap();
         assert!(closure.libraries.contains_key("libc.so.6"), "{closure:?}");
         let mut contents = Contents::default();
         closure.add_to(&mut contents, &closure).unwrap();
@@ -167,8 +220,46 @@ mod tests {
         assert!(names.iter().any(|name| name.ends_with("/libc.so.6")), "{names:?}");
         assert!(names.iter().any(|name| name.contains("ld-")), "{names:?}");
         assert!(contents.contains("lib"));
-        let nothing = Closure::of(&[], None, &Cancel::default()).unwrap();
+        let nothing = Closure::of(&[], &[], &Cancel::default()).unwrap();
         assert!(closure.without(&nothing).loader.is_none());
+    }
+
+    #[test]
+    fn libraries_are_told_by_their_names() {
+        for (path, expected) in
+            [("a.so", true), ("lib.so.1.2", true), ("a/tool", true), ("a.py", false), ("b.json", false)]
+        {
+            assert_eq!(may_be_elf(path.as_ref()), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn contents_get_what_their_programs_need_and_wait_for_what_is_missing() {
+        let folder = tempfile::tempdir().unwrap();
+        let (program, cancel) = (folder.path().join("program"), Cancel::default());
+        let itself = std::fs::read(std::env::current_exe().unwrap()).unwrap();
+        let complete = |content: &[u8], base: &Closure| {
+            std::fs::write(&program, content).unwrap();
+            let mut contents = Contents::default();
+            contents.file("app/program", &program, true);
+            Closure::complete(&mut contents, &[folder.path()], base, (&Silent, &cancel)).unwrap();
+            contents
+        };
+        let has = |contents: &Contents, name: &str| contents.kinds().any(|(path, _)| path.ends_with(name));
+        let waits = |contents: &Contents| String::from_utf8(contents.inputs().to_bytes()).unwrap().contains(KNOWN);
+        let nothing = Closure::default();
+        let contents = complete(&itself, &nothing);
+        assert!(has(&contents, "libc.so.6") && !waits(&contents));
+        let base = Closure::of(&[std::env::current_exe().unwrap()], &[], &cancel).unwrap();
+        assert!(!has(&complete(&itself, &base), "libc.so.6"));
+        // The same program, of another library.
+        let at =
+            memchr::memmem::find(&itself, b"\0libgcc_s.so.1\0").or(memchr::memmem::find(&itself, b"\0libm.so.6\0"));
+        let mut lacking = itself.clone();
+        lacking[at.unwrap() + 4] = b'?';
+        assert!(waits(&complete(&lacking, &nothing)));
+        let base = base.and(&Closure { libraries: [("liby.so".into(), "/y".into())].into(), ..Closure::default() });
+        assert!(base.libraries.contains_key("liby.so") && base.c_library().is_some());
     }
 
     #[test]

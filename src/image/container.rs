@@ -1,13 +1,15 @@
 //! What a container of an image runs and has: the `config` of the image config, as the OCI specification and engines know it.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use serde_json::{Value, json};
 
 use crate::image::choices::{Choices, HealthCheck, PATH};
+use crate::image::layer::USER;
 
-/// Nobody in particular, by number: Kubernetes cannot tell from a name that it is not root's.
-const USER: &str = "65532:65532";
 /// The port where none is chosen, Flask's.
 pub const PORT: u16 = 5000;
 /// What every container has, unless it is chosen otherwise.
@@ -29,6 +31,8 @@ pub struct Container {
     pub labels: BTreeMap<String, String>,
     /// How an engine finds out whether it is well, if it is to.
     pub health_check: Option<Vec<String>>,
+    /// The folders below the app's that it may write to.
+    pub writable: Vec<PathBuf>,
 }
 
 impl Container {
@@ -39,13 +43,14 @@ impl Container {
             ENVIRONMENT.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         environment.extend(choices.environment.clone());
         let command = command(spec, folder, port, choices);
-        Self { command, port, environment, labels, health_check: health_check(choices) }
+        let writable = choices.writable.iter().map(|folder| PathBuf::clone(folder)).collect();
+        Self { command, port, environment, labels, health_check: health_check(choices), writable }
     }
 
     /// As it stands in the image config.
     pub fn to_json(&self) -> Value {
         let mut config = json!({
-            "User": USER,
+            "User": format!("{USER}:{USER}"),
             "ExposedPorts": { format!("{}/tcp", self.port): {} },
             "Env": self.environment.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>(),
             "Cmd": self.command,

@@ -36,6 +36,15 @@ pub fn failed_at(doing: &str, path: &Path, advice: &str, error: &io::Error) -> F
     Fatal::new(format!("Cannot {doing}: {error}. {advice}."))
 }
 
+/// The sentence for a file of the app's that cannot be read; `error` does not name it.
+pub fn unreadable(file: &Path, error: &io::Error) -> Fatal {
+    let advice = if error.kind() == io::ErrorKind::PermissionDenied { "Make it readable" } else { "Try again" };
+    Fatal::new(format!(
+        "Cannot read {}: {error}. {advice}, or name it in .dockerignore if it is not to be in the image.",
+        file.display()
+    ))
+}
+
 /// The sentence for a full disk.
 pub fn full(doing: &str) -> Fatal {
     Fatal::new(format!(
@@ -46,9 +55,9 @@ pub fn full(doing: &str) -> Fatal {
 
 #[cfg(test)]
 mod tests {
-    use std::io;
+    use std::{io, path::Path};
 
-    use super::failed;
+    use super::{failed, unreadable};
 
     #[test]
     fn who_may_not_is_told_what_to_do() {
@@ -59,5 +68,15 @@ mod tests {
         );
         assert!(said(io::ErrorKind::StorageFull).contains("is full. Free some space there"));
         assert_eq!(said(io::ErrorKind::NotFound), "Cannot read app.py: entity not found.");
+    }
+
+    #[test]
+    fn a_file_that_may_not_be_read_is_named_with_what_to_do() {
+        let said = |kind: io::ErrorKind| unreadable(Path::new("/a.db"), &kind.into()).to_string();
+        let denied = said(io::ErrorKind::PermissionDenied);
+        assert!(
+            denied.starts_with("Cannot read /a.db: permission denied. Make it readable, or name it in .dockerignore")
+        );
+        assert!(said(io::ErrorKind::NotFound).contains("Try again, or"));
     }
 }

@@ -19,6 +19,8 @@ use crate::image::progress::Cancel;
 pub const PREFIX: &str = "usr/local";
 const FACTS: &str = include_str!("../../python/interpreter_facts.py");
 const FACTS_KIND: &str = "facts";
+/// Where systems have time zones.
+const ZONES: &str = "/usr/share/zoneinfo";
 const COMPILE: &str = include_str!("../../python/compile_sources.py");
 const PACK: &str = include_str!("../../python/pack_modules.py");
 
@@ -75,6 +77,14 @@ pub struct Facts {
 }
 
 impl Facts {
+    /// The files and folders whose change changes the facts.
+    fn made_of(&self) -> impl Iterator<Item = &Path> {
+        // Where there are no time zones, they may be installed.
+        let zones = self.zones.as_deref().unwrap_or(Path::new(ZONES));
+        let always = [&self.executable, &self.stdlib, &self.extensions, &self.openssl_cafile];
+        always.into_iter().chain(&self.libpython).map(PathBuf::as_path).chain([zones])
+    }
+
     /// Where the standard library is in an image.
     pub fn standard_library(&self) -> PathBuf {
         Path::new(PREFIX).join(&self.platlibdir).join(format!("python{}", self.version))
@@ -142,10 +152,7 @@ impl Interpreter {
                 .map_or_else(|| "The embedded Python".to_owned(), |other| format!("Python at {}", other.display()));
             Fatal::new(format!("{which} does not work, so it cannot be put into an image: {reason}"))
         })?;
-        for path in [&facts.executable, &facts.stdlib, &facts.extensions].into_iter().chain(&facts.libpython) {
-            inputs.add(path);
-        }
-        for path in [Some(&facts.openssl_cafile), facts.zones.as_ref()].into_iter().flatten() {
+        for path in facts.made_of() {
             inputs.add(path);
         }
         cache.remember(FACTS_KIND, &key, &inputs, &facts);
@@ -258,7 +265,7 @@ impl Interpreter {
         let (mut known, mut unknown, mut keys) = (Vec::new(), Vec::new(), Vec::new());
         for (path, source) in sources {
             let Some(target) = self.byte_code(path, fate) else { continue };
-            let content = fs_err::read(source).map_err(|error| disk::failed("read the app", &error))?;
+            let content = std::fs::read(source).map_err(|error| disk::unreadable(source, &error))?;
             let key = Key::default()
                 .with(&self.facts.full_version)
                 .with(&self.facts.cache_tag)
@@ -328,4 +335,24 @@ fn python(program: &Path, other: Option<&Path>) -> Command {
         command.env_remove(name);
     }
     command
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::{Facts, ZONES};
+
+    #[test]
+    fn time_zones_that_are_not_there_are_looked_for_again() {
+        let facts = serde_json::json!({
+            "version": "3.11", "full_version": "3.11.4", "executable": "/python", "stdlib": "/lib", "extensions": "/lib/x",
+            "libpython": null, "linked_in": true, "abi": null, "platlibdir": "lib", "cache_tag": "", "packages": "",
+            "openssl_cafile": "/ca.pem", "openssl_capath": "", "modules": [], "builtins": [],
+        });
+        let facts: Facts = serde_json::from_value(facts).unwrap();
+        assert!(facts.made_of().any(|path| path == Path::new(ZONES)));
+        let facts = Facts { zones: Some("/zones".into()), ..facts };
+        assert_eq!(facts.made_of().last(), Some(Path::new("/zones")));
+    }
 }

@@ -1,6 +1,6 @@
 //! A layer: what it holds as data, and the tar that is the same bit for bit whenever the data is.
 //!
-//! Sorted entries, owner root, modes from a short list, times that do not depend on the clock. No compression here: that is
+//! Sorted entries, owner root but for what is to be written to, modes from a short list, times that do not depend on the clock. No compression here: that is
 //! the business of whoever sends the layer somewhere.
 
 use std::{
@@ -25,6 +25,10 @@ const TIME_MASK: u64 = (1 << 29) - 1;
 
 /// After how many entries progress is told.
 const TOLD_EVERY: u64 = 50;
+
+/// The user, and the group, that containers run as: nobody in particular, by number, since Kubernetes cannot tell from a name
+/// that it is not root's.
+pub const USER: u32 = 65532;
 
 /// How the times of files are chosen.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -57,6 +61,8 @@ pub struct Contents {
     entries: BTreeMap<PathBuf, Entry>,
     times: Times,
     inputs: Inputs,
+    /// The folders that belong to the user of the containers with all that is in them.
+    writable: Vec<PathBuf>,
 }
 
 /// A layer as a tar on disk.
@@ -115,6 +121,15 @@ impl Contents {
         self.insert(path.into(), Entry { mode, source: Source::Directory });
     }
 
+    /// Says that what is at `path`, and all below it, belongs to the user of the containers, who may then write there.
+    pub fn let_write(&mut self, path: impl Into<PathBuf>) {
+        self.writable.push(path.into());
+    }
+
+    fn owner(&self, path: &Path) -> u32 {
+        if self.writable.iter().any(|folder| path.starts_with(folder)) { USER } else { 0 }
+    }
+
     /// Adds a file that is read from `from` when the layer is written.
     pub fn file(&mut self, path: impl Into<PathBuf>, from: impl Into<PathBuf>, executable: bool) {
         let from = from.into();
@@ -151,7 +166,7 @@ impl Contents {
     /// Everything that decides what is written, but the content of files, for which their state on disk stands.
     pub fn key(&self) -> Vec<u8> {
         use std::fmt::Write as _;
-        let mut text = format!("{:?}\n", self.times);
+        let mut text = format!("{:?} {:?}\n", self.times, self.writable);
         for (path, entry) in &self.entries {
             // Writing to a String cannot fail.
             let _ = writeln!(
@@ -230,18 +245,41 @@ impl Contents {
             if done % TOLD_EVERY == 0 {
                 progress.files(done, self.entries.len() as u64);
             }
-            unpacked += append(&mut tar, path, entry, self.times).map_err(failed)?;
+            let appended = append(&mut tar, path, entry, (self.owner(path), self.times));
+            unpacked += appended.map_err(|stopped| match stopped {
+                Stopped::Source(file, error) => disk::unreadable(&file, &error),
+                Stopped::Layer(error) => failed(error),
+            })?;
         }
         let (digest, size) = tar.into_inner().and_then(Hashing::finish).map_err(failed)?;
         Ok(Layer { name, path, digest, size, unpacked, cached: false })
     }
 }
 
-fn append<W: Write>(tar: &mut tar::Builder<W>, path: &Path, entry: &Entry, times: Times) -> io::Result<u64> {
+/// What kept an entry from being written.
+enum Stopped {
+    /// A file that is to go into the layer cannot be read.
+    Source(PathBuf, io::Error),
+    /// The layer cannot be written.
+    Layer(io::Error),
+}
+
+impl From<io::Error> for Stopped {
+    fn from(error: io::Error) -> Self {
+        Self::Layer(error)
+    }
+}
+
+fn append<W: Write>(
+    tar: &mut tar::Builder<W>,
+    path: &Path,
+    entry: &Entry,
+    (owner, times): (u32, Times),
+) -> Result<u64, Stopped> {
     let mut header = tar::Header::new_gnu();
     header.set_mode(entry.mode);
-    header.set_uid(0);
-    header.set_gid(0);
+    header.set_uid(owner.into());
+    header.set_gid(owner.into());
     header.set_mtime(TIME);
     header.set_size(0);
     match &entry.source {
@@ -265,18 +303,23 @@ fn append<W: Write>(tar: &mut tar::Builder<W>, path: &Path, entry: &Entry, times
             Ok(content.len() as u64)
         }
         Source::File(from) => {
-            let mut file = File::open(from)?;
-            let size = file.metadata()?.len();
+            let unread = |error| Stopped::Source(from.clone(), error);
+            let mut file = std::fs::File::open(from).map_err(unread)?;
+            let size = file.metadata().map_err(unread)?.len();
             header.set_size(size);
             if times == Times::ByContent {
-                header.set_mtime(time_of(&mut file)?);
-                file.rewind()?;
+                header.set_mtime(time_of(&mut file).map_err(unread)?);
+                file.rewind().map_err(unread)?;
             }
             // The header is written first: a file that is cut off meanwhile must not shift what follows it.
-            let mut content = Exactly { inner: &mut file, left: size };
-            tar.append_data(&mut header, path, &mut content)?;
+            let mut content = Exactly { inner: &mut file, left: size, failed: false };
+            let appended = tar.append_data(&mut header, path, &mut content);
+            if content.failed {
+                return appended.map(|()| size).map_err(unread);
+            }
+            appended?;
             if content.left > 0 {
-                return Err(io::Error::other(format!("{} changed while it was read; try again", from.display())));
+                return Err(unread(io::Error::other("it changed while it was read")));
             }
             Ok(size)
         }
@@ -296,12 +339,14 @@ fn time_of(content: &mut impl Read) -> io::Result<u64> {
 struct Exactly<R> {
     inner: R,
     left: u64,
+    /// Whether it could not be read.
+    failed: bool,
 }
 
 impl<R: Read> Read for Exactly<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(buffer.len());
-        let count = self.inner.read(&mut buffer[..most])?;
+        let count = self.inner.read(&mut buffer[..most]).inspect_err(|_| self.failed = true)?;
         self.left -= count as u64;
         Ok(count)
     }

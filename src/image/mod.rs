@@ -172,7 +172,7 @@ fn no_work_folder(error: &std::io::Error) -> Fatal {
 
 fn ignore_rules(folder: &Path) -> Result<Rules, Fatal> {
     let file = folder.join(".dockerignore");
-    if !file.exists() {
+    if !file.is_file() {
         return Ok(Rules::default());
     }
     let text = fs_err::read(&file).map_err(|error| disk::failed("read .dockerignore", &error))?;
@@ -201,5 +201,21 @@ fn warn_of_secrets(choices: &Choices, progress: &dyn Progress) {
             "The variable {name} goes into the image, where everyone who has it can read it. If its value is a secret, give \
              it to the container instead (docker run --env)."
         ));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ignore_rules;
+
+    #[test]
+    fn a_list_of_what_stays_out_is_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let list = folder.path().join(".dockerignore");
+        nix::unistd::mkfifo(&list, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert!(!ignore_rules(folder.path()).unwrap().excludes("a"));
+        std::fs::remove_file(&list).unwrap();
+        std::fs::write(&list, "a\n").unwrap();
+        assert!(ignore_rules(folder.path()).unwrap().excludes("a"));
     }
 }

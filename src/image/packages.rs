@@ -13,7 +13,6 @@ use crate::exit::Fatal;
 use crate::image::cache::Cache;
 use crate::image::closure::Closure;
 use crate::image::disk;
-use crate::image::elf::is_elf;
 use crate::image::ignore::Rules;
 use crate::image::interpreter::{Interpreter, PREFIX, Sources};
 use crate::image::kept::Kept;
@@ -22,8 +21,9 @@ use crate::image::package_tests;
 use crate::image::progress::{Cancel, Progress};
 use crate::image::tree;
 
-/// What of an installation does not go along: byte code is compiled anew, for the paths in the image.
-const IGNORE: &str = "**/__pycache__\n**/*.pyc\n/bin\n";
+/// What of an installation does not go along: byte code is compiled anew, for the paths in the image. What uv notes for itself
+/// has the time of the build in it.
+const IGNORE: &str = "**/__pycache__\n*.dist-info/uv_cache.json\n/bin\n";
 const SHEBANG: &[u8] = b"#!/usr/local/bin/python3\n";
 
 /// Gathers the layer from an installation in `target`.
@@ -35,11 +35,13 @@ pub fn gather(
     cache: &Cache,
     progress: &dyn Progress,
     cancel: &Cancel,
-) -> Result<Contents, Fatal> {
+) -> Result<(Contents, Closure), Fatal> {
     let mut contents = Contents::default();
     let place = interpreter.facts.packages_place();
     contents.directory(place);
     tree::add_whole(&mut contents, place, target, &rules())?;
+    leave_out_byte_code(&mut contents);
+    leave_out_origins(&mut contents)?;
     leave_out_tests(&mut contents, place, kept, progress)?;
     progress.detail("compiling");
     let into = work.join("package-byte-code");
@@ -51,21 +53,8 @@ pub fn gather(
     let (absent, fixed) = contents.files().partition(|(path, _)| without.contains(*path));
     let (absent, fixed) = (compile(absent, Sources::AbsentButHelp)?, compile(fixed, Sources::Fixed)?);
     progress.detail("following shared libraries");
-    let roots: Vec<PathBuf> = contents
-        .files()
-        .filter(|(path, file)| may_be_elf(path) && is_elf(file))
-        .map(|(_, file)| file.to_owned())
-        .collect();
     let target = fs_err::canonicalize(target).map_err(|error| disk::failed("find the dependencies", &error))?;
-    let closure = Closure::of(&roots, Some(&target), cancel)?.without(base);
-    for (name, by) in &closure.missing {
-        let by = by.strip_prefix(&target).unwrap_or(by);
-        progress.warning(&format!(
-            "{} needs {name}, which this machine does not have; what uses it will fail in the image as it does here.",
-            by.display()
-        ));
-    }
-    closure.add_to(&mut contents, base)?;
+    let closure = Closure::complete(&mut contents, &[&target], base, (progress, cancel))?;
     for (path, byte_code) in absent {
         contents.remove(&path.with_extension("py"));
         contents.bytes(path, byte_code, false);
@@ -73,12 +62,43 @@ pub fn gather(
     for (path, byte_code) in fixed {
         contents.bytes(path, byte_code, false);
     }
-    let commands = commands(&target.join("bin"))?;
+    let commands = commands(&target.join("bin"), progress)?;
     correct_records(&mut contents, &commands)?;
     for (name, content) in commands {
         contents.bytes(Path::new(PREFIX).join("bin").join(name), content, true);
     }
-    Ok(contents)
+    Ok((contents, closure))
+}
+
+/// Takes out byte code whose source is there: it is compiled anew. What a package brings without a source is all that there is.
+fn leave_out_byte_code(contents: &mut Contents) {
+    let is_made_anew = |path: &Path| {
+        path.extension().is_some_and(|extension| extension == "pyc") && contents.contains(path.with_extension("py"))
+    };
+    let made: Vec<_> = contents.files().map(|(path, _)| path.to_owned()).filter(|path| is_made_anew(path)).collect();
+    for path in made {
+        contents.remove(&path);
+    }
+}
+
+/// Takes out what says where on this machine a package came from: nobody else's business, and another place on each machine.
+fn leave_out_origins(contents: &mut Contents) -> Result<(), Fatal> {
+    let is_origin = |path: &Path| path.ends_with("direct_url.json") && is_in_record(path);
+    let origins: Vec<_> =
+        contents.files().filter(|(path, _)| is_origin(path)).map(|(p, f)| (p.to_owned(), f.to_owned())).collect();
+    for (path, file) in origins {
+        let text = fs_err::read(&file).map_err(|error| disk::failed("read where a package came from", &error))?;
+        let origin: serde_json::Value = serde_json::from_slice(&text).unwrap_or_default();
+        if origin["url"].as_str().is_some_and(|url| url.starts_with("file:")) {
+            contents.remove(&path);
+        }
+    }
+    Ok(())
+}
+
+/// Whether a file is one of those by which an installed package is known.
+fn is_in_record(path: &Path) -> bool {
+    path.parent().and_then(Path::extension).is_some_and(|extension| extension == "dist-info")
 }
 
 /// Takes out packages' tests, but those that are to be kept.
@@ -121,15 +141,8 @@ fn rules() -> Rules {
     Rules::parse("packages", IGNORE).expect("the list is a constant that a test reads")
 }
 
-fn may_be_elf(path: &Path) -> bool {
-    path.file_name().is_some_and(|name| {
-        let name = name.as_encoded_bytes();
-        !name.contains(&b'.') || name.windows(3).any(|part| part == b".so")
-    })
-}
-
-/// The packages' commands, for the interpreter in the image.
-fn commands(bin: &Path) -> Result<BTreeMap<String, Vec<u8>>, Fatal> {
+/// The packages' commands, for the interpreter in the image; not those that are its own.
+fn commands(bin: &Path, progress: &dyn Progress) -> Result<BTreeMap<String, Vec<u8>>, Fatal> {
     let failed = |error: std::io::Error| disk::failed("read the packages' commands", &error);
     let Ok(entries) = fs_err::read_dir(bin) else { return Ok(BTreeMap::new()) };
     let mut commands = BTreeMap::new();
@@ -138,26 +151,35 @@ fn commands(bin: &Path) -> Result<BTreeMap<String, Vec<u8>>, Fatal> {
         if let Some(name) = entry.file_name().to_str()
             && entry.path().is_file()
         {
+            if is_own(name) {
+                progress.note(&format!("without the command {name} of a dependency: the image has its own"));
+                continue;
+            }
             commands.insert(name.to_owned(), with_shebang(fs_err::read(entry.path()).map_err(failed)?));
         }
     }
     Ok(commands)
 }
 
+/// Whether a command is one of the base layer's: rwsgi, or Python by any of its names.
+fn is_own(name: &str) -> bool {
+    let version = name.strip_prefix("python");
+    name == "rwsgi" || version.is_some_and(|version| version.chars().all(|c| c.is_ascii_digit() || c == '.'))
+}
+
 /// Corrects what packages' records say of commands: their place and their content are not what the installer wrote. Its own
 /// lines would also differ from one machine to the next, as its path does.
 fn correct_records(contents: &mut Contents, commands: &BTreeMap<String, Vec<u8>>) -> Result<(), Fatal> {
-    let is_record = |path: &Path| {
-        path.file_name().is_some_and(|name| name == "RECORD")
-            && path.parent().and_then(Path::extension).is_some_and(|extension| extension == "dist-info")
-    };
+    let is_record = |path: &Path| path.ends_with("RECORD") && is_in_record(path);
     let records: Vec<_> =
         contents.files().filter(|(path, _)| is_record(path)).map(|(p, f)| (p.to_owned(), f.to_owned())).collect();
     for (path, file) in records {
         let record = fs_err::read_to_string(&file).map_err(|error| disk::failed("read a package's record", &error))?;
         let place = path.parent().and_then(Path::parent).unwrap_or(Path::new(""));
-        let is_there =
-            |name: &str| name.starts_with("..") || name.starts_with('"') || contents.contains(place.join(name));
+        let is_there = |name: &str| match name.strip_prefix("../../bin/") {
+            Some(command) => commands.contains_key(command),
+            None => name.starts_with("..") || name.starts_with('"') || contents.contains(place.join(name)),
+        };
         if let Some(corrected) = correct_record(&record, commands, is_there) {
             contents.bytes(path, corrected, false);
         }
@@ -205,11 +227,14 @@ fn with_shebang(content: Vec<u8>) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::{correct_record, may_be_elf, rules, with_shebang};
+    use super::{commands, correct_record, leave_out_byte_code, leave_out_origins, rules, with_shebang};
+    use crate::image::layer::Contents;
+    use crate::image::progress::Silent;
 
     #[test]
     fn the_list_can_be_read() {
         assert!(rules().excludes("bin/flask"));
+        assert!(rules().excludes("own-1.dist-info/uv_cache.json"));
         assert!(!rules().excludes("flask/bin"));
     }
 
@@ -248,11 +273,37 @@ mod tests {
     }
 
     #[test]
-    fn libraries_are_told_by_their_names() {
-        for (path, expected) in
-            [("a.so", true), ("lib.so.1.2", true), ("a/tool", true), ("a.py", false), ("b.json", false)]
-        {
-            assert_eq!(may_be_elf(path.as_ref()), expected, "{path}");
+    fn a_dependency_does_not_bring_the_images_own_commands() {
+        let bin = tempfile::tempdir().unwrap();
+        for name in ["rwsgi", "python", "python3", "python3.11", "flask", "python-argcomplete", "rwsgi-dockerize"] {
+            std::fs::write(bin.path().join(name), "").unwrap();
         }
+        let names: Vec<_> = commands(bin.path(), &Silent).unwrap().into_keys().collect();
+        assert_eq!(names, ["flask", "python-argcomplete", "rwsgi-dockerize"]);
+    }
+
+    #[test]
+    fn byte_code_goes_along_where_it_is_all_that_there_is() {
+        let mut contents = Contents::default();
+        for name in ["a/both.py", "a/both.pyc", "a/alone.pyc"] {
+            contents.file(name, "/dev/null", false);
+        }
+        leave_out_byte_code(&mut contents);
+        let left: Vec<_> = contents.files().map(|(path, _)| path.to_str().unwrap()).collect();
+        assert_eq!(left, ["a/alone.pyc", "a/both.py"]);
+    }
+
+    #[test]
+    fn where_a_local_package_was_stays_here() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut contents = Contents::default();
+        for (name, url) in [("here", "file:///home/me/here"), ("there", "https://example.org/there.whl")] {
+            let file = folder.path().join(name);
+            std::fs::write(&file, format!("{{\"url\": \"{url}\"}}")).unwrap();
+            contents.file(format!("{name}-1.dist-info/direct_url.json"), &file, false);
+        }
+        leave_out_origins(&mut contents).unwrap();
+        let left: Vec<_> = contents.files().map(|(path, _)| path.to_str().unwrap()).collect();
+        assert_eq!(left, ["there-1.dist-info/direct_url.json"]);
     }
 }

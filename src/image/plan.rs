@@ -77,7 +77,8 @@ impl Plan {
 /// Refuses all platforms but this machine's.
 pub fn check_platform(platform: &str) -> Result<(), Fatal> {
     let own = format!("linux/{}", architecture());
-    if platform == own {
+    // Engines take the kernel's names too.
+    if platform == own || platform == format!("linux/{}", std::env::consts::ARCH) {
         return Ok(());
     }
     Err(Fatal::with_code(
@@ -97,5 +98,20 @@ fn architecture() -> &'static str {
         "x86" => "386",
         "powerpc64" => "ppc64le",
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{architecture, check_platform};
+
+    #[test]
+    fn a_platform_has_two_names() {
+        for name in [architecture(), std::env::consts::ARCH] {
+            assert_eq!(check_platform(&format!("linux/{name}")), Ok(()));
+        }
+        for platform in ["linux/s390x", "windows/amd64", "linux"] {
+            check_platform(platform).unwrap_err();
+        }
     }
 }

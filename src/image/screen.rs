@@ -53,7 +53,7 @@ impl Screen {
     /// # Errors
     /// It cannot be read.
     pub fn admits(&self, relative: &Path, path: &Path, metadata: &Metadata) -> Result<bool, Fatal> {
-        let failed = |error| disk::failed(&format!("read {}", path.display()), &error);
+        let failed = |error| disk::unreadable(path, &error);
         let reason = match secrets::kind(relative, path, metadata.len()).map_err(failed)? {
             Some(kind) => Reason::Secret(kind),
             None if metadata.len() > LARGEST => Reason::Large(metadata.len()),

@@ -12,13 +12,17 @@ use super::text::decode;
 
 /// How much of a file is looked at: a key may stand behind the certificates that vouch for it.
 const LOOKED_AT: u64 = 1 << 16;
+/// The same of what has addresses in it: a lock file may name its private index anywhere.
+const LISTS_LOOKED_AT: u64 = 1 << 22;
 
 /// Names of files that programs keep credentials in, and whose.
-const NAMES: [(&str, &str); 20] = [
+const NAMES: [(&str, &str); 22] = [
     (".env", "variables"),
     (".envrc", "variables"),
     (".netrc", "passwords"),
     ("_netrc", "passwords"),
+    ("netrc", "passwords"),
+    (".htpasswd", "passwords"),
     (".pypirc", "passwords of package indexes"),
     (".pgpass", "passwords of databases"),
     (".my.cnf", "passwords of databases"),
@@ -59,8 +63,25 @@ const SOURCES: [&str; 24] = [
     "jpeg", "gif", "webp", "ico", "woff", "woff2", "so", "mo",
 ];
 
+/// The folder in which a usual layout of projects has its variables.
+const ENVIRONMENTS: &str = ".envs";
+
 /// Where pip and others read an address, which may have a password in it.
-const ADDRESSES: [&str; 4] = ["pip.conf", "uv.toml", ".npmrc", ".condarc"];
+const ADDRESSES: [&str; 10] = [
+    "pip.conf",
+    "uv.toml",
+    ".npmrc",
+    ".condarc",
+    "pyproject.toml",
+    "poetry.toml",
+    "setup.cfg",
+    "Pipfile",
+    "Pipfile.lock",
+    "uv.lock",
+];
+
+/// The least length of a user in an address that is a token: nobody is called so.
+const TOKEN: usize = 20;
 
 /// What the file at `path` looks like, if that is a secret; `relative` is its name in the app.
 pub fn kind(relative: &Path, path: &Path, size: u64) -> io::Result<Option<&'static str>> {
@@ -71,7 +92,8 @@ pub fn kind(relative: &Path, path: &Path, size: u64) -> io::Result<Option<&'stat
         return Ok(None);
     }
     let mut start = Vec::new();
-    fs_err::File::open(path)?.take(LOOKED_AT).read_to_end(&mut start)?;
+    let most = if has_addresses(relative) { LISTS_LOOKED_AT } else { LOOKED_AT };
+    std::fs::File::open(path)?.take(most).read_to_end(&mut start)?;
     Ok(by_content(relative, &start))
 }
 
@@ -88,10 +110,34 @@ fn by_name(relative: &Path) -> Option<&'static str> {
     if EXTENSIONS.contains(&extension) {
         return Some("a private key");
     }
-    // prod.env, .env.local; not .flaskenv, which has no secrets by Flask's own word.
-    let is_env = extension == "env" || name.starts_with(".env.") || name.starts_with(".env-");
-    let is_example = name.split(['.', '-', '_']).any(|part| EXAMPLES.contains(&part));
+    // prod.env, .env.local, .env~; not .flaskenv, which has no secrets by Flask's own word.
+    let mut environments = parent.iter().skip_while(|folder| *folder != ENVIRONMENTS).peekable();
+    let is_env = extension == "env"
+        || name.strip_prefix(".env").is_some_and(|rest| rest.starts_with(['.', '-', '_', '~']))
+        || environments.peek().is_some();
+    let is_example = |name: &str| name.split(['.', '-', '_']).any(|part| EXAMPLES.contains(&part));
+    let is_example = is_example(&name) || environments.any(|folder| folder.to_str().is_some_and(is_example));
     (is_env && !is_example).then_some("variables")
+}
+
+/// Whether a file is one that pip and others read addresses from.
+fn has_addresses(relative: &Path) -> bool {
+    let Some(name) = relative.file_name().and_then(OsStr::to_str) else { return false };
+    let is_text = relative.extension().is_some_and(|extension| extension == "txt" || extension == "in");
+    let is_list = ["requirements", "constraints"].iter().any(|word| name.contains(word))
+        || relative.parent().is_some_and(|parent| parent.ends_with("requirements"));
+    ADDRESSES.contains(&name) || is_text && is_list
+}
+
+/// Whether one of the addresses in a text has a password or a token. A variable in its place is as it should be.
+fn has_password(text: &str) -> bool {
+    text.match_indices("://").any(|(at, separator)| {
+        let ends = |c: char| c.is_whitespace() || ['/', '?', '#', '"', '\''].contains(&c);
+        let authority = text[at + separator.len()..].split(ends).next().unwrap_or_default();
+        let Some((user, _)) = authority.rsplit_once('@').filter(|(user, _)| !user.contains("${")) else { return false };
+        let is_http = ["http", "https"].iter().any(|scheme| text[..at].ends_with(scheme));
+        user.contains(':') || is_http && user.len() >= TOKEN
+    })
 }
 
 fn by_content(relative: &Path, start: &[u8]) -> Option<&'static str> {
@@ -104,7 +150,6 @@ fn by_content(relative: &Path, start: &[u8]) -> Option<&'static str> {
     if keys {
         return Some("a private key");
     }
-    let name = relative.file_name()?.to_str()?;
     if relative.extension().is_some_and(|extension| extension == "json") {
         let dense: Vec<u8> = start.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
         let signs: [(&[u8], _); 4] = [
@@ -115,16 +160,10 @@ fn by_content(relative: &Path, start: &[u8]) -> Option<&'static str> {
         ];
         return signs.iter().find(|(sign, _)| has(&dense, sign)).map(|(_, kind)| *kind);
     }
-    let is_list = name.contains("requirements") && relative.extension().is_some_and(|extension| extension == "txt");
-    if ADDRESSES.contains(&name) || is_list {
+    if has_addresses(relative) {
         let text = decode(start);
-        let has_password = text.split_whitespace().any(|word| {
-            let authority = word.split_once("://").map_or("", |(_, rest)| rest.split('/').next().unwrap_or_default());
-            // A variable in its place is as it should be.
-            authority.rsplit_once('@').is_some_and(|(user, _)| user.contains(':') && !user.contains("${"))
-        });
         let has_token = text.lines().any(|line| line.contains("_authToken") && !line.contains("${"));
-        return (has_password || has_token).then_some("a password");
+        return (has_password(&text) || has_token).then_some("a password");
     }
     None
 }
@@ -145,6 +184,15 @@ mod tests {
             (".ENV", true),
             (".env.example", false),
             (".env-sample", false),
+            (".env_prod", true),
+            (".env~", true),
+            (".environment", false),
+            (".envs/.production/.django", true),
+            (".envs/example/.django", false),
+            ("dist/prod.env", true),
+            (".envs/.django.example", false),
+            (".htpasswd", true),
+            ("netrc", true),
             ("example.env", false),
             (".flaskenv", false),
             ("environment.py", false),
@@ -170,6 +218,7 @@ mod tests {
     #[test]
     fn secrets_have_beginnings() {
         let begin = format!("-----BEGIN {}", "RSA PRIVATE KEY-----\n");
+        let token = format!("ghp_{}", "x".repeat(20));
         for (name, text, secret) in [
             ("tls/server.key", begin.clone(), true),
             ("both.pem", format!("-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----\n{begin}"), true),
@@ -184,6 +233,18 @@ mod tests {
             ("requirements.txt", "--index-url https://me:x@example.org/simple\nflask\n".to_owned(), true),
             ("requirements.txt", "--index-url https://me:${TOKEN}@example.org/simple\n".to_owned(), false),
             ("requirements.txt", "flask @ git+ssh://git@example.org/flask.git\n".to_owned(), false),
+            ("requirements/prod.txt", "--index-url https://me:x@example.org/simple\n".to_owned(), true),
+            ("constraints-3.txt", "--index-url https://me:x@example.org/simple\n".to_owned(), true),
+            ("pyproject.toml", "url = \"https://me:x@example.org/simple\"\n".to_owned(), true),
+            ("pyproject.toml", "email = \"me@example.org\"\nurl = \"https://example.org/@me\"\n".to_owned(), false),
+            ("Pipfile", "url = 'https://$USER:${PASSWORD}@example.org/simple'\n".to_owned(), false),
+            ("Pipfile.lock", "{\"url\":\"https://a.org\",\"url\":\"https://me:x@b.org\"}".to_owned(), true),
+            ("uv.lock", format!("source = {{ git = \"https://{token}@example.org/a\" }}\n"), true),
+            ("poetry.toml", format!("x = \"https://{token}@example.org/a\"\n"), true),
+            ("setup.cfg", format!("    flask @ git+https://{token}@example.org/a\n"), true),
+            ("requirements.txt", format!("flask @ git+https://{token}@example.org/a\n"), true),
+            ("requirements.txt", "flask @ git+https://me@example.org/flask.git\n".to_owned(), false),
+            ("requirements.txt", "flask @ git+https://${A_TOKEN_OF_SOME_LENGTH}@example.org/a\n".to_owned(), false),
             (".npmrc", "//example.org/:_authToken=x\n".to_owned(), true),
             ("notes.txt", "https://me:x@example.org/\n".to_owned(), false),
         ] {

@@ -73,7 +73,9 @@ fn enters(entry: &DirEntry, folder: &Path, rules: &Rules, except: &[&Path]) -> b
         return false;
     }
     if !entry.file_type().is_dir() {
-        return entry.path().extension().is_none_or(|extension| extension != "pyc");
+        // Byte code is compiled anew, unless it is all that there is.
+        let is_byte_code = entry.path().extension().is_some_and(|extension| extension == "pyc");
+        return !(is_byte_code && entry.path().with_extension("py").exists());
     }
     if entry.path().join("pyvenv.cfg").exists() {
         return false;
@@ -140,6 +142,9 @@ pub fn add_file(contents: &mut Contents, place: &Path, path: &Path, metadata: &M
 
 fn failed(folder: &Path, error: walkdir::Error) -> Fatal {
     let path = error.path().map_or_else(|| folder.to_owned(), PathBuf::from);
-    let doing = format!("read {}", path.display());
-    disk::failed(&doing, &error.into_io_error().unwrap_or_else(|| io::Error::other("its links go round in a circle")))
+    let error = error.into_io_error().unwrap_or_else(|| io::Error::other("its links go round in a circle"));
+    if error.kind() == io::ErrorKind::PermissionDenied {
+        return disk::unreadable(&path, &error);
+    }
+    disk::failed(&format!("read {}", path.display()), &error)
 }

@@ -160,6 +160,9 @@ fn what_cannot_be_chosen_is_refused_with_its_place() {
         ["--healthcheck", "health"],
         ["--copy", "a"],
         ["--copy", "a:/proc/a"],
+        ["--writable", "/data"],
+        ["--writable", "../data"],
+        ["--writable", "."],
     ] {
         let output = dockerize(folder.path(), "x", &arguments).output().unwrap();
         let stderr = String::from_utf8(output.stderr).unwrap();
@@ -175,6 +178,7 @@ fn what_cannot_be_chosen_is_refused_with_its_place() {
         ("copy = ['app.py:/usr/local/bin/rwsgi']", "A copy would take /usr/local/bin/rwsgi"),
         ("copy = ['app.py:/data', 'app.py:/data/x']", "Two copies do not go together"),
         ("extra = ['fast']", "There is no extra fast"),
+        ("writable = ['app.py']", "The app cannot write into app.py: /app/app.py is no folder"),
         ("python-from = 'nowhere'", "The Python in "),
         ("from-venv = 'nowhere'", "/nowhere "),
     ] {
@@ -190,4 +194,7 @@ fn a_variable_that_sounds_like_a_secret_is_warned_of() {
     let folder = folder::with(&[("app.py", "app = print\n")]);
     let image = Image::of(folder.path(), &["--env", "DB_PASSWORD=x"]);
     assert!(image.stderr.contains("Warning: The variable DB_PASSWORD goes into the image"), "{}", image.stderr);
+    let warnings = image.result["warnings"].as_array().unwrap();
+    assert_eq!(warnings.len(), image.stderr.matches("Warning: ").count());
+    assert!(warnings[0].as_str().unwrap().starts_with("The variable DB_PASSWORD goes into the image"), "{warnings:?}");
 }

@@ -55,6 +55,10 @@ fn apps_are_found_where_flask_users_put_them() {
         ),
         (&[("app.py", FLASK), ("app/__init__.py", "def make_app(): ...\n")], "app:make_app()"),
         (&[("Procfile", "web: gunicorn -w 4 shop.web:server\n"), ("app.py", FLASK)], "shop.web:server"),
+        (&[("Procfile", "web: gunicorn shop:server\n"), ("src/shop.py", "")], "shop:server in src"),
+        (&[(".flaskenv", "FLASK_APP=shop\n"), ("src/shop/__init__.py", FLASK)], "shop:app in src"),
+        (&[("gunicorn.conf.py", "wsgi_app = 'server:server'\n"), ("app.py", FLASK)], "server:server"),
+        (&[("gunicorn.conf.py", "wsgi_app = 'server:server'\n"), ("Procfile", "web: gunicorn app:app")], "app:app"),
         (&[("Procfile", "web: python app.py\n"), ("app.py", FLASK)], "app:app"),
         (
             &[(".flaskenv", "FLASK_APP=shop:create_app\n"), ("shop.py", "def create_app(): ...\n"), ("app.py", FLASK)],

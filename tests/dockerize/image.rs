@@ -305,7 +305,8 @@ fn an_apps_folder_arrives_as_it_is() {
         ("venv/pyvenv.cfg", ""),
         ("venv/lib/x.py", ""),
         ("pkg/__pycache__/stale.cpython-39.pyc", ""),
-        ("pkg/old.pyc", ""),
+        ("app.pyc", ""),
+        ("pkg/bare.pyc", ""),
     ]);
     let root = folder.path();
     std::fs::create_dir(root.join("empty")).unwrap();
@@ -332,7 +333,7 @@ fn an_apps_folder_arrives_as_it_is() {
     let (parent, _) = long.split_once('/').unwrap();
     let mut expected = json!({
         "app.py": "0644", "__pycache__": "0755", ".dockerignore": "0644", "secret": "0755", "secret/keep.txt": "0644",
-        "pkg": "0755", "empty": "0755", "absolute": "/etc/hostname", "relative": "secret/keep.txt", "odd\u{ff} name": "0644",
+        "pkg": "0755", "pkg/bare.pyc": "0644", "empty": "0755", "absolute": "/etc/hostname", "relative": "secret/keep.txt", "odd\u{ff} name": "0644",
         "tool": "0755",
     });
     let pyc = found.as_object().unwrap().keys().find(|path| path.starts_with("__pycache__/app.")).unwrap();

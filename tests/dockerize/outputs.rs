@@ -1,6 +1,11 @@
 //! Images as files: whole or not at all, and readable by the programs that they are for. No engine is asked.
 
-use std::{fs, path::Path, process::Command, sync::OnceLock};
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Stdio},
+    sync::OnceLock,
+};
 
 use serde_json::Value;
 
@@ -125,4 +130,35 @@ fn an_output_in_the_apps_folder_does_not_become_part_of_the_next() {
     let first = build(app.path(), "unused", tar.to_str().unwrap());
     let second = build(app.path(), "unused", tar.to_str().unwrap());
     assert_eq!(first["id"], second["id"]);
+}
+
+#[test]
+fn two_builds_at_once_into_one_layout_keep_both_images() {
+    let (app, place) = (folder::with(&[("app.py", "app = print\n")]), tempfile::tempdir().unwrap());
+    let layout = format!("oci:{}", place.path().join("layout").display());
+    let begun: Vec<_> = ["shop:1", "shop:2", "shop:3"]
+        .iter()
+        .map(|name| {
+            let mut command = dockerize(app.path(), name, &["--output", &layout]);
+            command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+        })
+        .collect();
+    for child in begun {
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    let index: Value = serde_json::from_slice(&fs::read(place.path().join("layout/index.json")).unwrap()).unwrap();
+    assert_eq!(index["manifests"].as_array().unwrap().len(), 3, "{index}");
+    assert_eq!(fs::read_dir(place.path()).unwrap().count(), 1, "nothing else is left");
+}
+
+#[test]
+fn a_pipe_gets_the_image() {
+    let (app, place) = (folder::with(&[("app.py", "app = print\n")]), tempfile::tempdir().unwrap());
+    let tar = place.path().join("image.tar");
+    build(app.path(), "shop", tar.to_str().unwrap());
+    let piped = dockerize(app.path(), "shop", &["--output", "/dev/stdout"]).output().unwrap();
+    assert!(piped.stdout == fs::read(&tar).unwrap(), "{}", String::from_utf8_lossy(&piped.stderr));
+    build(app.path(), "shop", "/dev/null");
+    assert!(!fs::metadata("/dev/null").unwrap().is_file());
 }

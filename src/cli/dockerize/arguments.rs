@@ -35,7 +35,7 @@ pub struct Arguments {
     /// `XDG_CACHE_HOME` or ~/.cache; `RWSGI_CACHE_SIZE` says how many MB it may hold (4096).
     #[arg(long)]
     pub no_cache: bool,
-    /// Print the result as one JSON object.
+    /// Print the result as one JSON object; its list `warnings` has what was warned of.
     #[arg(long)]
     pub json: bool,
     /// Put a file or a folder from elsewhere there too. DST is absolute or below /app; a file goes into a DST that ends in /.
@@ -45,6 +45,10 @@ pub struct Arguments {
     /// .netrc, service accounts). A pattern as in .dockerignore.
     #[arg(long, value_name = "PATTERN", help_heading = CONTENT)]
     include: Vec<String>,
+    /// Let the app write into this folder below its own, which is made if it is not there: for `SQLite` files, uploads, and
+    /// volumes that are mounted there.
+    #[arg(long, value_name = "DIR", help_heading = CONTENT)]
+    writable: Vec<String>,
     /// Install this group of project.optional-dependencies too.
     #[arg(long, value_name = "NAME", help_heading = CONTENT)]
     extra: Vec<String>,
@@ -112,6 +116,11 @@ impl Arguments {
         let keep = self.keep.iter().map(|text| {
             choices::pattern(text).map_err(|why| usage(format!("--keep {text:?} cannot be used: {why}. Correct it.")))
         });
+        let writable = self.writable.iter().map(|text| {
+            choices::writable(text)
+                .map(Said::on_command_line)
+                .map_err(|why| usage(format!("--writable {text:?} cannot be used: {why}.")))
+        });
         Ok(Choices {
             tag: tag.map_err(|error: Invalid| usage(error.to_string()))?,
             app: self.app.clone(),
@@ -122,6 +131,7 @@ impl Arguments {
             labels: self.label.iter().cloned().collect(),
             copies: copies.collect::<Result<_, _>>()?,
             include: self.include.clone(),
+            writable: writable.collect::<Result<_, _>>()?,
             health_check: match &self.healthcheck {
                 Some(asked) => asked.clone(),
                 None if self.no_healthcheck => HealthCheck::Off,

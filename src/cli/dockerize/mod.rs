@@ -15,7 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::{output::say, terminal::Terminal};
 use crate::{
     exit::{Code, Fatal},
-    image::{self, Request, plan, progress::Cancel, sink::Output},
+    image::{self, Request, cache::recording::Recording, plan, progress::Cancel, sink::Output},
 };
 
 /// What it does, in the list of commands.
@@ -57,14 +57,15 @@ pub fn run(arguments: &Arguments) -> Result<(), Fatal> {
     let cancel = Cancel::default();
     cancel_on_signal(cancel.clone())?;
     let terminal = Terminal::new();
-    let image = image::dockerize(&request, &terminal, &cancel);
+    let told = Recording::new(&terminal);
+    let image = image::dockerize(&request, &told, &cancel);
     terminal.done();
     let image = image?;
     if request.output == Some(Output::Standard) {
         return Ok(());
     }
     say(&if arguments.json {
-        summary::json(&image, &request)
+        summary::json(&image, &request, &told.warnings())
     } else {
         summary::text(&image, &request, begun.elapsed())
     })

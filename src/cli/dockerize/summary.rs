@@ -1,6 +1,6 @@
 //! What came of a build: for people, or as one JSON object.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use serde_json::json;
 
@@ -39,15 +39,27 @@ pub fn text(image: &Image, request: &Request, time: Duration) -> String {
 
 /// The command to paste: as little in the container as the app needs.
 fn run_line(image: &Image) -> String {
-    let port = image.plan.container.port;
+    let container = &image.plan.container;
+    let port = container.port;
+    let volumes = container.writable.iter().map(|folder| volume(&image.plan.reference.to_string(), folder));
     format!(
-        "docker run --rm -p {port}:{port} --read-only --tmpfs /tmp --cap-drop ALL --security-opt no-new-privileges {}",
+        "docker run --rm -p {port}:{port} --read-only --tmpfs /tmp {}--cap-drop ALL --security-opt no-new-privileges {}",
+        volumes.collect::<String>(),
         image.plan.reference
     )
 }
 
-/// For scripts.
-pub fn json(image: &Image, request: &Request) -> String {
+/// The option for a volume that keeps what the app writes into `folder`.
+fn volume(reference: &str, folder: &Path) -> String {
+    let name = reference.rsplit('/').next().and_then(|name| name.split(':').next()).unwrap_or_default();
+    let shown = folder.display().to_string();
+    let volume = format!("{name}-{shown}").replace(|c: char| !c.is_ascii_alphanumeric() && !"_.-".contains(c), "-");
+    let option = format!("{volume}:/app/{shown}");
+    format!("-v {} ", shlex::try_quote(&option).unwrap_or_default())
+}
+
+/// For scripts, with what was warned of.
+pub fn json(image: &Image, request: &Request, warnings: &[String]) -> String {
     let layers: Vec<_> = image
         .plan
         .layers
@@ -69,9 +81,28 @@ pub fn json(image: &Image, request: &Request) -> String {
         "id": image.id,
         "layers": layers,
         "left_out": image.left_out.iter().map(|path| path.to_string_lossy()).collect::<Vec<_>>(),
+        "warnings": warnings,
         "output": request.output.as_ref().and_then(Output::path),
         "command": image.plan.container.command,
         "run": run_line(image),
     });
     format!("{result}\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::volume;
+
+    #[test]
+    fn a_volume_is_called_after_the_image_and_the_folder() {
+        for (reference, folder, option) in [
+            ("shop:1.0", "instance", "-v shop-instance:/app/instance "),
+            ("example.org:5000/me/shop:1.0", "var/data", "-v shop-var-data:/app/var/data "),
+            ("shop:latest", "my data", "-v 'shop-my-data:/app/my data' "),
+        ] {
+            assert_eq!(volume(reference, Path::new(folder)), option);
+        }
+    }
 }

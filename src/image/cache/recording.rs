@@ -11,10 +11,12 @@ pub struct Recording<'a> {
 }
 
 impl<'a> Recording<'a> {
+    /// One that tells `inner`.
     pub fn new(inner: &'a dyn Progress) -> Self {
         Self { inner, warnings: Mutex::default() }
     }
 
+    /// What was warned of so far.
     pub fn warnings(&self) -> Vec<String> {
         self.warnings.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -39,6 +39,11 @@ impl Copy {
         let into = destination.ends_with('/') || destination == "." || destination.ends_with("/.");
         Ok(Self { source: folder.join(source), place, into, shown: text.to_owned() })
     }
+
+    /// The folder that it copies, if it is one.
+    pub fn folder(&self) -> Option<PathBuf> {
+        fs_err::canonicalize(&self.source).ok().filter(|source| source.is_dir())
+    }
 }
 
 #[cfg(test)]

@@ -11,6 +11,8 @@ use crate::image::progress::Progress;
 use crate::image::pyproject::{Dependencies, FILE, Listed, Project};
 
 const REQUIREMENTS: &str = "requirements.txt";
+const PIPFILE: &str = "Pipfile";
+const UV_LOCK: &str = "uv.lock";
 
 /// Where an app says what it needs.
 #[derive(Debug, Eq, PartialEq)]
@@ -38,9 +40,37 @@ impl Declared {
         progress: &dyn Progress,
     ) -> Result<Self, Fatal> {
         let environment = Environment::find(&choices.from_venv, folder, facts, progress);
-        match environment.map_err(|error| choices.from_venv.locate(error))? {
-            Some(environment) => Ok(Self::Environment(environment)),
-            None => Self::of(folder, project, choices),
+        if let Some(environment) = environment.map_err(|error| choices.from_venv.locate(error))? {
+            return Ok(Self::Environment(environment));
+        }
+        let declared = Self::of(folder, project, choices)?;
+        declared.warn_of_lock(folder, progress);
+        Ok(declared)
+    }
+
+    /// Warns of versions that are settled where no installer of ours looks.
+    fn warn_of_lock(&self, folder: &Path, progress: &dyn Progress) {
+        if matches!(self, Self::Project(list) if !list.is_empty()) && folder.join(UV_LOCK).is_file() {
+            progress.warning(&format!(
+                "Versions are not taken from {UV_LOCK}: what {FILE} allows is installed as it is in the package index now. To \
+                 have those of the lock, run uv export --frozen --no-dev --no-emit-project -o {REQUIREMENTS} and build again."
+            ));
+        }
+    }
+
+    /// What is said where nothing is declared: with the files in `folder` that may say what the app needs, and are not read.
+    pub fn nowhere(folder: &Path) -> String {
+        let start = format!("Neither {REQUIREMENTS} nor {FILE} names dependencies, so none are installed");
+        if let Some(list) = lists(folder).first() {
+            return format!(
+                "{start}. There is {list}: a {REQUIREMENTS} with the line \"-r {list}\" installs what it lists."
+            );
+        }
+        match ["setup.py", "setup.cfg"].iter().find(|name| folder.join(name).is_file()) {
+            Some(name) => {
+                format!("{start}. There is {name}: a {REQUIREMENTS} with the line \".\" installs what it names.")
+            }
+            None => format!("{start}."),
         }
     }
 
@@ -57,6 +87,12 @@ impl Declared {
         }
         let mut list = match &project.dependencies {
             Dependencies::Listed(list) => list.clone(),
+            Dependencies::Absent if folder.join(PIPFILE).is_file() => {
+                return Err(Fatal::new(format!(
+                    "The dependencies cannot be read from {PIPFILE}, which lists them for Pipenv only. Export them with \
+                     pipenv requirements > {REQUIREMENTS}, or package the environment in use with --from-venv."
+                )));
+            }
             Dependencies::Absent if choices.extras.is_empty() => return Ok(Self::Nowhere),
             Dependencies::Absent => Vec::new(),
             Dependencies::Elsewhere(how) => {
@@ -127,10 +163,23 @@ impl Declared {
     }
 }
 
+/// The lists in a folder of them.
+fn lists(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder.join("requirements")).into_iter().flatten().filter_map(Result::ok);
+    let is_list = |file: &Path| file.extension().is_some_and(|end| end == "txt") && file.is_file();
+    let names = entries.filter(|entry| is_list(&entry.path())).filter_map(|entry| entry.file_name().into_string().ok());
+    let mut lists: Vec<_> = names.map(|name| format!("requirements/{name}")).collect();
+    // What an app needs when it runs, if it is called so.
+    lists.sort_by_key(|name| (!["prod", "base", "main"].iter().any(|word| name.contains(word)), name.clone()));
+    lists
+}
+
 #[cfg(test)]
 mod tests {
     use super::Declared;
+    use crate::image::cache::recording::Recording;
     use crate::image::choices::{Choices, Said};
+    use crate::image::progress::Silent;
     use crate::image::pyproject::{Dependencies, Listed, Project};
 
     #[test]
@@ -161,5 +210,41 @@ mod tests {
         let project = Project { dependencies: Dependencies::Elsewhere("says x"), ..Project::default() };
         std::fs::remove_file(folder.path().join("requirements.txt")).unwrap();
         assert!(Declared::of(folder.path(), &project, &chosen(&[])).is_err());
+    }
+
+    #[test]
+    fn what_is_listed_for_other_tools_is_told_with_a_way_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str| {
+            let file = folder.path().join(name);
+            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+            std::fs::write(file, "").unwrap();
+        };
+        assert!(Declared::nowhere(folder.path()).ends_with("so none are installed."));
+        write("setup.cfg");
+        assert!(Declared::nowhere(folder.path()).contains("There is setup.cfg"));
+        write("requirements/dev.txt");
+        write("requirements/prod.txt");
+        assert!(Declared::nowhere(folder.path()).contains("the line \"-r requirements/prod.txt\""));
+
+        let warned = |declared: &Declared| {
+            let told = Recording::new(&Silent);
+            declared.warn_of_lock(folder.path(), &told);
+            told.warnings().concat()
+        };
+        let listed = Declared::Project(vec![Listed { requirement: "flask".to_owned(), line: 1 }]);
+        assert_eq!(warned(&listed), "");
+        write("uv.lock");
+        assert!(warned(&listed).contains("uv export --frozen --no-dev --no-emit-project -o requirements.txt"));
+        assert_eq!(warned(&Declared::Project(Vec::new())) + &warned(&Declared::Requirements), "");
+
+        write("Pipfile");
+        let of = |project: &Project| Declared::of(folder.path(), project, &Choices::default());
+        let error = of(&Project::default()).unwrap_err().to_string();
+        assert!(error.contains("pipenv requirements > requirements.txt"), "{error}");
+        let project = Project { dependencies: Dependencies::Listed(Vec::new()), ..Project::default() };
+        assert_eq!(of(&project), Ok(Declared::Project(Vec::new())));
+        write("requirements.txt");
+        assert_eq!(of(&Project::default()), Ok(Declared::Requirements));
     }
 }

@@ -38,7 +38,9 @@ fn key_with(list: &Path, folder: &Path, variables: impl Iterator<Item = (OsStrin
         }
     }
     for file in configurations(folder) {
-        key = key.with(std::fs::read(file).unwrap_or_default());
+        // To open a pipe is to wait for who writes into it.
+        let content = file.is_file().then(|| std::fs::read(file).ok()).flatten();
+        key = key.with(content.unwrap_or_default());
     }
     Some(key)
 }
@@ -116,6 +118,8 @@ mod tests {
         write("more/a.txt", "-r b.txt\n");
         write("more/b.txt", "numpy \\\n  --hash=sha256:00\n-r a.txt\n");
         write("pins.txt", "numpy==1\n");
+        // What is no file is not waited for.
+        nix::unistd::mkfifo(&folder.path().join("uv.toml"), nix::sys::stat::Mode::S_IRWXU).unwrap();
         let first = key_of(folder.path());
         assert!(first.is_some());
         assert_eq!(first, key_of(folder.path()));

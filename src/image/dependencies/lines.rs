@@ -27,7 +27,7 @@ pub fn read(list: &Path) -> Vec<Line> {
 }
 
 fn add(list: &Path, lines: &mut Vec<Line>, seen: &mut BTreeSet<PathBuf>) {
-    if !seen.insert(list.to_owned()) {
+    if !seen.insert(list.to_owned()) || !list.is_file() {
         return;
     }
     let Ok(bytes) = std::fs::read(list) else { return };
@@ -112,7 +112,9 @@ mod tests {
     fn what_asked_is_found_in_what_is_included_too() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("more")).unwrap();
-        std::fs::write(folder.path().join("r.txt"), "flask\n-r more/a.txt\n-r gone.txt\n").unwrap();
+        std::fs::write(folder.path().join("r.txt"), "flask\n-r more/a.txt\n-r gone.txt\n-r pipe\n").unwrap();
+        // What waits for somebody to write into it would wait for ever.
+        nix::unistd::mkfifo(&folder.path().join("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
         std::fs::write(folder.path().join("more/a.txt"), "\nFlask_SQLAlchemy == 3\n-c ../r.txt\nnot a thing\n")
             .unwrap();
         let lines = read(&folder.path().join("r.txt"));

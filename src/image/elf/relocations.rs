@@ -139,7 +139,8 @@ fn encode(places: &[u64]) -> Vec<u8> {
         let mut base = place + WORD;
         loop {
             let mut bits = 0;
-            while let Some(distance) = places.peek().map(|place| **place - base)
+            // One that is no whole number of words away may be within what the last word stood for.
+            while let Some(distance) = places.peek().and_then(|place| place.checked_sub(base))
                 && distance < BITS * WORD
                 && distance % WORD == 0
             {

@@ -71,6 +71,39 @@ fn names_links_modes_and_owners_survive() {
 }
 
 #[test]
+fn what_may_be_written_to_is_the_users() {
+    let key = |contents: &Contents| contents.key();
+    let mut contents = Contents::default();
+    contents.bytes("app/instance/deep/x.db", "1", false);
+    contents.bytes("app/instances", "1", false);
+    let before = key(&contents);
+    contents.let_write("app/instance");
+    assert_ne!(key(&contents), before);
+    let (_directory, layer) = write(&contents);
+    let mut archive = tar::Archive::new(std::fs::File::open(&layer.path).unwrap());
+    let owned = archive.entries().unwrap().map(Result::unwrap).filter_map(|entry| {
+        let owners = (entry.header().uid().unwrap(), entry.header().gid().unwrap());
+        assert!(owners == (0, 0) || owners == (65532, 65532));
+        (owners.0 > 0).then(|| entry.path().unwrap().display().to_string())
+    });
+    assert_eq!(owned.collect::<Vec<_>>(), ["app/instance/", "app/instance/deep/", "app/instance/deep/x.db"]);
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_named_and_the_cache_is_not_blamed() {
+    let folder = tempfile::tempdir().unwrap();
+    // Of a folder, a file can be opened, but not read.
+    for (file, from) in [("a", folder.path().join("gone")), ("b", folder.path().to_owned())] {
+        let mut contents = Contents::new(Times::ByContent);
+        contents.file(file, &from, false);
+        let error = contents.write("app", folder.path(), &Silent, &Cancel::default()).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("Cannot read {}: ", from.display())), "{error}");
+        assert_eq!(error.matches(&from.display().to_string()).count(), 1, "{error}");
+        assert!(error.contains(".dockerignore") && !error.contains("CACHE"), "{error}");
+    }
+}
+
+#[test]
 fn a_time_may_follow_the_content_and_nothing_else() {
     let time = |content: &str| {
         let mut contents = Contents::new(Times::ByContent);

@@ -3,6 +3,7 @@
 //! Nothing of the app is imported or run. In doubt the user is asked, with what was found.
 
 mod candidates;
+mod configuration;
 pub mod procfile;
 
 use std::path::{Path, PathBuf};
@@ -62,9 +63,7 @@ fn choose(
     let sources = Sources::read(folder, named, interpreter, cache, cancel)?;
     let app = |spec: String, reason: String| App { spec, folder: None, reason };
     if let Some(spec) = asked {
-        let module = spec.split(':').next().unwrap_or_default();
-        let is_in = |folder: &Path| candidates::file_of_module(folder, module).is_some();
-        let below = (!is_in(folder) && is_in(&folder.join(SOURCES))).then(|| SOURCES.into());
+        let below = sources_with(spec, folder);
         return Ok(App { folder: below, ..app(spec.to_owned(), "from --app".to_owned()) });
     }
     if let Some((target, value, origin)) = flask_app {
@@ -80,10 +79,17 @@ fn choose(
             ..app(target.spec(&sources), format!("FLASK_APP, from {origin}"))
         });
     }
-    if let Some(command) = fs_err::read_to_string(folder.join("Procfile")).ok().and_then(|text| procfile::web(&text)) {
+    if let Some(command) = text(&folder.join("Procfile")).and_then(|text| procfile::web(&text)) {
         // What only the other machine has, or a shell would have to make out, says nothing here.
-        let below = command.folder.filter(|below| folder.join(below).is_dir());
-        return Ok(App { folder: below, ..app(command.spec, "the web line of Procfile".to_owned()) });
+        let below = command.folder.filter(|below| folder.join(below).is_dir()).unwrap_or_default();
+        let below = sources_with(&command.spec, &folder.join(&below)).map_or(below.clone(), |more| below.join(more));
+        let below = Some(below).filter(|below| *below != Path::new(""));
+        let reason = "the web line of Procfile, of which only the app is taken".to_owned();
+        return Ok(App { folder: below, ..app(command.spec, reason) });
+    }
+    if let Some(spec) = text(&folder.join(configuration::FILE)).and_then(|text| configuration::wsgi_app(&text)) {
+        let below = sources_with(&spec, folder);
+        return Ok(App { folder: below, ..app(spec, format!("wsgi_app in {}", configuration::FILE)) });
     }
     let mut choice = (sources.choose(), None);
     if matches!(choice.0, Choice::None) && folder.join(SOURCES).is_dir() {
@@ -108,11 +114,26 @@ fn choose(
     }
 }
 
+/// The folder of sources below `folder`, where the module of `spec` is in there and not in the folder itself.
+fn sources_with(spec: &str, folder: &Path) -> Option<PathBuf> {
+    let module = spec.split(':').next().unwrap_or_default();
+    let is_in = |folder: &Path| candidates::file_of_module(folder, module).is_some();
+    (!is_in(folder) && is_in(&folder.join(SOURCES))).then(|| SOURCES.into())
+}
+
+/// The text of a file, if it is one: to open a pipe is to wait for who writes into it.
+fn text(file: &Path) -> Option<String> {
+    file.is_file().then(|| fs_err::read_to_string(file).ok())?
+}
+
 /// The value of `FLASK_APP` and where it is set, in the order in which `flask run` looks.
 fn flask_app(folder: &Path) -> Option<(String, &'static str)> {
     const NAME: &str = "FLASK_APP";
     let from_file = |file: &'static str| {
-        let variables = dotenvy::from_path_iter(folder.join(file)).ok()?;
+        let path = folder.join(file);
+        let variables = path.is_file().then(|| dotenvy::from_path_iter(path).ok())??;
+        // What cannot be read once cannot be read the next time either.
+        let variables = variables.take_while(|read| !matches!(read, Err(dotenvy::Error::Io(_))));
         let (_, value) = variables.filter_map(Result::ok).filter(|(name, _)| name == NAME).last()?;
         Some((value, file))
     };
@@ -142,7 +163,8 @@ impl Target {
             None => (value.trim(), None),
         };
         let is_path = name.contains('/') || Path::new(name).extension().is_some_and(|extension| extension == "py");
-        let (module, below) = if is_path { module_of_path(name, folder)? } else { (name.to_owned(), None) };
+        let (module, below) =
+            if is_path { module_of_path(name, folder)? } else { (name.to_owned(), sources_with(name, folder)) };
         let from = folder.join(below.as_deref().unwrap_or(Path::new("")));
         let file = candidates::file_of_module(&from, &module);
         let file = file.and_then(|file| Some(file.strip_prefix(folder).ok()?.to_owned()));

@@ -13,7 +13,7 @@ pub struct Served {
 
 const SERVERS: [&str; 6] = ["gunicorn", "rwsgi", "granian", "uwsgi", "waitress-serve", "bjoern"];
 /// Options of theirs that take no value, so that the word behind is not theirs.
-const FLAGS: [&str; 15] = [
+const FLAGS: [&str; 16] = [
     "--reload",
     "--preload",
     "--preload-app",
@@ -29,12 +29,18 @@ const FLAGS: [&str; 15] = [
     "--capture-output",
     "--access-log",
     "--factory",
+    "--call",
 ];
+/// Options whose value may look like an app and is none.
+const NO_APPS: [&str; 11] =
+    ["c", "config", "k", "worker-class", "logger-class", "b", "bind", "s", "socket", "http", "http-socket"];
+/// How names end of what a server is configured by.
+const CONFIGURATIONS: [&str; 5] = ["ini", "yml", "yaml", "xml", "json"];
 
 /// Reads the `web` line of a Procfile.
 pub fn web(procfile: &str) -> Option<Served> {
     let line = procfile.lines().find_map(|line| line.trim_start().strip_prefix("web:"))?;
-    served(&words(line))
+    served(&shlex::split(line)?)
 }
 
 fn served(words: &[String]) -> Option<Served> {
@@ -44,40 +50,67 @@ fn served(words: &[String]) -> Option<Served> {
     })?;
     let mut served = Served { spec: String::new(), folder: None };
     let mut folder = changed_to(&words[..start]);
-    let (mut factory, mut callable) = (false, None);
+    let (mut factory, mut callable, mut swallowed, mut chdir, mut path) = (false, None, None, None, None);
     let mut arguments = words[start + 1..].iter().peekable();
     while let Some(word) = arguments.next() {
         if word == "&&" || word == ";" || word == "|" {
             break;
         }
-        let Some(option) = word.strip_prefix('-').map(|rest| rest.trim_start_matches('-')) else {
-            if served.spec.is_empty() && looks_like_spec(word) {
+        if !is_option(word) {
+            if served.spec.is_empty() && looks_like_spec(word) && !is_configuration(word) {
                 served.spec.clone_from(word);
             }
             continue;
-        };
+        }
+        let option = word.trim_start_matches('-');
         let (name, value) = match option.split_once('=') {
             Some((name, value)) => (name, Some(value.to_owned())),
             None if FLAGS.contains(&word.as_str()) => (option, None),
-            None => (option, arguments.next_if(|next| !next.starts_with('-')).cloned()),
+            None => (option, arguments.next_if(|next| !is_option(next)).cloned()),
         };
         match (name, value) {
-            ("chdir", Some(further)) => folder.push(further),
+            ("chdir", Some(further)) => chdir = Some(further),
+            // Of several, no one folder does what all of them do.
+            ("pythonpath", Some(further)) if Path::new(&further).is_relative() && !further.contains(',') => {
+                path = Some(further);
+            }
             ("w" | "module", Some(module)) if looks_like_spec(&module) => served.spec = module,
             ("wsgi-file", Some(file)) => served.spec = file.trim_end_matches(".py").replace('/', "."),
             ("callable", Some(name)) => callable = Some(name),
-            ("factory", _) => factory = true,
+            ("factory" | "call", _) => factory = true,
+            // A flag that is not known here has no value: the word behind it may be the app.
+            (name, Some(value)) if name == option && !NO_APPS.contains(&name) && names_app(&value) => {
+                swallowed = Some(value);
+            }
             _ => {}
         }
     }
-    if let Some(callable) = callable.filter(|_| !served.spec.contains(':')) {
+    if served.spec.is_empty() {
+        served.spec = swallowed.unwrap_or_default();
+    }
+    if let Some(callable) = callable.filter(|_| !served.spec.is_empty() && !served.spec.contains(':')) {
         served.spec = format!("{}:{callable}", served.spec);
     }
-    if factory && !served.spec.ends_with(')') {
+    if factory && !served.spec.is_empty() && !served.spec.ends_with(')') {
         served.spec.push_str("()");
     }
+    folder.extend(chdir.or(path));
     served.folder = below(&folder);
     (!served.spec.is_empty()).then_some(served)
+}
+
+/// Whether a word is an option; `-` alone is standard output.
+fn is_option(word: &str) -> bool {
+    word.starts_with('-') && word != "-"
+}
+
+/// Whether a word is a spec with more than a module, which any word may be.
+fn names_app(word: &str) -> bool {
+    word.contains(':') && looks_like_spec(word)
+}
+
+fn is_configuration(word: &str) -> bool {
+    Path::new(word).extension().is_some_and(|extension| CONFIGURATIONS.iter().any(|known| extension == *known))
 }
 
 /// The folder that a shell changes to in these words (`cd backend && ...`).
@@ -111,26 +144,6 @@ fn looks_like_spec(word: &str) -> bool {
     name(module) && attribute.is_none_or(|attribute| name(attribute.split('(').next().unwrap_or_default()))
 }
 
-/// The words of a command line, as a shell splits it.
-fn words(line: &str) -> Vec<String> {
-    let mut words = Vec::new();
-    let mut word: Option<String> = None;
-    let mut quote = None;
-    for character in line.chars() {
-        match quote {
-            Some(end) if character == end => quote = None,
-            None if character == '\'' || character == '"' => {
-                quote = Some(character);
-                word.get_or_insert_default();
-            }
-            None if character.is_whitespace() => words.extend(word.take()),
-            _ => word.get_or_insert_default().push(character),
-        }
-    }
-    words.extend(word);
-    words
-}
-
 #[cfg(test)]
 mod tests {
     use super::{Served, web};
@@ -150,6 +163,11 @@ mod tests {
             ("web: uwsgi --wsgi-file src/app.py --callable server", "src.app:server"),
             ("web: granian --interface wsgi --factory pkg:make", "pkg:make()"),
             ("web: waitress-serve --port=80 app:app", "app:app"),
+            ("web: waitress-serve --call pkg:create_app", "pkg:create_app()"),
+            ("web: gunicorn --log-file - server:server", "server:server"),
+            ("web: gunicorn --proxy-protocol server:server", "server:server"),
+            ("web: gunicorn --proxy-protocol -c python:conf -b unix:app.sock server:server", "server:server"),
+            (r#"web: gunicorn --access-logformat "%(h)s \"%(r)s\"" pkg:create_app\(\)"#, "pkg:create_app()"),
         ] {
             assert_eq!(web(line).map(|served| served.spec).as_deref(), Some(spec), "{line}");
         }
@@ -162,6 +180,9 @@ mod tests {
             ("web: cd backend && gunicorn app:app", Some("backend")),
             ("web: cd backend; cd api ; exec gunicorn --chdir src app:app", Some("backend/api/src")),
             ("web: cd ./a/../backend && gunicorn --chdir . app:app", Some("backend")),
+            ("web: gunicorn --pythonpath src app:app", Some("src")),
+            ("web: gunicorn --pythonpath src --chdir web app:app", Some("web")),
+            ("web: gunicorn --pythonpath src,lib app:app", None),
             ("web: cd /srv && gunicorn app:app", None),
             ("web: cd ../other && gunicorn app:app", None),
             ("web: cd backend && cd .. && gunicorn app:app", None),
@@ -173,7 +194,18 @@ mod tests {
 
     #[test]
     fn other_commands_say_nothing() {
-        for line in ["", "worker: gunicorn app:app", "web: python app.py", "web: npm start", "web: gunicorn"] {
+        for line in [
+            "",
+            "worker: gunicorn app:app",
+            "web: python app.py",
+            "web: npm start",
+            "web: gunicorn",
+            "web: uwsgi uwsgi.ini",
+            "web: uwsgi deploy/uwsgi.yml",
+            "web: gunicorn -k pkg:Worker --call",
+            "web: gunicorn 'app:app",
+            "web: gunicorn --statsd=host:name",
+        ] {
             assert_eq!(web(line), None, "{line}");
         }
     }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::{
     Target,
     candidates::{Choice, Sources},
+    flask_app, text,
 };
 
 fn sources(files: &[(&str, &[(&str, &str)])]) -> Sources {
@@ -62,6 +63,7 @@ fn flask_app_means_what_it_means_to_flask() {
         ("src/hello.py", ()),
         ("src/pkg/__init__.py", ()),
         ("src/pkg/web.py", ()),
+        ("src/store.py", ()),
     ] {
         std::fs::create_dir_all(folder.join(path).parent().unwrap()).unwrap();
         std::fs::write(folder.join(path), "").unwrap();
@@ -80,6 +82,8 @@ fn flask_app_means_what_it_means_to_flask() {
         ("shop:create_app('x')", "shop:create_app('x')", None),
         ("src/hello.py", "hello", Some("src")),
         ("src/pkg/web.py:app", "pkg.web:app", Some("src")),
+        ("store:app", "store:app", Some("src")),
+        ("pkg.web:app", "pkg.web:app", Some("src")),
         ("installed.package:app", "installed.package:app", None),
     ] {
         let expected = Some((spec.to_owned(), below.map(PathBuf::from)));
@@ -87,4 +91,19 @@ fn flask_app_means_what_it_means_to_flask() {
         assert_eq!(target, expected, "{value}");
     }
     assert!(Target::of("missing.py", &folder).is_none());
+}
+
+#[test]
+fn what_is_no_file_is_not_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    nix::unistd::mkfifo(&path(".env"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    nix::unistd::mkfifo(&path("Procfile"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    std::fs::create_dir(path(".flaskenv")).unwrap();
+    // Run beside this thread: what waits here waits for ever.
+    let (done, wait) = std::sync::mpsc::channel();
+    let inner = folder.path().to_owned();
+    std::thread::spawn(move || done.send((flask_app(&inner).is_none(), text(&inner.join("Procfile")))));
+    let found = wait.recv_timeout(std::time::Duration::from_secs(10)).unwrap();
+    assert_eq!(found, (true, None));
 }

@@ -9,7 +9,7 @@ use crate::image::ignore::Rules;
 use crate::image::reference::Invalid;
 
 /// Every key.
-pub const KEYS: [&str; 16] = [
+pub const KEYS: [&str; 17] = [
     "tag",
     "app",
     "port",
@@ -19,6 +19,7 @@ pub const KEYS: [&str; 16] = [
     "label",
     "copy",
     "include",
+    "writable",
     "healthcheck",
     "extra",
     "from-venv",
@@ -68,6 +69,13 @@ fn choose(chosen: &mut Choices, name: &str, at: &At<'_>, folder: &Path) -> Resul
                 Rules::parse("", pattern)
                     .map_err(|error| each.refuse(&format!("cannot be used: it {}", error.reason())))?;
                 chosen.include.push(pattern.to_owned());
+            }
+        }
+        "writable" => {
+            for each in at.list()? {
+                let folder = choices::writable(each.text()?);
+                let folder = folder.map_err(|why| each.refuse(&format!("cannot be used: {why}")))?;
+                chosen.writable.push(Said::on_line(each.line(), folder));
             }
         }
         "healthcheck" => {

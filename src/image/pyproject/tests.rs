@@ -33,19 +33,20 @@ fn dependencies_that_only_another_tool_reads_are_noticed() {
 #[test]
 fn the_table_has_every_choice() {
     let text = "[tool.rwsgi.image]\ntag = 'shop:1'\napp = 'shop:app'\nport = 8080\nworkers = 'auto'\nthreads = 4\n\
-                env = { A = '1' }\nlabel = { team = 'web' }\ncopy = ['a.ini:/etc/a.ini']\ninclude = ['.env']\n\
+                env = { A = '1' }\nlabel = { team = 'web' }\ncopy = ['a.ini:/etc/a.ini']\ninclude = ['.env']\nwritable = ['/app/var']\n\
                 healthcheck = '/healthz'\nextra = ['fast']\nfrom-venv = '.venv'\npython-from = '../python'\n\
                 keep = ['test', 'lib-dynload/readline*']\ndebug = true\nslim = true\n";
     let choices = read(text).unwrap().choices;
     assert_eq!(choices.tag.map(|tag| tag.to_string()).as_deref(), Some("shop:1"));
     assert_eq!((choices.app.as_deref(), choices.port, choices.threads), (Some("shop:app"), Some(8080), Some(4)));
     assert_eq!((choices.workers.as_deref(), choices.environment["A"].as_str()), (Some("auto"), "1"));
+    assert_eq!(*choices.writable[0], std::path::PathBuf::from("var"));
     assert_eq!((choices.labels["team"].as_str(), choices.include), ("web", vec![".env".to_owned()]));
     assert_eq!(choices.copies[0].source, Path::new("/src/a.ini"));
     assert_eq!(choices.health_check, HealthCheck::At("/healthz".to_owned()));
-    assert_eq!(choices.extras, [Said::on_line(12, "fast".to_owned())]);
-    assert_eq!(choices.from_venv, Said::on_line(13, FromVenv::Folder("/src/.venv".into())));
-    assert_eq!(choices.python_from, Some(Said::on_line(14, "/src/../python".into())));
+    assert_eq!(choices.extras, [Said::on_line(13, "fast".to_owned())]);
+    assert_eq!(choices.from_venv, Said::on_line(14, FromVenv::Folder("/src/.venv".into())));
+    assert_eq!(choices.python_from, Some(Said::on_line(15, "/src/../python".into())));
     assert_eq!((choices.debug, choices.slim), (true, true));
     assert_eq!(choices.keep, ["test", "lib-dynload/readline*"]);
     let text = "[tool.rwsgi.image]\nworkers = 3\nhealthcheck = false\nfrom-venv = true\ndebug = false\n";

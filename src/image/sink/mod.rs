@@ -4,5 +4,6 @@ pub mod engine;
 mod gzip;
 pub mod host;
 pub mod output;
+mod part;
 
 pub use output::Output;

@@ -1,6 +1,7 @@
 //! An image as files: one tar that engines load, or an OCI layout. Neither needs an engine.
 //!
-//! Both are written beside their place and renamed: a reader finds a whole image, or the one that was there before.
+//! Both are written beside their place and renamed: a reader finds a whole image, or the one that was there before. Only what
+//! is no file, a pipe say, is written into as it is.
 
 use std::{
     io::{self, IsTerminal as _, Read, Write},
@@ -8,7 +9,7 @@ use std::{
 };
 
 use fs_err::File;
-use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
+use nix::fcntl::{AT_FDCWD, FlockArg, RenameFlags, renameat2};
 use serde_json::{Value, json};
 
 use crate::exit::Fatal;
@@ -19,13 +20,15 @@ use crate::image::layer::{self, Layer};
 use crate::image::plan::Plan;
 use crate::image::progress::{Cancel, Progress};
 use crate::image::sink::gzip::{self, Stopped};
-use crate::image::tree;
+use crate::image::sink::part::{Kind, Part, failed, lock, parent};
 
 const CHUNK: usize = 1 << 18;
 /// The file that makes a folder an OCI layout.
 const MARK: &str = "oci-layout";
 /// What an image is called in a layout (OCI image specification, "Pre-Defined Annotation Keys").
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
+/// Other names of standard output.
+const STANDARD: [&str; 4] = ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"];
 
 /// Where an image goes, if not to an engine.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -50,10 +53,10 @@ pub struct Written {
 impl Output {
     /// What `text` on a command line means.
     pub fn of(text: &str) -> Self {
-        match (text, text.strip_prefix("oci:")) {
-            ("-", _) => Self::Standard,
-            (_, Some(folder)) => Self::Layout(folder.into()),
-            _ => Self::Archive(text.into()),
+        match text.strip_prefix("oci:") {
+            Some(folder) => Self::Layout(folder.into()),
+            None if STANDARD.contains(&text) => Self::Standard,
+            None => Self::Archive(text.into()),
         }
     }
 
@@ -105,11 +108,16 @@ impl Output {
         let archive = Archive::of(plan, 0).map_err(|error| disk::failed("lay out the image", &error))?;
         let id = format!("sha256:{}", archive.config);
         if let Self::Archive(path) = self {
-            let part = Part::beside(path)?;
-            let mut file = File::create(&part.path).map_err(|error| failed(path, &error))?;
-            copy(&archive, &mut file, progress, cancel).map_err(|stopped| at(path, stopped))?;
-            drop(file);
-            part.put(path)?;
+            let write =
+                |mut file: File| copy(&archive, &mut file, progress, cancel).map_err(|stopped| at(path, stopped));
+            let failed = |error| failed(path, &error);
+            if is_no_file(path) {
+                write(fs_err::OpenOptions::new().write(true).truncate(true).open(path).map_err(failed)?)?;
+            } else {
+                let part = Part::beside(path, Kind::File)?;
+                write(File::create(&part.path).map_err(failed)?)?;
+                part.put(path)?;
+            }
         } else {
             let mut out = io::stdout().lock();
             copy(&archive, &mut out, progress, cancel).map_err(|stopped| at(Path::new("standard output"), stopped))?;
@@ -127,7 +135,7 @@ fn write_layout(
     progress: &dyn Progress,
     cancel: &Cancel,
 ) -> Result<Written, Fatal> {
-    let part = Part::beside(path)?;
+    let part = Part::beside(path, Kind::Folder)?;
     let failed = |error: io::Error| failed(path, &error);
     let blobs = part.path.join("blobs/sha256");
     fs_err::create_dir_all(&blobs).map_err(failed)?;
@@ -150,6 +158,8 @@ fn write_layout(
     let manifest = plan.manifest_with(&config, &layers);
     blob(&config)?;
     blob(&manifest)?;
+    // Nobody adds an image between the look at those that are there and the exchange.
+    let _alone = File::open(parent(path)).ok().and_then(|folder| lock(folder, FlockArg::LockExclusive));
     let mut manifests = others(path, plan.reference.tag());
     keep_blobs(&manifests, &path.join("blobs/sha256"), &blobs).map_err(failed)?;
     manifests.push(json!({
@@ -252,64 +262,92 @@ fn copy(archive: &Archive, to: &mut impl Write, progress: &dyn Progress, cancel:
     Ok(())
 }
 
-/// What is being written, under a name that the next build overwrites; removed unless it was put into its place.
-struct Part {
-    path: PathBuf,
-    put: bool,
-}
-
-impl Part {
-    fn beside(path: &Path) -> Result<Self, Fatal> {
-        let mut name = std::ffi::OsString::from(".");
-        name.push(path.file_name().unwrap_or_default());
-        name.push(tree::PART);
-        let part = Self { path: parent(path).join(name), put: false };
-        // Left by a build that was killed.
-        if part.path.is_dir() {
-            fs_err::remove_dir_all(&part.path).map_err(|error| failed(path, &error))?;
-        }
-        Ok(part)
-    }
-
-    fn put(mut self, path: &Path) -> Result<(), Fatal> {
-        fs_err::rename(&self.path, path).map_err(|error| failed(path, &error))?;
-        self.put = true;
-        Ok(())
-    }
-}
-
-impl Drop for Part {
-    fn drop(&mut self) {
-        if !self.put {
-            // Best effort: whichever of the two it is.
-            let _ = std::fs::remove_file(&self.path).or_else(|_| std::fs::remove_dir_all(&self.path));
-        }
-    }
+/// Whether what is there is to be written into, not replaced: a pipe, a device, what a process has open.
+fn is_no_file(path: &Path) -> bool {
+    let is_open = ["/dev", "/proc"].iter().any(|place| path.starts_with(place)) && path.is_symlink();
+    is_open || std::fs::metadata(path).is_ok_and(|there| !there.is_file())
 }
 
 fn is_layout(path: &Path) -> bool {
     path.join(MARK).is_file() || std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none())
 }
 
-fn parent(path: &Path) -> &Path {
-    path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."))
-}
-
-fn failed(path: &Path, error: &io::Error) -> Fatal {
-    let doing = format!("write the image to {}", path.display());
-    disk::failed_at(&doing, parent(path), "Or name a place on another disk", error)
-}
-
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
+    use std::{io::Read as _, path::PathBuf};
 
-    use super::Output;
+    use serde_json::json;
+
+    use super::{Kind, Output, Part, REF_NAME};
+    use crate::image::cache::Cache;
+    use crate::image::container::Container;
+    use crate::image::plan::Plan;
+    use crate::image::progress::{Cancel, Silent};
+
+    fn plan(tag: &str) -> Plan {
+        let reference = format!("shop:{tag}").parse().unwrap();
+        Plan { reference, layers: Vec::new(), container: Container::default(), created: tag.to_owned() }
+    }
+
+    fn write(output: &Output, tag: &str) {
+        let work = tempfile::tempdir().unwrap();
+        output.write(&plan(tag), &Cache::none(), work.path(), &Silent, &Cancel::default()).unwrap();
+    }
+
+    #[test]
+    fn a_pipe_is_written_into_and_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let reader = std::thread::spawn({
+            let pipe = pipe.clone();
+            move || {
+                let mut tar = Vec::new();
+                std::fs::File::open(pipe).unwrap().read_to_end(&mut tar).unwrap();
+                tar
+            }
+        });
+        let tar = folder.path().join("image.tar");
+        write(&Output::Archive(tar.clone()), "1");
+        write(&Output::Archive(pipe.clone()), "1");
+        assert!(reader.join().unwrap() == std::fs::read(tar).unwrap());
+        assert!(!pipe.metadata().unwrap().is_file());
+        let there = std::fs::File::create(folder.path().join("open")).unwrap();
+        let number = std::os::fd::AsRawFd::as_raw_fd(&there);
+        write(&Output::Archive(format!("/dev/fd/{number}").into()), "1");
+        assert!(there.metadata().unwrap().len() > 0);
+        write(&Output::Archive("/dev/null".into()), "1");
+        assert!(!std::fs::metadata("/dev/null").unwrap().is_file());
+    }
+
+    #[test]
+    fn writers_of_one_layout_keep_each_others_images_and_sweep_what_the_killed_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let layout = folder.path().join("layout");
+        let (left, used) = (folder.path().join(".layout.1-0.rwsgi-part"), Part::beside(&layout, Kind::Folder).unwrap());
+        std::fs::create_dir(&left).unwrap();
+        let tags: Vec<_> = (0..8).map(|number| number.to_string()).collect();
+        std::thread::scope(|scope| {
+            for tag in &tags {
+                scope.spawn(|| write(&Output::Layout(layout.clone()), tag));
+            }
+        });
+        let index: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(layout.join("index.json")).unwrap()).unwrap();
+        let manifests = index["manifests"].as_array().unwrap();
+        let mut found: Vec<_> = manifests.iter().map(|manifest| manifest["annotations"][REF_NAME].clone()).collect();
+        found.sort_by_key(ToString::to_string);
+        assert_eq!(json!(found), json!(tags));
+        assert!(!left.exists() && used.path.exists());
+        drop(used);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing else is left");
+    }
 
     #[test]
     fn a_place_is_told_by_its_form() {
         for (text, output) in [
             ("-", Output::Standard),
+            ("/dev/stdout", Output::Standard),
             ("image.tar", Output::Archive("image.tar".into())),
             ("./-", Output::Archive("./-".into())),
             ("oci:image", Output::Layout("image".into())),

@@ -117,7 +117,7 @@ impl Recorded {
     /// Where it is, for an environment `prefix` with its `packages`.
     pub fn place(&self, packages: &Path, prefix: &Path) -> Place {
         let path = Path::new(&self.path);
-        if path.extension().is_some_and(|extension| extension == "pyc") {
+        if path.parent().is_some_and(|folder| folder.ends_with("__pycache__")) {
             return Place::Nowhere;
         }
         let mut whole = PathBuf::new();

@@ -113,7 +113,9 @@ impl Environment {
                 }
                 Place::Nowhere => continue,
             };
-            if one.is_local_url(&place) {
+            // Byte code beside its source is made anew.
+            let is_byte_code = source.extension().is_some_and(|extension| extension == "pyc");
+            if one.is_local_url(&place) || is_byte_code && source.with_extension("py").is_file() {
                 continue;
             }
             if !source.is_file() {

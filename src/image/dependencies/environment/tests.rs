@@ -57,8 +57,15 @@ fn what_is_recorded_goes_along_and_installers_do_not() {
     made.write("venv/lib/python3.11/site-packages/distutils-precedence.pth", "import os; x\n");
     made.write("venv/lib/python3.11/site-packages/_virtualenv.pth", "import _virtualenv\n");
     made.write("venv/lib/python3.11/site-packages/loose.py", "");
+    made.distribution("bare-1", "", "bare.pyc,,\n");
+    made.write("venv/lib/python3.11/site-packages/bare.pyc", "");
+    made.distribution(
+        "six-1.0",
+        "",
+        "six.py,sha256=x,0\nsix.pyc,,\n__pycache__/six.cpython-311.pyc,,\n../../../bin/six,,\n",
+    );
     made.distribution("rwsgi-1", "", "../../../bin/rwsgi,,\n");
-    assert_eq!(made.places(), ["bin/six", "six.py", "six-1.0.dist-info/RECORD"]);
+    assert_eq!(made.places(), ["bare.pyc", "bin/six", "six.py", "bare-1.dist-info/RECORD", "six-1.0.dist-info/RECORD"]);
     let record = &made.read().unwrap().texts[Path::new("six-1.0.dist-info/RECORD")];
     assert_eq!(record, "six.py,sha256=x,0\n../../bin/six,,\nsix-1.0.dist-info/RECORD,,\n");
     made.distribution("needs-1", "Requires-Dist: setuptools >= 40\nRequires-Dist: wheel; extra == 'x'", "");

@@ -1,0 +1,116 @@
+//! An image that is being written, under another name than it is to have.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    process,
+};
+
+use fs_err::File;
+use nix::fcntl::{Flock, FlockArg};
+
+use crate::exit::Fatal;
+use crate::image::disk;
+use crate::image::tree;
+
+/// What is being written, under a name that nobody else writes to; removed unless it was put into its place. It is locked
+/// meanwhile: what is not locked was left by a build that was killed.
+pub struct Part {
+    pub path: PathBuf,
+    put: bool,
+    _lock: Option<Flock<std::fs::File>>,
+}
+
+/// What a part is.
+#[derive(Clone, Copy)]
+pub enum Kind {
+    File,
+    Folder,
+}
+
+impl Part {
+    /// Makes one beside `path`.
+    ///
+    /// # Errors
+    /// There is no room for it.
+    pub fn beside(path: &Path, kind: Kind) -> Result<Self, Fatal> {
+        let start = [b".", path.file_name().unwrap_or_default().as_encoded_bytes(), b"."].concat();
+        sweep(parent(path), &start);
+        let failed = |error: io::Error| failed(path, &error);
+        for number in 0_u32.. {
+            let mut name = std::ffi::OsString::from(".");
+            name.push(path.file_name().unwrap_or_default());
+            name.push(format!(".{}-{number}{}", process::id(), tree::PART));
+            let place = parent(path).join(name);
+            let made = match kind {
+                Kind::File => fs_err::OpenOptions::new().write(true).create_new(true).open(&place).map(drop),
+                Kind::Folder => fs_err::create_dir(&place),
+            };
+            match made {
+                // Of a process with this number in another container.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
+                made => made.map_err(failed)?,
+            }
+            let lock = File::open(&place).ok().and_then(|part| lock(part, FlockArg::LockExclusive));
+            // Another build may have swept it before it was locked.
+            if place.exists() {
+                return Ok(Self { path: place, put: false, _lock: lock });
+            }
+        }
+        unreachable!("a process does not try so often")
+    }
+
+    /// Gives it its name.
+    ///
+    /// # Errors
+    /// It cannot be renamed.
+    pub fn put(mut self, path: &Path) -> Result<(), Fatal> {
+        fs_err::rename(&self.path, path).map_err(|error| failed(path, &error))?;
+        self.put = true;
+        Ok(())
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        if !self.put {
+            remove(&self.path);
+        }
+    }
+}
+
+/// Removes a part, if that can be done, whichever of the two it is.
+fn remove(part: &Path) {
+    let _ = std::fs::remove_file(part).or_else(|_| std::fs::remove_dir_all(part));
+}
+
+/// Removes the parts that builds left which were killed: those beginning so in `folder` that nobody has locked.
+fn sweep(folder: &Path, start: &[u8]) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok) {
+        let name = entry.file_name();
+        let name = name.as_encoded_bytes();
+        if !(name.starts_with(start) && name.ends_with(tree::PART.as_bytes())) {
+            continue;
+        }
+        let Ok(part) = File::open(entry.path()) else { continue };
+        if lock(part, FlockArg::LockExclusiveNonblock).is_some() {
+            remove(&entry.path());
+        }
+    }
+}
+
+/// A lock, where there is one to have: not every network's file system locks folders.
+pub fn lock(file: File, how: FlockArg) -> Option<Flock<std::fs::File>> {
+    Flock::lock(file.into_parts().0, how).ok()
+}
+
+/// The folder that `path` is in.
+pub fn parent(path: &Path) -> &Path {
+    path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."))
+}
+
+/// The sentence for an image that cannot be written to `path`.
+pub fn failed(path: &Path, error: &io::Error) -> Fatal {
+    let doing = format!("write the image to {}", path.display());
+    disk::failed_at(&doing, parent(path), "Or name a place on another disk", error)
+}

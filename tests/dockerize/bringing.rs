@@ -1,0 +1,77 @@
+//! What the app's own files and local packages bring along: libraries, byte code, commands.
+
+use std::{path::Path, process::Command};
+
+use super::{
+    engine::{Image, dockerize},
+    folder,
+};
+use crate::support::environment::{run, rwsgi};
+
+/// Makes a module without its source, and a wheel with commands, one of which is called as the image's own.
+const MAKE: &str = "import os, py_compile, zipfile\n\
+    py_compile.compile('bare.py', 'bare.pyc', invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)\n\
+    os.remove('bare.py')\n\
+    info = 'own-1.dist-info/'\n\
+    files = {'own/__init__.py': 'from own.deep import n\\n', 'own/deep.pyc': open('bare.pyc', 'rb').read(),\n\
+    'own-1.data/scripts/rwsgi': '#!python\\nprint(1)\\n', 'own-1.data/scripts/python3': '#!python\\nprint(1)\\n',\n\
+    'own-1.data/scripts/hello': '#!python\\nprint(\"hello\")\\n',\n\
+    info + 'METADATA': 'Metadata-Version: 2.1\\nName: own\\nVersion: 1\\n',\n\
+    info + 'WHEEL': 'Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n'}\n\
+    files[info + 'RECORD'] = ''.join(name + ',,\\n' for name in files) + info + 'RECORD,,\\n'\n\
+    with zipfile.ZipFile('own-1-py3-none-any.whl', 'w') as wheel:\n\
+    \x20   for name, content in files.items(): wheel.writestr(zipfile.ZipInfo(name), content)\n";
+
+/// Compiles a shared library that needs `needs`, which is in `far` as well as the result, unless it is to be in `to`.
+fn library(far: &Path, to: &Path, name: &str, source: &str, needs: Option<&str>) {
+    let file = far.join(format!("{name}.c"));
+    std::fs::write(&file, source).unwrap();
+    let mut command = Command::new("cc");
+    command.args(["-shared", "-fPIC", "-o"]).arg(to.join(format!("lib{name}.so"))).arg(&file);
+    command.arg("-L").arg(far).arg(format!("-Wl,-rpath,{}", far.display()));
+    command.args(needs.map(|needs| format!("-l{needs}")));
+    run(&mut command);
+}
+
+#[test]
+fn libraries_byte_code_and_commands() {
+    let far = tempfile::tempdir().unwrap();
+    let far = far.path();
+    let places = [(); 2].map(|()| {
+        folder::with(&[
+            ("app.py", "import bare, own\napp = print\n"),
+            ("bare.py", "n = 42\n"),
+            ("requirements.txt", "./own-1-py3-none-any.whl\n"),
+        ])
+    });
+    for name in ["far", "gone"] {
+        library(far, far, name, &format!("int {name}(void) {{ return 42; }}"), None);
+    }
+    for place in &places {
+        let app = place.path();
+        library(far, app, "near", "int far(void); int near(void) { return far(); }", Some("far"));
+        library(far, app, "lacking", "int gone(void); int lacking(void) { return gone(); }", Some("gone"));
+        run(Command::new(rwsgi()).args(["python", "-c", MAKE]).current_dir(app));
+    }
+    library(far, far, "tool", "int far(void); int tool(void) { return far(); }", Some("far"));
+    std::fs::remove_file(far.join("libgone.so")).unwrap();
+    let copy = format!("{}:/data/", far.join("libtool.so").display());
+
+    let image = Image::of(places[0].path(), &["--copy", &copy]);
+    assert!(image.stderr.contains("Warning: liblacking.so needs libgone.so, which this machine does not have"));
+    assert!(image.stderr.contains("without the command rwsgi of a dependency"), "{}", image.stderr);
+    let code = "import ctypes, subprocess, importlib.metadata as m, bare, own\n\
+        call = lambda path, name: getattr(ctypes.CDLL(path), name)()\n\
+        print(call('/app/libnear.so', 'near'), call('/data/libtool.so', 'tool'), bare.n, own.n)\n\
+        run = lambda *words: subprocess.run(words, capture_output=True, text=True).stdout.strip()\n\
+        print(run('hello'), run('rwsgi', '--version')[:5], run('python3', '-c', 'print(3)'))\n\
+        names = [str(file) for file in m.files('own')]\n\
+        print([n for n in names if 'direct_url' in n or not m.distribution('own').locate_file(n).exists()])\n";
+    assert_eq!(image.python(code), "42 42 42 42\nhello rwsgi 3\n[]");
+
+    let tar = far.join("image.tar");
+    let arguments = ["--copy", &copy, "--json", "--output", tar.to_str().unwrap()];
+    let output = dockerize(places[1].path(), &image.name, &arguments).output().unwrap();
+    let result: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(result["id"], image.result["id"], "the same from another folder");
+}
