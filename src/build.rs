@@ -6,7 +6,7 @@
 
 use std::{env, fs, path::Path, process::Command};
 
-/// With this variable a user says how CPython is linked: 1 for its code, 0 for its shared library.
+/// With 0 in this variable CPython is linked as a shared library, however slow that is.
 const CHOICE: &str = "PYTHON_STATIC";
 
 /// Tells where the interpreter's code is, where its shared library is, and which libraries they need, a line each.
@@ -80,14 +80,13 @@ fn archive(python: &pyo3_build_config::InterpreterConfig) -> Option<(String, Str
     let mut line = || lines.next().unwrap_or_default();
     let (path, shared, libraries) = (line(), line(), line());
     let is_there = Path::new(&path).extension().is_some_and(|end| end == "a") && Path::new(&path).is_file();
-    let wanted = match env::var(CHOICE).as_deref() {
-        Ok("0") => false,
-        Ok("1") if is_there => true,
-        Ok("1") => panic!("There is no {path}, which {CHOICE}=1 is to link. Install it, or leave {CHOICE} out."),
-        Ok(other) => panic!("{CHOICE} is {other}, and must be 1 or 0."),
-        Err(_) => is_there && calls_itself_through_a_table(&shared),
-    };
-    wanted.then_some((path, libraries))
+    match env::var(CHOICE).as_deref() {
+        Ok("0") => return None,
+        // Code of a Python whose library is not slow need not be of a form that can be linked here.
+        Ok(other) => panic!("{CHOICE} is {other}. It may be 0, for the shared library; otherwise leave it out."),
+        Err(_) => {}
+    }
+    (is_there && calls_itself_through_a_table(&shared)).then_some((path, libraries))
 }
 
 /// Whether a library's functions may be replaced from without, as they may be unless it is built with

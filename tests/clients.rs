@@ -240,7 +240,7 @@ fn a_line_in_the_access_log_does_not_wait_for_what_the_app_leaves_unread() {
     client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n0123456789");
     assert_eq!(client.response("POST").text(), "hello");
     server.wait_for_output("POST 200\n");
-    client.send([b'x'; 99_990]);
+    client.send(vec![b'x'; 99_990]);
     assert_eq!(client.get("/").text(), "hello");
 }
 

@@ -74,9 +74,10 @@ def app(environ, start_response):
 
 /// What the embedded Python says to `code`.
 fn python(code: &str) -> String {
-    let output = Command::new(rwsgi()).env_remove("VIRTUAL_ENV").args(["python", "-Ic", code]).output().unwrap();
+    let output = Command::new(rwsgi()).env_remove("VIRTUAL_ENV").args(["python", "-Ic", code]).output();
+    let output = output.expect("the program starts");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
 /// An extension module that says whether the interpreter whose functions it calls has started.
@@ -104,7 +105,7 @@ def app(environ, start_response):
     let flags = "import sysconfig; get = sysconfig.get_config_var; \
                  print(get('INCLUDEPY'), get('LIBDIR'), 'python' + get('LDVERSION'))";
     let told = python(flags);
-    let [headers, libraries, library] = told.split(' ').collect::<Vec<_>>().try_into().unwrap();
+    let [headers, libraries, library] = told.split(' ').collect::<Vec<_>>().try_into().expect("there are three");
     let mut compile = Command::new("cc");
     compile.args(["-shared", "-fPIC", "-Wl,--no-as-needed", "named.c", "-o", "named.so"]).current_dir(folder);
     compile.args([format!("-I{headers}"), format!("-L{libraries}"), format!("-l{library}")]);

@@ -146,6 +146,7 @@ pub fn disregard(signal: Signal) {
 
 /// What this process does at the signals that a worker ends by or opens its logs again at. An app that is loaded may
 /// change it, and shall be stopped all the same.
+#[derive(Clone)]
 pub struct Handlers(Vec<(NixSignal, libc::sigaction)>);
 
 impl Handlers {
@@ -170,18 +171,18 @@ impl Handlers {
     /// These are what [`take_back`] installs from now on.
     pub fn answer(&self) {
         let mut answering = ANSWERING.lock().unwrap_or_else(PoisonError::into_inner);
-        *answering = Some((forks(), self.0.clone()));
+        *answering = Some((forks(), self.clone()));
     }
 }
 
 /// What answers to signals, and in which process.
-static ANSWERING: Mutex<Option<(usize, Vec<(NixSignal, libc::sigaction)>)>> = Mutex::new(None);
+static ANSWERING: Mutex<Option<(usize, Handlers)>> = Mutex::new(None);
 
 /// Does at a signal what this process does, whatever an app has had it do. One that was forked does what is done by default.
 pub fn take_back(number: i32) {
     let answering = ANSWERING.lock().unwrap_or_else(PoisonError::into_inner);
     let Some((process, handlers)) = &*answering else { return };
-    if let Some((signal, action)) = handlers.iter().find(|(signal, _)| *signal as i32 == number) {
+    if let Some((signal, action)) = handlers.0.iter().find(|(signal, _)| *signal as i32 == number) {
         if *process == forks() {
             install(*signal, action);
         } else {
