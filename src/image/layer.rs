@@ -1,7 +1,7 @@
 //! A layer: what it holds as data, and the tar that is the same bit for bit whenever the data is.
 //!
-//! Sorted entries, owner root but for what is to be written to, modes from a short list, times that do not depend on the clock. No compression here: that is
-//! the business of whoever sends the layer somewhere.
+//! Sorted entries, owner root but for what is to be written to, modes from a short list, times that do not depend on the
+//! clock. No compression here: that is the business of whoever sends the layer somewhere.
 
 use std::{
     collections::BTreeMap,
