@@ -8,7 +8,7 @@ import _frozen_importlib_external
 import os
 import sys
 
-# `signal` takes longer.
+# Not `signal`, which takes longer.
 import _signal
 import faulthandler
 

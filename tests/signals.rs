@@ -408,6 +408,7 @@ before = signal.signal(signal.SIGTERM, mine)
 assert callable(before) and signal.getsignal(signal.SIGTERM) is mine
 for name in ['SIGINT', 'SIGQUIT', 'SIGUSR1']:
     number = getattr(signal, name)
+    assert callable(signal.getsignal(number)), name
     signal.signal(number, signal.signal(number, mine))
 def app(environ, start_response):
     start_response('200 OK', [])

@@ -87,7 +87,8 @@ pub fn run_apart(limit: Option<Duration>, work: impl FnOnce() -> Vec<u8>) -> io:
         }
     }
     Ok(match wait(pid)? {
-        Ok(0) => Apart::Done(result.split_off(LENGTH)),
+        // Work may end its process with this code before it has a result.
+        Ok(0) => Apart::Done(result.split_off(LENGTH.min(result.len()))),
         died => Apart::Died(died),
     })
 }

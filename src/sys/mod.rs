@@ -24,8 +24,8 @@ pub use descriptors::{
 pub use forks::{around_forks, forks};
 pub use memory::memory_limit;
 pub use process::{
-    Fork, adopt_orphans, begin, executed, exit_now, fork, is_alive, is_main_thread, kill_group, reap, release_memory,
-    remove_variable, send, set_umask, set_variable,
+    Fork, adopt_orphans, executed, exit_now, fork, is_alive, is_main_thread, kill_group, note_foreign_threads, reap,
+    release_memory, remove_variable, send, set_umask, set_variable,
 };
 pub use signals::{
     ABORT, Handlers, Pending, Signal, disregard, dump_signal, ignore, restore, send_to_self, signal_name, take_back,

@@ -83,7 +83,7 @@ pub fn remove_variable(name: &str) {
 static FOREIGN: OnceLock<usize> = OnceLock::new();
 
 /// Takes note of the threads that the process has at its begin beside its own.
-pub fn begin() {
+pub fn note_foreign_threads() {
     FOREIGN.get_or_init(|| tasks().saturating_sub(1));
 }
 

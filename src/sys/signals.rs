@@ -156,9 +156,9 @@ impl Handlers {
         Self(signals.into_iter().filter_map(|signal| Some((signal, action(signal)?))).collect())
     }
 
-    /// The signals' numbers, but those that are ignored.
+    /// The signals' numbers.
     pub fn signals(&self) -> impl Iterator<Item = i32> {
-        self.0.iter().filter(|(_, action)| action.sa_sigaction != libc::SIG_IGN).map(|(signal, _)| *signal as i32)
+        self.0.iter().map(|(signal, _)| *signal as i32)
     }
 
     /// Does that again.

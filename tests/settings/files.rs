@@ -286,3 +286,14 @@ if os.fork() == 0:
     assert_eq!(server.connect().get("/").text(), "up");
     server.stop();
 }
+
+#[test]
+fn a_file_that_ends_its_process_is_told() {
+    let app = "def app(environ, start_response):\n    pass\n";
+    for (code, said) in [(0, "ended its process."), (7, "ended its process with code 7.")] {
+        let file = format!("import os\nos._exit({code})\n");
+        let ended = Server::of_files(&[("gunicorn.conf.py", file.as_str()), ("app.py", app)]).args(["app:app"]).fail();
+        let expected = format!("Error: The configuration file ./gunicorn.conf.py {said}\n");
+        assert_eq!((ended.status.code(), ended.stderr), (Some(1), expected));
+    }
+}
