@@ -7,7 +7,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use super::NOTE;
+use super::{NOTE, noted};
 use crate::support::{Client, environment, process, server::LIMIT};
 
 /// Notes every hook with what it is called with. What differs between two servers, ids, goes to another file.
@@ -90,6 +90,10 @@ impl Run {
         Self { child: child.expect("the program starts"), folder }
     }
 
+    fn seen(&self) -> String {
+        noted(self.folder.path())
+    }
+
     fn read(&self, name: &str) -> String {
         std::fs::read_to_string(self.folder.path().join(name)).unwrap_or_default()
     }
@@ -97,9 +101,9 @@ impl Run {
     /// Waits until a line was noted so many times.
     #[track_caller]
     fn until(&self, begin: &str, times: usize) {
-        let count = || self.read("seen").lines().filter(|line| line.starts_with(begin)).count();
+        let count = || self.seen().lines().filter(|line| line.starts_with(begin)).count();
         let seen = process::until(LIMIT, || (count() >= times).then_some(()));
-        assert!(seen.is_some(), "{begin:?} not {times} times:\n{}\n{}", self.read("seen"), self.read("log"));
+        assert!(seen.is_some(), "{begin:?} not {times} times:\n{}\n{}", self.seen(), self.read("log"));
     }
 
     /// The last process that has noted its id.
@@ -134,7 +138,7 @@ fn life(program: &Path, preload: bool) -> Vec<(&'static str, Vec<String>)> {
     let mut steps = Vec::new();
     let mut before = 0;
     let mut note = |run: &Run, step| {
-        let lines: Vec<_> = run.read("seen").lines().skip(before).map(str::to_owned).collect();
+        let lines: Vec<_> = run.seen().lines().skip(before).map(str::to_owned).collect();
         before += lines.len();
         steps.push((step, lines));
     };
@@ -208,7 +212,7 @@ fn short_life(program: &Path, files: &[(&str, &str)], args: &[&str], wait: &str)
     run.until(wait, 1);
     run.signal("TERM");
     assert_eq!(run.end(), Some(0), "{}", run.read("log"));
-    run.read("seen")
+    run.seen()
 }
 
 #[test]
@@ -260,7 +264,7 @@ def child_exit(server, worker): where('child_exit')
             run.until("booted", 1);
             run.signal("TERM");
             assert_eq!(run.end(), Some(0), "{}", run.read("log"));
-            let lines = run.read("seen");
+            let lines = run.seen();
             // The file is run once more here, to see what it sets.
             lines.lines().filter(|line| !line.starts_with("read")).map(str::to_owned).collect::<Vec<_>>()
         });
@@ -292,10 +296,10 @@ def child_exit(server, worker): note('gone', worker.age)
             let beside = run.folder.path().join("app.new");
             std::fs::write(&beside, &text).expect("the file can be written");
             std::fs::rename(beside, run.folder.path().join("app.py")).expect("the file can be replaced");
-            run.read("seen").contains("gone 1\n").then_some(())
+            run.seen().contains("gone 1\n").then_some(())
         });
-        assert!(gone.is_some(), "{}\n{}", run.read("seen"), run.read("log"));
-        let lines = run.read("seen");
+        assert!(gone.is_some(), "{}\n{}", run.seen(), run.read("log"));
+        let lines = run.seen();
         run.signal("TERM");
         assert_eq!(run.end(), Some(0), "{}", run.read("log"));
         lines.lines().filter(|line| line.ends_with(" 1")).map(str::to_owned).collect::<Vec<_>>()
@@ -337,7 +341,7 @@ def child_exit(server, worker): note('gone')
             "{}",
             run.read("log")
         );
-        run.read("seen").lines().filter(|line| line.starts_with("changed")).map(str::to_owned).collect::<Vec<_>>()
+        run.seen().lines().filter(|line| line.starts_with("changed")).map(str::to_owned).collect::<Vec<_>>()
     });
     assert_eq!(ours, theirs);
     assert_eq!(ours, ["changed 2 None", "changed 0 2", "changed 1 0", "changed 0 1", "changed 2 0"]);
