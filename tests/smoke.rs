@@ -103,14 +103,18 @@ def app(environ, start_response):
     let server = Server::of_files(&[("app.py", app), ("named.c", NAMED)]);
     let folder = server.directory().to_owned();
     let flags = "import sysconfig; get = sysconfig.get_config_var; \
-                 print(get('INCLUDEPY'), get('LIBDIR'), 'python' + get('LDVERSION'))";
+                 print(get('INCLUDEPY'), get('LIBDIR'), 'python' + get('LDVERSION'), get('Py_ENABLE_SHARED'))";
     let told = python(flags);
-    let [headers, libraries, library] = told.split(' ').collect::<Vec<_>>().try_into().expect("there are three");
+    let [headers, libraries, library, shared] = told.split(' ').collect::<Vec<_>>().try_into().expect("there are four");
     let mut compile = Command::new("cc");
     compile.args(["-shared", "-fPIC", "-Wl,--no-as-needed", "named.c", "-o", "named.so"]).current_dir(folder);
-    compile.args([format!("-I{headers}"), format!("-L{libraries}"), format!("-l{library}")]);
-    run(compile.arg(format!("-Wl,-rpath,{libraries}")));
+    compile.arg(format!("-I{headers}"));
+    if shared == "1" {
+        compile.args([format!("-L{libraries}"), format!("-l{library}"), format!("-Wl,-rpath,{libraries}")]);
+    }
+    run(&mut compile);
     let mut server = server.args(["app:app"]).start();
-    assert_eq!(server.connect().get("/").text(), "(True, True)");
+    let wanted = if shared == "1" { "(True, True)" } else { "(True, False)" };
+    assert_eq!(server.connect().get("/").text(), wanted);
     server.stop();
 }
