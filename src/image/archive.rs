@@ -6,7 +6,7 @@ use std::{io, path::PathBuf};
 
 use serde_json::json;
 
-use crate::image::layer;
+use crate::image::digest;
 use crate::image::plan::Plan;
 
 /// A piece of the archive.
@@ -38,7 +38,7 @@ impl Archive {
     pub fn of(plan: &Plan, known: usize) -> io::Result<Self> {
         let config = plan.config();
         let manifest = plan.manifest(&config);
-        let (config_digest, manifest_digest) = (layer::digest(&config), layer::digest(&manifest));
+        let (config_digest, manifest_digest) = (digest::of(&config), digest::of(&manifest));
         let reference = plan.reference.to_string();
         let index = json!({
             "schemaVersion": 2,
@@ -119,7 +119,8 @@ mod tests {
 
     use super::{Archive, Piece};
     use crate::image::container::Container;
-    use crate::image::layer::{self, Contents};
+    use crate::image::digest;
+    use crate::image::layer::Contents;
     use crate::image::plan::Plan;
     use crate::image::progress::{Cancel, Silent};
 
@@ -155,7 +156,7 @@ mod tests {
             files.insert(entry.path().unwrap().to_str().unwrap().to_owned(), content);
         }
         for (path, content) in files.iter().filter(|(path, _)| path.starts_with("blobs/")) {
-            assert_eq!(path.strip_prefix("blobs/sha256/").unwrap(), layer::digest(content));
+            assert_eq!(path.strip_prefix("blobs/sha256/").unwrap(), digest::of(content));
         }
         let read = |path: &str| serde_json::from_slice::<Value>(&files[path]).unwrap();
         let engines = &read("manifest.json")[0];

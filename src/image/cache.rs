@@ -23,9 +23,10 @@ use tempfile::TempDir;
 use recording::Recording;
 
 use crate::exit::Fatal;
+use crate::image::digest;
 use crate::image::disk;
 use crate::image::inputs::Inputs;
-use crate::image::layer::{self, Contents, Layer};
+use crate::image::layer::{Contents, Layer};
 use crate::image::progress::{Cancel, Progress};
 
 /// The folder's variable.
@@ -75,7 +76,7 @@ impl Key {
     }
 
     fn digest(&self) -> String {
-        layer::digest(&[VERSION.as_bytes(), &self.0].concat())
+        digest::of(&[VERSION.as_bytes(), &self.0].concat())
     }
 }
 
@@ -227,7 +228,7 @@ impl Cache {
     ) -> Result<(PathBuf, String, u64), Fatal> {
         let name = format!("{digest}.{form}");
         let key = Key::default().with(&name);
-        let read = |path: &Path| layer::digest_of(path).map_err(|error| disk::failed("read a layer", &error));
+        let read = |path: &Path| digest::of_file(path).map_err(|error| disk::failed("read a layer", &error));
         if let Some(store) = &self.store
             && let kept = store.root.join(BLOBS).join(&name)
             && kept.exists()

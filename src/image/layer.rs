@@ -3,25 +3,26 @@
 //! Sorted entries, owner root but for what is to be written to, modes from a short list, times that do not depend on the
 //! clock. No compression here: that is the business of whoever sends the layer somewhere.
 
+mod entry;
+#[cfg(test)]
+mod tests;
+
 use std::{
     collections::BTreeMap,
     ffi::OsString,
-    io::{self, BufWriter, Read, Seek as _, Write},
+    io::{self, BufWriter, Read as _},
     path::{Path, PathBuf},
 };
 
 use fs_err::File;
-use sha2::{Digest as _, Sha256};
 
+pub use self::entry::Times;
+use self::entry::{Entry, Source, Stopped, append};
 use crate::exit::Fatal;
+use crate::image::digest::Hashing;
 use crate::image::disk;
 use crate::image::inputs::Inputs;
 use crate::image::progress::{Cancel, Progress};
-
-/// The time of every entry, unless it follows the content: 2000-01-01. (1970 would break zip files made of them.)
-const TIME: u64 = 946_684_800;
-/// How far a time that follows the content may be from [`TIME`]: 2^29 seconds, seventeen years.
-const TIME_MASK: u64 = (1 << 29) - 1;
 
 /// After how many entries progress is told.
 const TOLD_EVERY: u64 = 50;
@@ -29,31 +30,6 @@ const TOLD_EVERY: u64 = 50;
 /// The user, and the group, that containers run as: nobody in particular, by number, since Kubernetes cannot tell from a name
 /// that it is not root's.
 pub const USER: u32 = 65532;
-
-/// How the times of files are chosen.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum Times {
-    /// All the same.
-    #[default]
-    Fixed,
-    /// From each file's content. A web framework makes an `ETag` of a static file's time and size: with one time for all,
-    /// a changed file of the same size would keep its tag, and browsers would keep the stale copy.
-    ByContent,
-}
-
-#[derive(Debug)]
-enum Source {
-    Directory,
-    File(PathBuf),
-    Bytes(Vec<u8>),
-    Symlink(OsString),
-}
-
-#[derive(Debug)]
-struct Entry {
-    mode: u32,
-    source: Source,
-}
 
 /// What a layer holds: paths in the image, without the leading `/`, and where each comes from.
 #[derive(Debug, Default)]
@@ -91,12 +67,11 @@ impl Layer {
         loop {
             cancel.check()?;
             match file.read(&mut chunk) {
-                Ok(0) => break,
-                Ok(count) => hash.hash.update(&chunk[..count]),
+                Ok(0) => return Ok(hash.finish().is_ok_and(|(digest, _)| digest == self.digest)),
+                Ok(count) => hash.update(&chunk[..count]),
                 Err(_) => return Ok(false),
             }
         }
-        Ok(hexadecimal(&hash.hash.finalize()) == self.digest)
     }
 }
 
@@ -255,154 +230,3 @@ impl Contents {
         Ok(Layer { name, path, digest, size, unpacked, cached: false })
     }
 }
-
-/// What kept an entry from being written.
-enum Stopped {
-    /// A file that is to go into the layer cannot be read.
-    Source(PathBuf, io::Error),
-    /// The layer cannot be written.
-    Layer(io::Error),
-}
-
-impl From<io::Error> for Stopped {
-    fn from(error: io::Error) -> Self {
-        Self::Layer(error)
-    }
-}
-
-fn append<W: Write>(
-    tar: &mut tar::Builder<W>,
-    path: &Path,
-    entry: &Entry,
-    (owner, times): (u32, Times),
-) -> Result<u64, Stopped> {
-    let mut header = tar::Header::new_gnu();
-    header.set_mode(entry.mode);
-    header.set_uid(owner.into());
-    header.set_gid(owner.into());
-    header.set_mtime(TIME);
-    header.set_size(0);
-    match &entry.source {
-        Source::Directory => {
-            header.set_entry_type(tar::EntryType::Directory);
-            // By custom, a directory's name ends in a slash.
-            tar.append_data(&mut header, path.join(""), io::empty())?;
-            Ok(0)
-        }
-        Source::Symlink(target) => {
-            header.set_entry_type(tar::EntryType::Symlink);
-            tar.append_link(&mut header, path, Path::new(target))?;
-            Ok(0)
-        }
-        Source::Bytes(content) => {
-            header.set_size(content.len() as u64);
-            if times == Times::ByContent {
-                header.set_mtime(time_of(&mut content.as_slice())?);
-            }
-            tar.append_data(&mut header, path, content.as_slice())?;
-            Ok(content.len() as u64)
-        }
-        Source::File(from) => {
-            let unread = |error| Stopped::Source(from.clone(), error);
-            let mut file = std::fs::File::open(from).map_err(unread)?;
-            let size = file.metadata().map_err(unread)?.len();
-            header.set_size(size);
-            if times == Times::ByContent {
-                header.set_mtime(time_of(&mut file).map_err(unread)?);
-                file.rewind().map_err(unread)?;
-            }
-            // The header is written first: a file that is cut off meanwhile must not shift what follows it.
-            let mut content = Exactly { inner: &mut file, left: size, failed: false };
-            let appended = tar.append_data(&mut header, path, &mut content);
-            if content.failed {
-                return appended.map(|()| size).map_err(unread);
-            }
-            appended?;
-            if content.left > 0 {
-                return Err(unread(io::Error::other("it changed while it was read")));
-            }
-            Ok(size)
-        }
-    }
-}
-
-/// The time for a file that holds this.
-fn time_of(content: &mut impl Read) -> io::Result<u64> {
-    let mut hash = Hashing::new(io::sink());
-    io::copy(content, &mut hash)?;
-    let digest = hash.hash.finalize();
-    let number = digest.iter().take(8).fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
-    Ok(TIME + (number & TIME_MASK))
-}
-
-/// At most so many bytes of a reader, and the count of those that did not come.
-struct Exactly<R> {
-    inner: R,
-    left: u64,
-    /// Whether it could not be read.
-    failed: bool,
-}
-
-impl<R: Read> Read for Exactly<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(buffer.len());
-        let count = self.inner.read(&mut buffer[..most]).inspect_err(|_| self.failed = true)?;
-        self.left -= count as u64;
-        Ok(count)
-    }
-}
-
-/// A writer that knows the digest and the length of what went through it.
-struct Hashing<W> {
-    inner: W,
-    hash: Sha256,
-    size: u64,
-}
-
-impl<W: Write> Hashing<W> {
-    fn new(inner: W) -> Self {
-        Self { inner, hash: Sha256::new(), size: 0 }
-    }
-
-    fn finish(mut self) -> io::Result<(String, u64)> {
-        self.inner.flush()?;
-        Ok((hexadecimal(&self.hash.finalize()), self.size))
-    }
-}
-
-impl<W: Write> Write for Hashing<W> {
-    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-        let count = self.inner.write(buffer)?;
-        self.hash.update(&buffer[..count]);
-        self.size += count as u64;
-        Ok(count)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.inner.flush()
-    }
-}
-
-/// The hexadecimal SHA-256 of a file, and its length.
-pub fn digest_of(path: &Path) -> io::Result<(String, u64)> {
-    let mut hash = Hashing::new(io::sink());
-    io::copy(&mut File::open(path)?, &mut hash)?;
-    hash.finish()
-}
-
-/// The hexadecimal SHA-256 of `content`.
-pub fn digest(content: &[u8]) -> String {
-    hexadecimal(&Sha256::digest(content))
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
-#[cfg(test)]
-mod tests;

@@ -15,6 +15,7 @@ pub mod container;
 pub mod copies;
 pub mod created;
 pub mod dependencies;
+pub mod digest;
 pub mod disk;
 pub mod elf;
 pub mod git;

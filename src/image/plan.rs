@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use crate::exit::{Code, Fatal};
 use crate::image::container::Container;
-use crate::image::layer::{self, Layer};
+use crate::image::digest;
+use crate::image::layer::Layer;
 use crate::image::reference::Reference;
 
 /// What an image is to be.
@@ -65,7 +66,7 @@ impl Plan {
             "mediaType": "application/vnd.oci.image.manifest.v1+json",
             "config": {
                 "mediaType": "application/vnd.oci.image.config.v1+json",
-                "digest": format!("sha256:{}", layer::digest(config)),
+                "digest": format!("sha256:{}", digest::of(config)),
                 "size": config.len(),
             },
             "layers": layers,

@@ -5,8 +5,8 @@ use std::{io, path::Path};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::touch;
+use crate::image::digest;
 use crate::image::inputs::Inputs;
-use crate::image::layer;
 
 #[derive(Serialize)]
 struct Written<'a, T> {
@@ -25,7 +25,7 @@ pub fn bytes<T: Serialize>(inputs: &Inputs, value: &T) -> io::Result<Vec<u8>> {
 }
 
 pub fn sealed(content: &[u8]) -> Vec<u8> {
-    [layer::digest(content).as_bytes(), b"\n", content].concat()
+    [digest::of(content).as_bytes(), b"\n", content].concat()
 }
 
 pub fn read<T: DeserializeOwned>(path: &Path) -> Option<T> {
@@ -36,7 +36,7 @@ pub fn read<T: DeserializeOwned>(path: &Path) -> Option<T> {
 pub fn read_bytes(path: &Path) -> Option<Vec<u8>> {
     let mut content = std::fs::read(path).ok()?;
     let start = content.iter().position(|byte| *byte == b'\n')? + 1;
-    let intact = layer::digest(&content[start..]).as_bytes() == &content[..start - 1];
+    let intact = digest::of(&content[start..]).as_bytes() == &content[..start - 1];
     touch(path);
     intact.then(|| content.split_off(start))
 }

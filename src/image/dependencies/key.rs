@@ -103,10 +103,10 @@ mod tests {
     use std::fs;
 
     use super::key;
-    use crate::image::layer::digest;
+    use crate::image::digest;
 
     fn key_of(folder: &std::path::Path) -> Option<String> {
-        key(&folder.join("requirements.txt"), folder).map(|key| digest(format!("{key:?}").as_bytes()))
+        key(&folder.join("requirements.txt"), folder).map(|key| digest::of(format!("{key:?}").as_bytes()))
     }
 
     #[test]

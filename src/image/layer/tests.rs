@@ -9,6 +9,7 @@ use std::{
 };
 
 use super::{Contents, Layer, Times};
+use crate::image::digest;
 use crate::image::progress::{Cancel, Silent};
 
 fn write(contents: &Contents) -> (tempfile::TempDir, Layer) {
@@ -32,7 +33,7 @@ fn the_same_contents_give_the_same_tar_whatever_the_order_and_the_files_own_mark
     second.file("a/b", &other, false);
     let (first, second) = (write(&first), write(&second));
     assert_eq!(first.1.digest, second.1.digest);
-    assert_eq!(first.1.digest, super::digest(&std::fs::read(&first.1.path).unwrap()));
+    assert_eq!(first.1.digest, digest::of(&std::fs::read(&first.1.path).unwrap()));
     assert_eq!(first.1.size, std::fs::metadata(&first.1.path).unwrap().len());
 }
 
@@ -55,7 +56,7 @@ fn names_links_modes_and_owners_survive() {
         let mut content = String::new();
         entry.read_to_string(&mut content).unwrap();
         let header = entry.header();
-        assert_eq!((header.uid().unwrap(), header.gid().unwrap(), header.mtime().unwrap()), (0, 0, super::TIME));
+        assert_eq!((header.uid().unwrap(), header.gid().unwrap(), header.mtime().unwrap()), (0, 0, super::entry::TIME));
         assert_eq!(header.username().unwrap(), Some(""));
         let link = entry.link_name().unwrap().map(std::borrow::Cow::into_owned);
         found.insert(entry.path().unwrap().into_owned(), (header.mode().unwrap(), content, link));

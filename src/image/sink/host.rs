@@ -9,7 +9,7 @@ use bollard::{API_DEFAULT_VERSION, Docker, errors::Error};
 use serde_json::Value;
 
 use crate::exit::Fatal;
-use crate::image::layer;
+use crate::image::digest;
 
 const TIMEOUT: u64 = 120;
 const SOCKET: &str = "unix:///var/run/docker.sock";
@@ -54,7 +54,7 @@ impl Host {
     }
 
     fn of_context(name: &str, origin: &str, contexts: &Path) -> Result<Self, Fatal> {
-        let folder = layer::digest(name.as_bytes());
+        let folder = digest::of(name.as_bytes());
         let file = contexts.join("meta").join(&folder).join("meta.json");
         let bad = |why: &str| {
             Fatal::new(format!(
@@ -144,7 +144,7 @@ mod tests {
     use serde_json::json;
 
     use super::{Host, SOCKET};
-    use crate::{exit::Fatal, image::layer::digest};
+    use crate::{exit::Fatal, image::digest};
 
     fn find(settings: &Path, variables: &[(&str, &str)]) -> Result<Host, Fatal> {
         Host::from(|name| match name {
@@ -156,12 +156,12 @@ mod tests {
     fn settings() -> tempfile::TempDir {
         let settings = tempfile::tempdir().unwrap();
         for (name, host) in [("work", "tcp://192.0.2.1:2376"), ("remote", "ssh://me@host"), ("empty", "")] {
-            let folder = settings.path().join("contexts/meta").join(digest(name.as_bytes()));
+            let folder = settings.path().join("contexts/meta").join(digest::of(name.as_bytes()));
             fs::create_dir_all(&folder).unwrap();
             let meta = json!({ "Name": name, "Endpoints": { "docker": { "Host": host } } });
             fs::write(folder.join("meta.json"), meta.to_string()).unwrap();
         }
-        let tls = settings.path().join("contexts/tls").join(digest(b"work")).join("docker");
+        let tls = settings.path().join("contexts/tls").join(digest::of(b"work")).join("docker");
         fs::create_dir_all(tls).unwrap();
         settings
     }

@@ -15,8 +15,9 @@ use serde_json::{Value, json};
 use crate::exit::Fatal;
 use crate::image::archive::{Archive, Piece};
 use crate::image::cache::Cache;
+use crate::image::digest;
 use crate::image::disk;
-use crate::image::layer::{self, Layer};
+use crate::image::layer::Layer;
 use crate::image::plan::Plan;
 use crate::image::progress::{Cancel, Progress};
 use crate::image::sink::gzip::{self, Stopped};
@@ -139,7 +140,7 @@ fn write_layout(
     let failed = |error: io::Error| failed(path, &error);
     let blobs = part.path.join("blobs/sha256");
     fs_err::create_dir_all(&blobs).map_err(failed)?;
-    let blob = |content: &[u8]| fs_err::write(blobs.join(layer::digest(content)), content).map_err(failed);
+    let blob = |content: &[u8]| fs_err::write(blobs.join(digest::of(content)), content).map_err(failed);
     let (mut layers, mut compressed) = (Vec::new(), Vec::new());
     for layer in &plan.layers {
         let (file, digest, size) =
@@ -164,7 +165,7 @@ fn write_layout(
     keep_blobs(&manifests, &path.join("blobs/sha256"), &blobs).map_err(failed)?;
     manifests.push(json!({
         "mediaType": "application/vnd.oci.image.manifest.v1+json",
-        "digest": format!("sha256:{}", layer::digest(&manifest)),
+        "digest": format!("sha256:{}", digest::of(&manifest)),
         "size": manifest.len(),
         "annotations": { REF_NAME: plan.reference.tag() },
     }));
@@ -183,7 +184,7 @@ fn write_layout(
     } else {
         part.put(path)?;
     }
-    Ok(Written { id: format!("sha256:{}", layer::digest(&config)), compressed })
+    Ok(Written { id: format!("sha256:{}", digest::of(&config)), compressed })
 }
 
 /// The images that a layout has under other names.
