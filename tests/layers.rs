@@ -23,7 +23,7 @@ const ROWS: [&[&str]; 14] = [
         "image::reference",
         "image::secrets",
     ],
-    &["health", "image::child", "image::created", "image::kept", "image::layer", "image::screen"],
+    &["health", "image::child", "image::digest", "image::created", "image::kept", "image::layer", "image::screen"],
     &["image::cache", "image::choices", "image::elf"],
     &["image::closure", "image::container", "image::interpreter", "image::pyproject", "image::tree"],
     &["image::chosen", "image::shell", "image::stdlib"],
