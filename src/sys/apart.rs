@@ -8,16 +8,13 @@ use std::{
 };
 
 use nix::{
-    errno::Errno,
     sys::{
         prctl::set_pdeathsig,
         signal::{SigSet, SigmaskHow, Signal as NixSignal, sigprocmask},
-        wait::{WaitStatus, waitpid},
     },
-    unistd::Pid,
 };
 
-use super::{Fork, Signal, exit_now, fork, send, wait_readable};
+use super::{Fork, Signal, exit_now, fork, process::wait, send, wait_readable};
 
 /// How many bytes say how many the result has.
 const LENGTH: usize = size_of::<u64>();
@@ -91,15 +88,4 @@ pub fn run_apart(limit: Option<Duration>, work: impl FnOnce() -> Vec<u8>) -> io:
         Ok(0) => Apart::Done(result.split_off(LENGTH.min(result.len()))),
         died => Apart::Died(died),
     })
-}
-
-fn wait(pid: i32) -> io::Result<Result<i32, i32>> {
-    loop {
-        match waitpid(Pid::from_raw(pid), None) {
-            Ok(WaitStatus::Exited(_, code)) => return Ok(Ok(code)),
-            Ok(WaitStatus::Signaled(_, signal, _)) => return Ok(Err(signal as i32)),
-            Ok(_) | Err(Errno::EINTR) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
 }

@@ -3,8 +3,9 @@
 use std::{
     ffi::{CStr, OsStr},
     io,
-    os::unix::ffi::OsStrExt as _,
+    os::unix::{ffi::OsStrExt as _, process::ExitStatusExt as _},
     path::PathBuf,
+    process::ExitStatus,
     ptr,
     sync::OnceLock,
 };
@@ -13,7 +14,6 @@ use nix::{
     errno::Errno,
     sys::{
         signal::{kill, killpg},
-        wait::{WaitPidFlag, WaitStatus, waitpid},
     },
     unistd::{ForkResult, Pid, getpid, gettid},
 };
@@ -147,13 +147,30 @@ pub fn is_alive(pid: i32) -> bool {
 /// Takes one child that has ended, ours or one that we inherited as process 1: its id, and its exit code or the signal
 /// that ended it. `None` when there is none to take.
 pub fn reap() -> Option<(i32, Result<i32, i32>)> {
+    await_end(-1, libc::WNOHANG).ok().flatten()
+}
+
+/// Waits until this child ends: its exit code, or the signal that ended it.
+pub(super) fn wait(pid: i32) -> io::Result<Result<i32, i32>> {
+    let ended = await_end(pid, 0)?;
+    ended.map(|(_, how)| how).ok_or_else(|| Errno::ECHILD.into())
+}
+
+/// waitpid(2). Not nix's: that knows no real-time signals, and so loses the end of a process by one.
+fn await_end(pid: i32, options: i32) -> io::Result<Option<(i32, Result<i32, i32>)>> {
+    let mut status = 0;
     loop {
-        return match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-            Ok(WaitStatus::Exited(pid, code)) => Some((pid.as_raw(), Ok(code))),
-            Ok(WaitStatus::Signaled(pid, signal, _)) => Some((pid.as_raw(), Err(signal as i32))),
-            Err(Errno::EINTR) | Ok(WaitStatus::Stopped(..) | WaitStatus::Continued(_)) => continue,
-            Ok(_) | Err(_) => None,
+        // SAFETY: writes the status into a place that is there for it.
+        let pid = match Errno::result(unsafe { libc::waitpid(pid, &raw mut status, options) }) {
+            Ok(0) => return Ok(None),
+            Ok(pid) => pid,
+            Err(Errno::EINTR) => continue,
+            Err(error) => return Err(error.into()),
         };
+        let status = ExitStatus::from_raw(status);
+        if let Some(how) = status.code().map(Ok).or(status.signal().map(Err)) {
+            return Ok(Some((pid, how)));
+        }
     }
 }
 

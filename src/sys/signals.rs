@@ -97,7 +97,7 @@ impl Pending {
     /// Lets signals act again, in a new process.
     pub fn release(self) {
         let is_passed_on = |action: &libc::sigaction| action.sa_sigaction == pass_on as *const () as usize;
-        self.set.iter().filter(|signal| action(*signal).as_ref().is_some_and(is_passed_on)).for_each(by_default);
+        self.set.iter().filter(|signal| action(*signal as i32).as_ref().is_some_and(is_passed_on)).for_each(by_default);
         // It has been set before, so it can be set back.
         let _ = sigprocmask(SigmaskHow::SIG_UNBLOCK, Some(&self.set), None);
     }
@@ -153,7 +153,7 @@ impl Handlers {
     /// What it does now.
     pub fn now() -> Self {
         let signals = [NixSignal::SIGTERM, NixSignal::SIGINT, NixSignal::SIGQUIT, NixSignal::SIGUSR1];
-        Self(signals.into_iter().filter_map(|signal| Some((signal, action(signal)?))).collect())
+        Self(signals.into_iter().filter_map(|signal| Some((signal, action(signal as i32)?))).collect())
     }
 
     /// The signals' numbers.
@@ -197,12 +197,20 @@ fn install(signal: NixSignal, action: &libc::sigaction) {
 }
 
 /// What this process does at a signal.
-fn action(signal: NixSignal) -> Option<libc::sigaction> {
+fn action(signal: i32) -> Option<libc::sigaction> {
     let mut action = std::mem::MaybeUninit::uninit();
     // SAFETY: nothing is set; `action` has room for what is asked for.
-    let result = unsafe { libc::sigaction(signal as i32, std::ptr::null(), action.as_mut_ptr()) };
+    let result = unsafe { libc::sigaction(signal, std::ptr::null(), action.as_mut_ptr()) };
     // SAFETY: the call that has just succeeded has written all of it.
     (result == 0).then(|| unsafe { action.assume_init() })
+}
+
+/// Lets the [`dump_signal`] do nothing, which would end this process, unless an interpreter has come to answer it.
+pub fn disregard_dumps() {
+    if action(dump_signal()).is_some_and(|action| action.sa_sigaction == libc::SIG_DFL) {
+        // SAFETY: SIG_IGN runs no code of ours in a signal handler.
+        unsafe { libc::signal(dump_signal(), libc::SIG_IGN) };
+    }
 }
 
 /// Lets a signal do what it does by default.

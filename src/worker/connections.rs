@@ -59,7 +59,6 @@ pub struct Plan {
     pub access_log: Option<Arc<AccessLog>>,
     pub graceful_timeout: Duration,
     pub timeout: Option<Duration>,
-    pub request_timeout: Option<Duration>,
     pub watch: Arc<Watch>,
     pub hooks: Option<Hooks>,
     /// The line to the arbiter.
@@ -144,11 +143,11 @@ async fn live(plan: Plan, may_begin: oneshot::Receiver<()>, may_end: oneshot::Re
         access_log,
         graceful_timeout,
         timeout,
-        request_timeout,
         watch,
         hooks,
         link,
     } = plan;
+    let request_timeout = clients.request_timeout;
     let arbiter = Arbiter::watch(&link);
     tokio::select! {
         begin = may_begin => if begin.is_err() { return },

@@ -141,11 +141,11 @@ fn boot(
         access_log: access_log.clone(),
         graceful_timeout: settings.graceful_timeout,
         timeout: settings.timeout,
-        request_timeout: settings.clients.request_timeout,
         watch,
         hooks: hooks.cloned(),
         link: Arc::clone(&plan.link),
     };
+    sys::disregard_dumps();
     let mut connections = connections::start(life, runtime, drive)?;
     // Only now, when signals are handled: whoever waits for this line may send one as soon as it is there.
     tracing::info!("Booting worker with pid: {}", std::process::id());

@@ -17,6 +17,8 @@ def app(environ, start_response):
             os._exit(7)
         case '/crash':
             ctypes.string_at(0)
+        case '/real-time':
+            os.kill(os.getpid(), signal.SIGRTMIN + 11)
         case '/leave':
             os.kill(os.getpid(), signal.SIGTERM)
     return [b'alive']
@@ -31,7 +33,13 @@ fn a_worker_that_ends_is_replaced_and_the_log_says_how_it_ended() {
     for mode in [&[][..], &["--preload"]] {
         let mut server = Server::of(DIES).args(["app:app"]).args(mode.iter().copied()).start();
         let mut workers = 1;
-        for (path, said) in [("/exit", "exited with code 7"), ("/crash", "was sent SIGSEGV!"), ("/leave", "")] {
+        let ways = [
+            ("/exit", "exited with code 7"),
+            ("/crash", "was sent SIGSEGV!"),
+            ("/real-time", "was sent signal 45!"),
+            ("/leave", ""),
+        ];
+        for (path, said) in ways {
             answers(&server, "alive");
             let mut client = server.connect();
             client.send(format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n")).read_all();
@@ -40,9 +48,24 @@ fn a_worker_that_ends_is_replaced_and_the_log_says_how_it_ended() {
             server.wait_for_log(said);
         }
         answers(&server, "alive");
-        assert_eq!(loaded(&server), if mode.is_empty() { 4 } else { 1 }, "what was preloaded is not loaded again");
+        assert_eq!(loaded(&server), if mode.is_empty() { 5 } else { 1 }, "what was preloaded is not loaded again");
         server.stop();
     }
+}
+
+/// Nothing answers yet there to what has a worker print its stacks.
+#[test]
+fn a_worker_whose_python_does_not_start_is_given_up_as_any_other() {
+    let slow = "import os, time\nif os.path.exists('slow'): time.sleep(1000)";
+    let server = Server::of_files(&[("app.py", DIES), ("sitecustomize.py", slow)]);
+    let path = server.directory().display().to_string();
+    let mut server = server.env("PYTHONPATH", &path).args(["app:app", "--timeout", "2"]).start();
+    answers(&server, "alive");
+    write(&server, "slow", "");
+    process::signal(server.worker(), "KILL");
+    server.wait_for_log("WORKER TIMEOUT");
+    server.wait_for_log("A worker died while it booted.");
+    server.stop();
 }
 
 #[test]
