@@ -7,7 +7,7 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
-use crate::support::{Client, Server, process};
+use crate::support::{Client, Server, process, server::LIMIT};
 
 /// Blocks in `/wait` until `/go` is called. No clock is involved.
 const WAITS: &str = "
@@ -446,6 +446,22 @@ fn a_client_that_goes_away_before_its_answer_begins_costs_no_thread() {
             server.wait_for_output(&"closed\n".repeat(4 * (number + 1)));
         }
     }
+}
+
+#[test]
+fn a_client_that_goes_away_before_its_answer_begins_has_a_line_in_the_log() {
+    let server = Server::of(LEFT).args(["app:app", "--access-logfile", "access.log"]).start();
+    let mut client = server.connect();
+    client.send("GET /hint HTTP/1.1\r\nHost: test\r\n\r\n");
+    assert!(!client.read_some().expect("the hint comes").is_empty());
+    drop(client);
+    server.wait_for_output("closed\n");
+    let line = process::until(LIMIT, || {
+        let log = std::fs::read_to_string(server.directory().join("access.log")).unwrap_or_default();
+        log.ends_with('\n').then_some(log)
+    });
+    let line = line.expect("a line");
+    assert!(line.contains("\"GET /hint HTTP/1.1\" 499 0 "), "{line}");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use crate::{
     wire, wsgi,
 };
 
-/// "Client closed request".
+/// "Client closed request", nginx's status for an answer that never had one.
 const CANCELLED: u16 = 499;
 
 /// A line to be, of a request that its connection has.
@@ -48,9 +48,8 @@ impl OwnEntry {
         self.entry.answered(&self.log, head);
     }
 
-    /// The client does not wait for an answer any more, which has no status: the log has nginx's for that.
+    /// The client does not wait for an answer any more.
     pub fn cancelled(&mut self) {
-        self.entry.status = CANCELLED;
         self.write(0);
     }
 
@@ -65,7 +64,7 @@ impl LogEntry {
     /// A request has come.
     pub fn new(log: &AccessLog) -> Self {
         let started = log.needs().duration.then(Instant::now);
-        Self { status: 0, started, response_fields: Vec::new() }
+        Self { status: CANCELLED, started, response_fields: Vec::new() }
     }
 
     /// This is the head of the answer.

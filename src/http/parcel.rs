@@ -107,8 +107,7 @@ impl Parcel {
                     if size == 0 { 0 } else { ready!(Pin::new(socket).poll_write(context, &piece[..size]))? }
                 };
                 if sent == 0 {
-                    let why = "the file became shorter while it was sent";
-                    return Poll::Ready(Err(io::Error::new(io::ErrorKind::UnexpectedEof, why)));
+                    return Poll::Ready(Err(became_shorter()));
                 }
                 Poll::Ready(Ok(sent))
             }
@@ -138,7 +137,7 @@ impl Parcel {
                 let mut piece = vec![0; usize::try_from(*left).unwrap_or(usize::MAX).min(PIECE)];
                 let size = file.read_at(&mut piece, *offset)?;
                 if size == 0 {
-                    return Err(io::ErrorKind::UnexpectedEof.into());
+                    return Err(became_shorter());
                 }
                 piece.truncate(size);
                 *offset += size as u64;
@@ -158,4 +157,8 @@ impl Parcel {
             *self = Self::File { left: bytes.len() as u64, file, offset: 0 };
         }
     }
+}
+
+fn became_shorter() -> io::Error {
+    io::Error::new(io::ErrorKind::UnexpectedEof, "the file became shorter while it was sent")
 }

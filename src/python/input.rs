@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
-use pyo3::{exceptions::PyOSError, prelude::*, types::PyBytes};
+use pyo3::{exceptions::{PyOSError, PyOverflowError}, prelude::*, types::PyBytes};
 
 use crate::wsgi::{self, BodyError, BodyReader};
 
@@ -59,26 +59,42 @@ impl Input {
     }
 }
 
-/// A size as Python's files take it: none and negative mean no limit.
-fn limit(size: Option<i64>) -> Option<usize> {
-    size.and_then(|size| usize::try_from(size).ok())
+/// A size as Python's files take it: negative means no limit, as none does.
+struct Size(i64);
+
+impl<'py> FromPyObject<'_, 'py> for Size {
+    type Error = PyErr;
+
+    fn extract(size: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        match size.extract() {
+            Ok(size) => Ok(Self(size)),
+            Err(error) if error.is_instance_of::<PyOverflowError>(size.py()) => {
+                Ok(Self(if size.lt(0)? { -1 } else { i64::MAX }))
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn limit(size: Option<Size>) -> Option<usize> {
+    size.and_then(|Size(size)| usize::try_from(size).ok())
 }
 
 #[pymethods]
 impl Input {
     #[pyo3(signature = (size=None))]
-    fn read<'py>(&self, py: Python<'py>, size: Option<i64>) -> PyResult<Bound<'py, PyBytes>> {
+    fn read<'py>(&self, py: Python<'py>, size: Option<Size>) -> PyResult<Bound<'py, PyBytes>> {
         self.with(py, |input| input.read(limit(size)))
     }
 
     #[pyo3(signature = (size=None))]
-    fn readline<'py>(&self, py: Python<'py>, size: Option<i64>) -> PyResult<Bound<'py, PyBytes>> {
+    fn readline<'py>(&self, py: Python<'py>, size: Option<Size>) -> PyResult<Bound<'py, PyBytes>> {
         self.with(py, |input| input.read_line(limit(size)))
     }
 
     /// Lines until their sizes add up to `hint`, or all where there is none.
     #[pyo3(signature = (hint=None))]
-    fn readlines<'py>(&self, py: Python<'py>, hint: Option<i64>) -> PyResult<Vec<Bound<'py, PyBytes>>> {
+    fn readlines<'py>(&self, py: Python<'py>, hint: Option<Size>) -> PyResult<Vec<Bound<'py, PyBytes>>> {
         let hint = limit(hint).filter(|hint| *hint > 0);
         let mut lines = Vec::new();
         let mut total = 0;

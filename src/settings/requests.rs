@@ -90,7 +90,8 @@ impl Networks {
     /// Reads addresses, networks and `*`, which were checked before.
     pub(super) fn new(texts: &[String]) -> Self {
         let network = |text: &String| text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
-        Self { all: texts.iter().any(|text| text == "*"), networks: texts.iter().filter_map(network).collect() }
+        let networks = texts.iter().filter_map(network).map(canonical).collect();
+        Self { all: texts.iter().any(|text| text == "*"), networks }
     }
 
     /// Whether this address is one of them. A peer without one, on a unix socket, always is.
@@ -98,6 +99,15 @@ impl Networks {
         let Some(address) = address.map(|address| address.to_canonical()) else { return true };
         self.all || self.networks.iter().any(|network| network.contains(&address))
     }
+}
+
+/// IPv4's networks as such, also those that are written as a part of IPv6 (`::ffff:192.0.2.0/120`).
+fn canonical(network: IpNet) -> IpNet {
+    let mapped = match network {
+        IpNet::V6(network) => network.addr().to_ipv4_mapped().zip(network.prefix_len().checked_sub(96)),
+        IpNet::V4(_) => None,
+    };
+    mapped.and_then(|(address, length)| IpNet::new(address.into(), length).ok()).unwrap_or(network)
 }
 
 #[cfg(test)]
@@ -111,6 +121,10 @@ mod tests {
         assert!(contains("127.0.0.1") && contains("192.0.2.255") && contains("::1") && contains("::ffff:192.0.2.1"));
         assert!(!contains("127.0.0.2") && !contains("192.0.3.0") && !contains("::2"));
         assert!(networks.contain(None), "a unix socket");
+        let mapped = Networks::new(&["::ffff:127.0.0.1".to_owned(), "::ffff:10.0.0.0/104".to_owned()]);
+        let contains = |text: &str| mapped.contain(text.parse().ok());
+        assert!(contains("127.0.0.1") && contains("::ffff:127.0.0.1") && contains("10.255.0.1"));
+        assert!(!contains("127.0.0.2") && !contains("11.0.0.1") && !contains("::1"));
         assert!(Networks::new(&["*".to_owned()]).contain("203.0.113.1".parse().ok()));
         assert!(!Networks::default().contain("203.0.113.1".parse().ok()));
     }

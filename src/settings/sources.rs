@@ -170,11 +170,12 @@ impl Sources {
         Ok(merged)
     }
 
-    /// What environment variables change. An empty one changes nothing.
+    /// What environment variables change. An empty one changes nothing, unless it is a list: of no proxy then.
     fn variables(&self) -> impl Iterator<Item = (&'static Setting, &'static str, Value)> {
         all().filter_map(|setting| {
             let variable = setting.variable?;
-            let text = self.environment.get(variable).filter(|text| !text.is_empty())?;
+            let is_list = setting.name == "forwarded_allow_ips";
+            let text = self.environment.get(variable).filter(|text| is_list || !text.is_empty())?;
             let value = match setting.name {
                 "bind" => Value::Text(format!("0.0.0.0:{text}")),
                 "sendfile" if ["y", "1", "yes", "true"].contains(&text.to_ascii_lowercase().as_str()) => return None,

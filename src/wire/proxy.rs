@@ -35,8 +35,11 @@ const LONGEST_V1: usize = 107;
 
 const TOO_LONG: Refusal = Refusal::bad("Invalid PROXY header: it is too long");
 
-/// No header of version 2 is longer: addresses of unix sockets, and some more of what proxies add.
-const LONGEST_V2: usize = 4 << 10;
+/// What a header of version 2 begins with: the signature, the version and the command, the protocol, the length of the rest.
+const HEAD_V2: usize = 16;
+
+/// The version and the command of a connection that is the proxy's own, in one byte.
+const LOCAL: u8 = 0x20;
 
 impl ProxyHeader {
     /// Reads the header, if there is one of the version that the setting allows.
@@ -66,6 +69,13 @@ fn read_v1(bytes: &[u8]) -> Result<ProxyHeader, Refusal> {
         let is_too_long = bytes.len() >= LONGEST_V1;
         return if is_too_long { Err(TOO_LONG) } else { Ok(ProxyHeader::Incomplete) };
     };
+    // What else is in such a line is to be ignored (section 2.1).
+    if let Some(rest) = bytes[..=newline].strip_prefix(b"PROXY UNKNOWN")
+        && rest.ends_with(b"\r\n")
+        && rest.starts_with(b" ")
+    {
+        return Ok(ProxyHeader::Present(Proxied { protocol: "UNKNOWN", addresses: None }, newline + 1));
+    }
     let header = v1::Header::try_from(&bytes[..=newline]).map_err(|_| Refusal::bad("Invalid PROXY header"))?;
     let proxied = match header.addresses {
         v1::Addresses::Tcp4(ip) => proxied(
@@ -84,34 +94,36 @@ fn read_v1(bytes: &[u8]) -> Result<ProxyHeader, Refusal> {
 }
 
 fn read_v2(bytes: &[u8]) -> Result<ProxyHeader, Refusal> {
-    // The length is in the first 16 bytes.
-    let announced = bytes.get(14..16).map_or(0, |length| usize::from(u16::from_be_bytes([length[0], length[1]])));
-    if announced > LONGEST_V2 {
-        return Err(TOO_LONG);
+    let Some((head, rest)) = bytes.split_at_checked(HEAD_V2) else { return Ok(ProxyHeader::Incomplete) };
+    // Its protocol and its addresses are to be ignored (section 2.2).
+    if head[12] == LOCAL {
+        let length = usize::from(u16::from_be_bytes([head[14], head[15]]));
+        let local = Proxied { protocol: "LOCAL", addresses: None };
+        let is_whole = rest.len() >= length;
+        return Ok(if is_whole { ProxyHeader::Present(local, HEAD_V2 + length) } else { ProxyHeader::Incomplete });
     }
     let header = v2::Header::try_from(bytes);
     if header.is_incomplete() {
         return Ok(ProxyHeader::Incomplete);
     }
     let header = header.map_err(|_| Refusal::bad("Invalid PROXY header"))?;
-    let proxied = match (header.command, header.protocol, header.addresses) {
-        (v2::Command::Local, ..) => Proxied { protocol: "LOCAL", addresses: None },
+    let proxied = match (header.protocol, header.addresses) {
         // What the specification does not list is to be refused, and it lists no unspecified protocol of an address.
-        (_, v2::Protocol::Unspecified, v2::Addresses::IPv4(_) | v2::Addresses::IPv6(_) | v2::Addresses::Unix(_)) => {
+        (v2::Protocol::Unspecified, v2::Addresses::IPv4(_) | v2::Addresses::IPv6(_) | v2::Addresses::Unix(_)) => {
             return Err(Refusal::bad("Invalid PROXY header: it has addresses of no protocol"));
         }
-        (_, v2::Protocol::Datagram, _) => return Err(Refusal::bad("Invalid PROXY header: only TCP is supported")),
-        (_, _, v2::Addresses::IPv4(ip)) => proxied(
+        (v2::Protocol::Datagram, _) => return Err(Refusal::bad("Invalid PROXY header: only TCP is supported")),
+        (_, v2::Addresses::IPv4(ip)) => proxied(
             "TCP4",
             (ip.source_address, ip.source_port).into(),
             (ip.destination_address, ip.destination_port).into(),
         ),
-        (_, _, v2::Addresses::IPv6(ip)) => proxied(
+        (_, v2::Addresses::IPv6(ip)) => proxied(
             "TCP6",
             (ip.source_address, ip.source_port).into(),
             (ip.destination_address, ip.destination_port).into(),
         ),
-        (_, _, v2::Addresses::Unspecified | v2::Addresses::Unix(_)) => Proxied { protocol: "UNKNOWN", addresses: None },
+        (_, v2::Addresses::Unspecified | v2::Addresses::Unix(_)) => Proxied { protocol: "UNKNOWN", addresses: None },
     };
     Ok(ProxyHeader::Present(proxied, header.header.len()))
 }
@@ -142,7 +154,16 @@ mod tests {
         for mode in [Off, Second] {
             assert_eq!(ProxyHeader::read(text, mode), Ok(ProxyHeader::Absent));
         }
+        for rest in ["\r\n", " a b c d e\r\n", " ::1 ::1 70000 1\r\n"] {
+            let text = format!("PROXY UNKNOWN{rest}");
+            let Ok(ProxyHeader::Present(unknown, length)) = ProxyHeader::read(text.as_bytes(), Auto) else {
+                panic!("{text}")
+            };
+            assert_eq!((unknown.protocol, unknown.addresses, length), ("UNKNOWN", None, text.len()));
+        }
         for text in [
+            "PROXY UNKNOWNS a\r\n",
+            "PROXY UNKNOWN a\n",
             "PROXY TCP4 192.0.2.1 192.0.2.2 4711 70000\r\n",
             "PROXY TCP4 ::1 ::1 1 2\r\n",
             "PROXY UDP4 1.1.1.1 1.1.1.1 1 2\r\n",
@@ -161,11 +182,22 @@ mod tests {
         for end in 0..header.len() {
             assert_eq!(ProxyHeader::read(&header[..end], Second), Ok(ProxyHeader::Incomplete), "{end}");
         }
-        let local = [V2, &[0x20, 0, 0, 0]].concat();
-        assert!(matches!(
-            ProxyHeader::read(&local, Auto),
-            Ok(ProxyHeader::Present(Proxied { protocol: "LOCAL", .. }, 16))
-        ));
+        for (family, size) in [(0, 0_u16), (0xff, 0), (0x11, 0), (0x11, 12), (0x21, 5), (0, 65535)] {
+            let [high, low] = size.to_be_bytes();
+            let local = [V2, &[0x20, family, high, low], &vec![7; size.into()]].concat();
+            let Ok(ProxyHeader::Present(proxied, length)) = ProxyHeader::read(&local, Auto) else { panic!("{family:x}") };
+            assert_eq!((proxied.protocol, proxied.addresses, length), ("LOCAL", None, local.len()));
+            assert_eq!(ProxyHeader::read(&local[..local.len() - 1], Auto), Ok(ProxyHeader::Incomplete));
+        }
+        for size in [4097_u16, 65535] {
+            let [high, low] = size.to_be_bytes();
+            // What fills the rest up is of no meaning (PP2_TYPE_NOOP).
+            let [noop_high, noop_low] = (size - 15).to_be_bytes();
+            let noop = [&[4, noop_high, noop_low][..], &vec![0; usize::from(size - 15)]].concat();
+            let header = [V2, &[0x21, 0x11, high, low], &addresses, &noop].concat();
+            let Ok(ProxyHeader::Present(proxied, length)) = ProxyHeader::read(&header, Auto) else { panic!("{size}") };
+            assert_eq!((proxied.protocol, length), ("TCP4", header.len()));
+        }
         for bad in
             [[0x31, 0x11, 0, 12], [0x2f, 0x11, 0, 12], [0x21, 0x12, 0, 12], [0x21, 0x10, 0, 12], [0x21, 0x11, 0, 2]]
         {

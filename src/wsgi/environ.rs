@@ -211,9 +211,12 @@ fn server(request: &Request) -> (&[u8], &[u8]) {
     let Some(host) = request.head.fields.get("host").filter(|host| !host.is_empty()) else {
         return (origin.name.as_bytes(), b"");
     };
+    let usual: &[u8] = if request.head.https { b"443" } else { b"80" };
     match host.iter().rposition(|byte| *byte == b':').map(|colon| (&host[..colon], &host[colon + 1..])) {
         Some((name, port)) if !port.is_empty() && port.iter().all(u8::is_ascii_digit) => (name, port),
-        _ => (host, if request.head.https { b"443" } else { b"80" }),
+        // A port may be empty (RFC 3986 section 3.2.3).
+        Some((name, b"")) => (name, usual),
+        _ => (host, usual),
     }
 }
 
@@ -319,6 +322,8 @@ mod tests {
             &environ("GET / HTTP/1.1\r\nHost: [::1]", origin.clone()),
             &[("ServerName", "[::1]"), ("ServerPort", "80")],
         );
+        let without = environ("GET / HTTP/1.1\r\nHost: example.org:", origin.clone());
+        check(&without, &[("ServerName", "example.org"), ("ServerPort", "80")]);
         check(&environ("GET / HTTP/1.1", origin), &[("ServerName", "/run/app.sock"), ("ServerPort", "")]);
     }
 

@@ -156,6 +156,8 @@ fn every_two_sources_count_as_they_do_for_gunicorn() {
     let line = ["app:app", "-w", "5", "-b", "127.0.0.1:3"];
     let workers = |folder, variables: &[_], args: &[_]| same(folder, variables, args)["workers"].clone();
     assert_eq!(workers(&without, &variables, &["app:app"]), "2", "environment");
+    let nobody = same(&without, &[("FORWARDED_ALLOW_IPS", "")], &["app:app"]);
+    assert_eq!(nobody["forwarded_allow_ips"], "[]", "an empty list is a list");
     assert_eq!(workers(&with_file, &variables, &["app:app"]), "3", "environment < file");
     assert_eq!(workers(&without, &both, &["app:app"]), "4", "environment < GUNICORN_CMD_ARGS");
     assert_eq!(workers(&with_file, &[cmd_args], &["app:app"]), "4", "file < GUNICORN_CMD_ARGS");

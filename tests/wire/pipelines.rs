@@ -30,6 +30,17 @@ impl Case {
     }
 }
 
+/// Old clients send one (RFC 9112 section 2.2). It begins no request, whose head would have to come then.
+#[test]
+fn an_empty_line_behind_a_body_leaves_the_connection_idle() {
+    everywhere(&["--header-timeout", "3"], &[], |place| {
+        let mut client = place.connect();
+        client.send([post("/echo", "", b"body"), b"\r\n".to_vec()].concat());
+        assert_eq!(client.response("POST").text(), "body", "{}", place.name);
+        assert_eq!(String::from_utf8_lossy(&client.read_all()), "", "{}", place.name);
+    });
+}
+
 const FILE: usize = 200_000;
 
 /// Every kind of request and answer that leaves its connection in order.

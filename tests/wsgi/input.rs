@@ -15,6 +15,8 @@ WAYS = {
     '/readlines': lambda f: f.readlines(),
     '/readlines-hint': lambda f: (line for lines in iter(lambda: f.readlines(5000), []) for line in lines),
     '/iterate': iter,
+    '/huge': lambda f: [f.read(2**63), f.readline(2**70), f.read(-2**70)],
+    '/huge-line': lambda f: iter(lambda: f.readline(2**63), b''),
     '/one-of-each': lambda f: [f.read(3), f.readline(), f.readline(2), *f.readlines(9), f.read(10), *f],
 }
 def app(environ, start_response):
@@ -23,8 +25,10 @@ def app(environ, start_response):
     return [body]
 ";
 
-const PATHS: [&str; 8] =
-    ["/read", "/read-size", "/readline", "/readline-size", "/readlines", "/readlines-hint", "/iterate", "/one-of-each"];
+const PATHS: [&str; 10] = [
+    "/read", "/read-size", "/readline", "/readline-size", "/readlines", "/readlines-hint", "/iterate", "/huge",
+    "/huge-line", "/one-of-each",
+];
 
 /// Bytes of every value, with lines of many lengths.
 fn body(size: usize) -> Vec<u8> {

@@ -237,7 +237,7 @@ impl<S: Socket> Exchange<'_, S> {
             AnswerBody::Whole(parcel) if has_body => Some(parcel.left()),
             _ => head.content_length,
         };
-        let chunked = has_body && length.is_none() && request.version != Version::HTTP_10 && !is_tunnel;
+        let chunked = has_body && length.is_none() && request.version >= Version::HTTP_11 && !is_tunnel;
         // Once the answer has begun nobody is told any more: it would be read as a part of it.
         let was_not_told = std::mem::take(&mut self.body.expects_continue);
         let keep_alive = wish == wire::Connection::KeepAlive
@@ -340,7 +340,12 @@ impl<S: Socket> Exchange<'_, S> {
     }
 
     fn broken(&self, error: &io::Error) -> Next {
-        tracing::debug!("The connection from ip={} ended: {error}.", self.connection.shown_peer());
+        if error.kind() == io::ErrorKind::UnexpectedEof {
+            // No client's doing: it is the parcel's word for a file.
+            tracing::error!("What is left of an answer cannot be read: {error}.");
+        } else {
+            tracing::debug!("The connection from ip={} ended: {error}.", self.connection.shown_peer());
+        }
         Next::Cut
     }
 }

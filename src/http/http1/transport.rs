@@ -147,7 +147,8 @@ impl<S: Socket> Transport<S> {
                 }
                 Poll::Pending => {
                     let since = *self.since.get_or_insert_with(Instant::now);
-                    let is_idle = self.inbox.is_empty() && self.kept;
+                    // An empty line behind a body begins no request (RFC 9112 section 2.2).
+                    let is_idle = self.kept && self.inbox.iter().all(|byte| matches!(byte, b'\r' | b'\n'));
                     let limit = if is_idle { Some(self.clients.keepalive) } else { self.clients.header_timeout };
                     if !self.patience.is_over(context, limit.map(|limit| since + limit)) {
                         return Poll::Pending;
