@@ -20,6 +20,16 @@ pub struct Commit {
     pub version: Option<String>,
 }
 
+impl Commit {
+    /// Whether the folder is as it was committed.
+    pub fn is_clean(&self) -> bool {
+        !self.revision.ends_with(DIRTY)
+    }
+}
+
+/// What follows the names of what is not as it was committed.
+const DIRTY: &str = "-dirty";
+
 /// The commit that `folder` is of.
 pub fn commit(folder: &Path) -> Option<Commit> {
     // All at once: each takes its time to start.
@@ -32,10 +42,10 @@ pub fn commit(folder: &Path) -> Option<Commit> {
     let (revision, time) = log.split_once(' ')?;
     let is_dirty = status.is_some_and(|changes| !changes.is_empty());
     Some(Commit {
-        revision: if is_dirty { format!("{revision}-dirty") } else { revision.to_owned() },
+        revision: if is_dirty { format!("{revision}{DIRTY}") } else { revision.to_owned() },
         time: time.parse().ok()?,
         source: remote.and_then(|url| public(&url)),
-        version: version.map(|version| if is_dirty { format!("{version}-dirty") } else { version }),
+        version: version.map(|version| if is_dirty { format!("{version}{DIRTY}") } else { version }),
     })
 }
 

@@ -51,6 +51,7 @@ use dependencies::Declared;
 use ignore::Rules;
 use interpreter::Interpreter;
 use kept::Kept;
+use layer::Times;
 use plan::Plan;
 use progress::{Cancel, Progress};
 use pyproject::Project;
@@ -122,6 +123,7 @@ pub fn dockerize(request: &Request, progress: &dyn Progress, cancel: &Cancel) ->
     let result = request.output.as_ref().and_then(Output::path);
     let except: Vec<&Path> = [Some(work.path()), cache.folder(), result.as_deref()].into_iter().flatten().collect();
     let kept = Kept::new(&choices.keep, choices.debug, choices.slim);
+    let commit = git::commit(&folder);
     let build = Build {
         folder: &folder,
         work: work.path(),
@@ -132,8 +134,8 @@ pub fn dockerize(request: &Request, progress: &dyn Progress, cancel: &Cancel) ->
         cache: &cache,
         progress,
         cancel,
+        times: commit.as_ref().filter(|it| it.is_clean()).map_or(Times::ByContent, |commit| Times::At(commit.time)),
     };
-    let commit = git::commit(&folder);
     let created = created::created(commit.as_ref())?;
     let labels = labels::of(&project, commit.as_ref(), &created, &choices.labels);
     let container = Container::of(&app.spec, app.folder.as_deref(), &choices, labels);

@@ -16,7 +16,7 @@ use crate::image::disk;
 use crate::image::ignore::Rules;
 use crate::image::interpreter::{Interpreter, PREFIX, Sources};
 use crate::image::kept::Kept;
-use crate::image::layer::Contents;
+use crate::image::layer::{Contents, Times};
 use crate::image::package_tests;
 use crate::image::progress::{Cancel, Progress};
 use crate::image::tree;
@@ -36,7 +36,7 @@ pub fn gather(
     progress: &dyn Progress,
     cancel: &Cancel,
 ) -> Result<(Contents, Closure), Fatal> {
-    let mut contents = Contents::default();
+    let mut contents = Contents::new(Times::ByContent);
     let place = interpreter.facts.packages_place();
     contents.directory(place);
     tree::add_whole(&mut contents, place, target, &rules())?;

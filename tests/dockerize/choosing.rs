@@ -116,10 +116,16 @@ fn labels_say_what_the_project_and_its_repository_are() {
     let whole = image.inspect().to_string();
     assert!(!whole.contains("hunter2") && !whole.contains("me:"), "{whole}");
     assert_eq!(image.inspect()["Created"], "2026-02-03T04:05:06Z");
+    // Files too are of their commit: a browser may ask for what is newer than its copy.
+    let time = |image: &Image| image.python("import os; print(int(os.stat('/app/app.py').st_mtime))");
+    let committed = "1770091506";
+    assert_eq!(time(&image), committed);
 
     // Without a version of its own, and not as it was committed.
     std::fs::write(folder.path().join("pyproject.toml"), "").unwrap();
-    let found = labels(&Image::of(folder.path(), &["--label", "org.opencontainers.image.source=elsewhere"]));
+    let image = Image::of(folder.path(), &["--label", "org.opencontainers.image.source=elsewhere"]);
+    assert_ne!(time(&image), committed);
+    let found = labels(&image);
     assert_eq!(found["org.opencontainers.image.revision"], format!("{head}-dirty"));
     assert_eq!(found["org.opencontainers.image.version"], "v1.1-dirty");
     assert_eq!(found["org.opencontainers.image.source"], "elsewhere");

@@ -22,6 +22,9 @@ pub enum Times {
     /// From each file's content. A web framework makes an `ETag` of a static file's time and size: with one time for all,
     /// a changed file of the same size would keep its tag, and browsers would keep the stale copy.
     ByContent,
+    /// This one, in seconds since 1970: that of the commit that all files are of. Later ones have a later time, by which
+    /// browsers that know no tag ask (`If-Modified-Since`).
+    At(u64),
 }
 
 /// Where it comes from.
@@ -67,7 +70,7 @@ pub fn append<W: Write>(
     header.set_mode(entry.mode);
     header.set_uid(owner.into());
     header.set_gid(owner.into());
-    header.set_mtime(TIME);
+    header.set_mtime(if let Times::At(time) = times { time } else { TIME });
     header.set_size(0);
     match &entry.source {
         Source::Directory => {
