@@ -1,6 +1,6 @@
 """Follows imports from module to module, without importing anything, and prints as JSON those that lead elsewhere.
 
-Reads JSON from standard input: {"starts": [module, ...], "files": {path: file, ...}, "archive": tar or null, "place": the
+Reads JSON from standard input: {"starts": [module, ...], "scripts": [path, ...], which run first, "files": {path: file, ...}, "archive": tar or null, "place": the
 folder in it that modules are looked for in, "later": whether imports inside functions count}. Paths in "files" are relative
 to the folder that modules are looked for in. Imports count that are certain to happen: not below an "if", and not where
 their failure is expected. Prints {"imports": [{"module", "file", "line", "later", "start"}, ...], "searches": whether any
@@ -74,6 +74,10 @@ class Modules:
 
     def add(self, path, source):
         parts = path.split("/")
+        if path in order["scripts"]:
+            self.found[path.replace(".", "/")] = (path, source, False)
+        if path.endswith(".py") and "." in parts[-1][:-3]:
+            return
         self.names.add(parts[0].partition(".")[0])
         if not path.endswith((".py", ".so")):
             return
@@ -103,7 +107,8 @@ class Modules:
 
 modules = Modules()
 outside, searches, seen = {}, False, set()
-certain = collections.deque((start, False, index) for index, start in enumerate(order["starts"]))
+certain = collections.deque((script.replace(".", "/"), False, 0) for script in order["scripts"])
+certain.extend((start, False, index) for index, start in enumerate(order["starts"]))
 possible = collections.deque()
 while certain or possible:
     # First what happens at the start: what is found in both ways is certain.

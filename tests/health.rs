@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::support::{Server, environment::rwsgi};
+use crate::support::{Client, Server, environment::rwsgi};
 
 const APP: &str = "
 import threading
@@ -78,6 +78,11 @@ fn tls_is_spoken_where_the_server_does() {
     let server = Server::of(APP).args(["app:app"]).tls().start();
     let address = server.address().strip_prefix("https://").expect("TLS");
     assert_eq!(ask(&[address, "--path", "/moved"]).0, 0, "the server says that it wants TLS");
+    let told = "This port speaks TLS";
+    assert!(!server.stderr().contains(told), "its own health check is no news");
+    let refused = Client::connect(address).get("/").text();
+    assert!(refused.contains(told), "{refused}");
+    server.wait_for_log(told);
     assert_eq!(ask(&[&format!("https://{address}")]).0, 0);
     let (code, text) = ask(&[&format!("https://{address}/raises")]);
     assert!(code == 1 && text.contains("500 Internal Server Error"), "{text}");

@@ -110,15 +110,15 @@ DkqNti4vqx18Zcp0YH+ZFmU1QavtWuLoLgAKm6vfDE4RfS+oEMiEykVl
 #[test]
 fn a_certificate_that_cannot_be_used_is_named() {
     let cases: [(&[&str], &str); 7] = [
-        (&["--certfile", "version-1.pem"], "version-1.pem (from --certfile) cannot be used: invalid peer certificate"),
-        (&["--certfile", "none.pem"], "none.pem (from --certfile)"),
+        (&["--certfile", "version-1.pem"], "version-1.pem (certfile) cannot be used: invalid peer certificate"),
+        (&["--certfile", "none.pem"], "none.pem (certfile)"),
         (
             &["--certfile", "localhost.pem", "--keyfile", "encrypted.key"],
-            "encrypted.key (from --keyfile) is encrypted, and there is nobody to ask for its password. Decrypt it",
+            "encrypted.key (keyfile) is encrypted, and there is nobody to ask for its password. Decrypt it",
         ),
-        (&["--certfile", "app.py"], "app.py (from --certfile)"),
+        (&["--certfile", "app.py"], "app.py (certfile)"),
         (&["--keyfile", "localhost.key"], "--keyfile names a private key without a certificate"),
-        (&["--certfile", "localhost.pem", "--keyfile", "client.key"], "client.key (from --keyfile) does not go with"),
+        (&["--certfile", "localhost.pem", "--keyfile", "client.key"], "client.key (keyfile) does not go with"),
         (&["--certfile", "localhost.both.pem", "--cert-reqs", "2"], "--ca-certs"),
     ];
     for (args, said) in cases {

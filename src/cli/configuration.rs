@@ -64,6 +64,7 @@ impl Configuration {
     pub fn load(&self, limit: Option<Duration>) -> Result<Settings, Fatal> {
         let mut sources = self.sources.clone();
         sources.file = self.file(limit)?;
+        sources.file.as_ref().map_or(Ok(()), ConfigFile::check_names)?;
         let mut settings = Settings::resolve(&sources)?;
         settings.notes.extend(self.notes.iter().cloned());
         settings.notes.extend(sources.file.iter().flat_map(ConfigFile::misnamed));

@@ -37,6 +37,7 @@ enum Command {
 /// Does what `args` (with the program's name first) ask for: serves, unless another command is named.
 pub fn run(args: Vec<OsString>) -> ExitCode {
     sys::note_foreign_threads();
+    sys::restore_faults();
     if let Some(args) = python::command::as_executed(&args) {
         return ended(python::command::run_as_called(args));
     }

@@ -12,6 +12,8 @@ mod tls;
 
 use std::time::{Duration, Instant};
 
+pub use question::AGENT;
+
 use place::{Place, Scheme};
 use question::Reply;
 use timed::Timed;

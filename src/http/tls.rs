@@ -18,6 +18,7 @@ use tokio_rustls::{TlsAcceptor, rustls::ServerConfig, server::TlsStream};
 
 use super::{connection::Connection, parcel::Socket};
 use crate::{
+    health::AGENT,
     settings::ProxyProtocol,
     wire::{ProxyHeader, Refusal},
 };
@@ -39,7 +40,9 @@ pub async fn shake_hands<S: Socket>(
             Some(HANDSHAKE) => TlsAcceptor::from(tls).accept(Counted { socket: stream, sent: 0 }).await.map(Some),
             // What began is perhaps HTTP without TLS, and then the client can read this.
             Some(_) => {
-                connection.log(NOT_TLS);
+                if !is_own_question(&mut stream, connection).await? {
+                    connection.log(NOT_TLS);
+                }
                 connection.send_away(stream, NOT_TLS).await;
                 Ok(None)
             }
@@ -70,6 +73,14 @@ async fn take_in_proxy(stream: &mut impl Socket, connection: &mut Connection) ->
             Err(refusal) => return Ok(Err(refusal)),
         }
     }
+}
+
+/// Whether a health check asks, which begins so where nobody told it how.
+async fn is_own_question(stream: &mut impl Socket, connection: &Connection) -> io::Result<bool> {
+    let mut begin = [0; 512];
+    let size = stream.read(&mut begin).await?;
+    let is_near = connection.peer.is_none_or(|(address, _)| address.to_canonical().is_loopback());
+    Ok(is_near && memchr::memmem::find(&begin[..size], AGENT.as_bytes()).is_some())
 }
 
 /// The first byte of TLS: the type of a record with a handshake (RFC 8446 section 5.1).

@@ -19,7 +19,7 @@ use crate::image::kept::Kept;
 use crate::image::layer::{Contents, Layer, Times};
 use crate::image::packages;
 use crate::image::progress::{Cancel, Progress};
-use crate::image::project::App;
+use crate::image::project::{App, configuration};
 use crate::image::screen::Screen;
 use crate::image::stdlib::Modules;
 use crate::image::tree;
@@ -47,6 +47,8 @@ pub struct Build<'a> {
     pub progress: &'a dyn Progress,
     /// Whether to go on.
     pub cancel: &'a Cancel,
+    /// The times of the app's files.
+    pub times: Times,
 }
 
 /// What the layer with the dependencies has.
@@ -71,12 +73,12 @@ impl Build<'_> {
         };
         let closure = closure.and(&installed.libraries);
         self.progress.step("Adding the app");
-        let mut contents = Contents::new(Times::ByContent);
+        let mut contents = Contents::new(self.times);
         tree::add_app(&mut contents, Path::new("app"), self.folder, rules, self.except, screen, self.progress)?;
         self.let_write(&mut contents)?;
         let files = match &self.choices.copies[..] {
             [] => None,
-            copies => Some(copies::gather(copies, screen, self.progress)?),
+            copies => Some(copies::gather(copies, self.times, screen, self.progress)?),
         };
         self.check(app, (&contents, files.as_ref()), (&installed.names, layers.get(1)), &modules)?;
         let (layer, more) = self.completed("app", contents, &[self.folder.to_owned()], &closure)?;
@@ -169,7 +171,12 @@ impl Build<'_> {
         (installed, packages): (&[String], Option<&Layer>),
         modules: &Modules,
     ) -> Result<(), Fatal> {
-        let searches = self.choices.environment.contains_key("PYTHONPATH");
+        let root = Path::new("app").join(app.folder.as_deref().unwrap_or(Path::new("")));
+        let file = root.join(configuration::FILE);
+        let configuration = contents.files().find(|(path, _)| *path == file).map(|(_, from)| from);
+        let text = configuration.and_then(|file| fs_err::read_to_string(file).ok());
+        let searches =
+            self.choices.environment.contains_key("PYTHONPATH") || text.is_some_and(|text| configuration::moves(&text));
         let mut places = [Some(contents), files].into_iter().flatten();
         if !searches && !places.any(|contents| self.has_module(app, contents, installed)) {
             self.progress.warning(&format!(
@@ -178,8 +185,16 @@ impl Build<'_> {
                 app.spec
             ));
         }
-        let root = Path::new("app").join(app.folder.as_deref().unwrap_or(Path::new("")));
-        let image = imports::Image { app: contents, files, root: &root, installed, packages, modules, searches };
+        let image = imports::Image {
+            app: contents,
+            files,
+            root: &root,
+            scripts: &[configuration::FILE],
+            installed,
+            packages,
+            modules,
+            searches,
+        };
         let (interpreter, cache, progress, cancel) = (self.interpreter, self.cache, self.progress, self.cancel);
         imports::Look { interpreter, cache, progress, cancel }
             .check(&image, app.spec.split(':').next().unwrap_or_default())

@@ -49,6 +49,8 @@ pub struct Image<'a> {
     pub files: Option<&'a Contents>,
     /// The folder that it is served from, in the image.
     pub root: &'a Path,
+    /// What is no module and runs all the same where a container starts, below that folder.
+    pub scripts: &'a [&'a str],
     /// The names in the folder of the packages.
     pub installed: &'a [String],
     /// The packages' layer.
@@ -130,7 +132,8 @@ impl Look<'_> {
             .files()
             .filter_map(|(path, file)| Some((path.strip_prefix(image.root).ok()?.to_str()?, file.to_str()?)))
             .collect();
-        let order = json!({ "starts": [start], "files": files, "archive": null, "place": "", "later": true });
+        let scripts: Vec<_> = files.keys().filter(|path| image.scripts.contains(path)).collect();
+        let order = json!({ "starts": [start], "scripts": scripts, "files": files, "archive": null, "place": "", "later": true });
         let key = self.interpreter.key().with(image.app.key()).with(order.to_string());
         self.find(&key, image.app.inputs(), &order)
     }
@@ -138,7 +141,7 @@ impl Look<'_> {
     fn of_packages(&self, starts: &[&Import], packages: &Layer) -> Result<Found, Fatal> {
         let names: Vec<_> = starts.iter().map(|import| &import.module).collect();
         let place = self.interpreter.facts.packages_place();
-        let order = json!({ "starts": names, "files": {}, "archive": packages.path, "place": place, "later": false });
+        let order = json!({ "starts": names, "scripts": [], "files": {}, "archive": packages.path, "place": place, "later": false });
         let key = self.interpreter.key().with(&packages.digest).with(json!(names).to_string());
         self.find(&key, &Inputs::default(), &order)
     }
@@ -153,6 +156,11 @@ impl Look<'_> {
         self.cache.remember(KIND, key, inputs, &found);
         Ok(found)
     }
+}
+
+/// The module that a file or a folder would be: `gunicorn.conf.py` is none.
+fn module_of(name: &str) -> &str {
+    name.strip_suffix(".py").unwrap_or_else(|| top(name))
 }
 
 impl Image<'_> {
@@ -170,7 +178,7 @@ impl Image<'_> {
             .into_iter()
             .flatten()
             .flat_map(Contents::files)
-            .any(|(path, _)| path.iter().any(|part| top(&part.to_string_lossy()) == name))
+            .any(|(path, _)| path.iter().any(|part| module_of(&part.to_string_lossy()) == name))
     }
 }
 

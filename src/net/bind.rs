@@ -38,6 +38,12 @@ impl Bind {
             return number.map(Self::Descriptor).ok_or("fd://N needs a number from 3");
         }
         let address = text.strip_prefix("tcp://").unwrap_or(text);
+        if address.contains(',') {
+            return Err("one address stands here: give --bind more than once, or a list in a configuration file");
+        }
+        if address.contains("://") || address.contains('/') {
+            return Err("write HOST:PORT, without http:// or a path");
+        }
         let (host, port) = if let Some(rest) = address.strip_prefix('[') {
             let (host, rest) = rest.split_once(']').ok_or("the ] of the IPv6 address is missing")?;
             match rest.strip_prefix(':') {
@@ -47,6 +53,9 @@ impl Bind {
             }
         } else {
             match address.split_once(':') {
+                Some((host, rest)) if rest.contains(':') && host.contains(['.', '_']) => {
+                    return Err("a host has one port: write HOST:PORT");
+                }
                 Some((_, rest)) if rest.contains(':') => {
                     return Err("write an IPv6 address in brackets, [::1]:8000");
                 }
@@ -103,6 +112,13 @@ mod tests {
         for (text, reason) in [
             ("localhost:http", "the port is not a number from 0 to 65535"),
             ("localhost:65536", "the port is not a number from 0 to 65535"),
+            (
+                "127.0.0.1:1,127.0.0.1:2",
+                "one address stands here: give --bind more than once, or a list in a configuration file",
+            ),
+            ("http://127.0.0.1:1", "write HOST:PORT, without http:// or a path"),
+            ("127.0.0.1:1/path", "write HOST:PORT, without http:// or a path"),
+            ("127.0.0.1:22:3", "a host has one port: write HOST:PORT"),
             ("::1", "write an IPv6 address in brackets, [::1]:8000"),
             ("[::1", "the ] of the IPv6 address is missing"),
             ("[::1]80", "after ] only :PORT may follow"),

@@ -16,20 +16,20 @@ use crate::{exit::Fatal, settings::Tls};
 /// # Errors
 /// A file that cannot be read, that has no certificate or key, or a key that is not the certificate's.
 pub fn load(settings: &Tls) -> Result<Arc<ServerConfig>, Fatal> {
-    let certificates = certificates(&settings.certfile, "--certfile")?;
-    let (key_file, option) = match &settings.keyfile {
-        Some(file) => (file, "--keyfile"),
+    let certificates = certificates(&settings.certfile, "certfile")?;
+    let (key_file, setting) = match &settings.keyfile {
+        Some(file) => (file, "keyfile"),
         // As Python's ssl: without a file of its own the key is beside the certificate.
-        None => (&settings.certfile, "--certfile"),
+        None => (&settings.certfile, "certfile"),
     };
     let key = PrivateKeyDer::from_pem_file(key_file).map_err(|error| match fs_err::read(key_file) {
         // PKCS #8 says it in its first line, OpenSSL's own form in a line of its head.
         Ok(text) if memchr::memmem::find(&text, b"ENCRYPTED").is_some() => Fatal::new(format!(
-            "The private key in {} (from {option}) is encrypted, and there is nobody to ask for its password. Decrypt it \
+            "The private key in {} ({setting}) is encrypted, and there is nobody to ask for its password. Decrypt it \
              (openssl pkey -in KEY -out PLAIN), and let only the server read it.",
             key_file.display()
         )),
-        _ => refuse("private key", key_file, option, &error),
+        _ => refuse("private key", key_file, setting, &error),
     })?;
     let provider = Arc::new(ring::default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
@@ -43,15 +43,15 @@ pub fn load(settings: &Tls) -> Result<Arc<ServerConfig>, Fatal> {
         let (key, certificate) = (key_file.display(), settings.certfile.display());
         Fatal::new(match error {
             Error::InvalidCertificate(_) => format!(
-                "The certificate in {certificate} (from --certfile) cannot be used: {error}. It must be one of X.509 \
+                "The certificate in {certificate} (certfile) cannot be used: {error}. It must be one of X.509 \
                  version 3, which browsers want too."
             ),
             Error::General(reason) => format!(
-                "The private key in {key} (from {option}) cannot be used: {reason}. It must be RSA of 2048 bits or more, \
+                "The private key in {key} ({setting}) cannot be used: {reason}. It must be RSA of 2048 bits or more, \
                  ECDSA of P-256 or P-384, or Ed25519."
             ),
             error => format!(
-                "The private key in {key} (from {option}) does not go with the certificate in {certificate}: {error}."
+                "The private key in {key} ({setting}) does not go with the certificate in {certificate}: {error}."
             ),
         })
     })?;
@@ -78,25 +78,25 @@ fn verifier(
         ));
     };
     let mut roots = RootCertStore::empty();
-    for certificate in certificates(file, "--ca-certs")? {
-        roots.add(certificate).map_err(|error| refuse("certificate", file, "--ca-certs", &error))?;
+    for certificate in certificates(file, "ca_certs")? {
+        roots.add(certificate).map_err(|error| refuse("certificate", file, "ca_certs", &error))?;
     }
     let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
     let builder = if settings.cert_reqs == 1 { builder.allow_unauthenticated() } else { builder };
-    let verifier = builder.build().map_err(|error| refuse("certificate", file, "--ca-certs", &error))?;
+    let verifier = builder.build().map_err(|error| refuse("certificate", file, "ca_certs", &error))?;
     Ok(Some(verifier))
 }
 
-fn certificates(file: &Path, option: &str) -> Result<Vec<CertificateDer<'static>>, Fatal> {
+fn certificates(file: &Path, setting: &str) -> Result<Vec<CertificateDer<'static>>, Fatal> {
     let certificates: Vec<_> = CertificateDer::pem_file_iter(file)
         .and_then(Iterator::collect)
-        .map_err(|error| refuse("certificate", file, option, &error))?;
+        .map_err(|error| refuse("certificate", file, setting, &error))?;
     if certificates.is_empty() {
-        return Err(refuse("certificate", file, option, &"there is none in it"));
+        return Err(refuse("certificate", file, setting, &"there is none in it"));
     }
     Ok(certificates)
 }
 
-fn refuse(what: &str, file: &Path, option: &str, error: &dyn std::fmt::Display) -> Fatal {
-    Fatal::new(format!("The {what} in {} (from {option}) cannot be used: {error}. Is it PEM?", file.display()))
+fn refuse(what: &str, file: &Path, setting: &str, error: &dyn std::fmt::Display) -> Fatal {
+    Fatal::new(format!("The {what} in {} ({setting}) cannot be used: {error}. Is it PEM?", file.display()))
 }

@@ -3,7 +3,11 @@
 use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
-use pyo3::{exceptions::{PyOSError, PyOverflowError}, prelude::*, types::PyBytes};
+use pyo3::{
+    exceptions::{PyOSError, PyOverflowError},
+    prelude::*,
+    types::PyBytes,
+};
 
 use crate::wsgi::{self, BodyError, BodyReader};
 

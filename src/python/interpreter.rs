@@ -228,7 +228,7 @@ impl Sources {
         let files = Python::attach(|py| self.loader.bind(py).call_method1("files", (&self.extra,))?.extract());
         // An app may do anything to sys.modules; then there is nothing to watch.
         files.unwrap_or_else(|error: PyErr| {
-            tracing::warn!("The files of the app cannot be listed (from --reload): {error}.");
+            tracing::warn!("The files of the app cannot be listed (reload): {error}.");
             Vec::new()
         })
     }

@@ -1,5 +1,8 @@
 //! What the table says of one setting.
 
+/// What the names of rwsgi's own settings begin with in a configuration file.
+pub(super) const OWN: &str = "rwsgi_";
+
 /// What values a setting takes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Kind {
@@ -153,6 +156,6 @@ impl Setting {
     /// What it is called in a configuration file. Files written for gunicorn have variables of their own, which must
     /// not be taken for a setting that gunicorn does not know.
     pub fn name_in_file(&self) -> String {
-        if self.own { format!("rwsgi_{}", self.name) } else { self.name.to_owned() }
+        if self.own { format!("{OWN}{}", self.name) } else { self.name.to_owned() }
     }
 }

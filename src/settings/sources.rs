@@ -7,7 +7,7 @@ use std::{
 
 use serde::Deserialize;
 
-use super::{Setting, Value, all, check, find};
+use super::{Setting, Value, all, check, find, setting::OWN};
 use crate::exit::Fatal;
 
 /// Values by the names of their settings.
@@ -59,6 +59,16 @@ pub struct Surroundings {
 }
 
 impl ConfigFile {
+    /// Refuses a name that only a setting of rwsgi's own could have, and none has: what was asked for would not be.
+    ///
+    /// # Errors
+    /// There is one.
+    pub fn check_names(&self) -> Result<(), Fatal> {
+        let Some(name) = self.unknown.iter().find(|name| name.starts_with(OWN)) else { return Ok(()) };
+        let all: Vec<_> = all().filter(|setting| setting.own).map(Setting::name_in_file).collect();
+        Err(Fatal::new(format!("{name} (from {}) is no setting of rwsgi's, which are {}.", self.name, all.join(", "))))
+    }
+
     /// Settings of rwsgi's own that are set by the bare name that their options have, which does nothing: a sentence each.
     pub fn misnamed(&self) -> impl Iterator<Item = String> {
         let is_set = |setting: &&Setting| setting.own && self.unknown.iter().any(|name| name == setting.name);

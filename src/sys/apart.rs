@@ -7,11 +7,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nix::{
-    sys::{
-        prctl::set_pdeathsig,
-        signal::{SigSet, SigmaskHow, Signal as NixSignal, sigprocmask},
-    },
+use nix::sys::{
+    prctl::set_pdeathsig,
+    signal::{SigSet, SigmaskHow, Signal as NixSignal, sigprocmask},
 };
 
 use super::{Fork, Signal, exit_now, fork, process::wait, send, wait_readable};

@@ -28,6 +28,7 @@ pub use process::{
     release_memory, remove_variable, send, set_umask, set_variable,
 };
 pub use signals::{
-    ABORT, Handlers, Pending, Signal, disregard, disregard_dumps, dump_signal, ignore, restore, send_to_self, signal_name, take_back,
+    ABORT, Handlers, Pending, Signal, disregard, disregard_dumps, dump_signal, ignore, restore, restore_faults,
+    send_to_self, signal_name, take_back,
 };
 pub use title::set_title;

@@ -12,9 +12,7 @@ use std::{
 
 use nix::{
     errno::Errno,
-    sys::{
-        signal::{kill, killpg},
-    },
+    sys::signal::{kill, killpg},
     unistd::{ForkResult, Pid, getpid, gettid},
 };
 

@@ -205,6 +205,12 @@ fn action(signal: i32) -> Option<libc::sigaction> {
     (result == 0).then(|| unsafe { action.assume_init() })
 }
 
+/// Lets a fault end the process, also one that was sent (`kill -SEGV`). Rust's own handlers tell of a full stack, and let
+/// this thread go on where there is none.
+pub fn restore_faults() {
+    [NixSignal::SIGSEGV, NixSignal::SIGBUS].into_iter().for_each(by_default);
+}
+
 /// Lets the [`dump_signal`] do nothing, which would end this process, unless an interpreter has come to answer it.
 pub fn disregard_dumps() {
     if action(dump_signal()).is_some_and(|action| action.sa_sigaction == libc::SIG_DFL) {

@@ -36,7 +36,7 @@ impl Statsd {
             Address::Host(host, port) => (udp(host, *port), format!("{host}:{port}")),
         };
         let socket =
-            socket.map_err(|error| format!("statsd at {shown} (from --statsd-host) cannot be spoken to: {error}."))?;
+            socket.map_err(|error| format!("statsd at {shown} (statsd_host) cannot be spoken to: {error}."))?;
         let tags = if tags.is_empty() { String::new() } else { format!("|#{tags}") };
         Ok(Self { socket, prefix: with_dot(prefix), tags })
     }

@@ -185,7 +185,9 @@ mod tests {
         for (family, size) in [(0, 0_u16), (0xff, 0), (0x11, 0), (0x11, 12), (0x21, 5), (0, 65535)] {
             let [high, low] = size.to_be_bytes();
             let local = [V2, &[0x20, family, high, low], &vec![7; size.into()]].concat();
-            let Ok(ProxyHeader::Present(proxied, length)) = ProxyHeader::read(&local, Auto) else { panic!("{family:x}") };
+            let Ok(ProxyHeader::Present(proxied, length)) = ProxyHeader::read(&local, Auto) else {
+                panic!("{family:x}")
+            };
             assert_eq!((proxied.protocol, proxied.addresses, length), ("LOCAL", None, local.len()));
             assert_eq!(ProxyHeader::read(&local[..local.len() - 1], Auto), Ok(ProxyHeader::Incomplete));
         }

@@ -134,19 +134,8 @@ pub fn start(plan: Plan, runtime: Arc<Runtime>, drive: Arc<Drive>) -> Result<Con
 }
 
 async fn live(plan: Plan, may_begin: oneshot::Receiver<()>, may_end: oneshot::Receiver<()>, mut signals: Signals) {
-    let Plan {
-        listeners,
-        calls,
-        script_name,
-        clients,
-        tls,
-        access_log,
-        graceful_timeout,
-        timeout,
-        watch,
-        hooks,
-        link,
-    } = plan;
+    let Plan { listeners, calls, script_name, clients, tls, access_log, graceful_timeout, timeout, watch, hooks, link } =
+        plan;
     let request_timeout = clients.request_timeout;
     let arbiter = Arbiter::watch(&link);
     tokio::select! {

@@ -112,7 +112,7 @@ fn boot(
     let tls = settings.tls.as_ref().map(tls::load).transpose()?;
     // The logs and the certificate are open: whoever the app runs as need not be able to open them.
     sys::become_user(&settings.run_as).map_err(|error| {
-        Fatal::new(format!("The worker cannot run as another user: {error}. Only root may (from --user, --group)."))
+        Fatal::new(format!("The worker cannot run as another user: {error}. Only root may (user, group)."))
     })?;
     if let Some(name) = &settings.proc_name {
         sys::set_process_name(&format!("{name}: worker"));

@@ -56,9 +56,8 @@ impl Drop for Reload {
 /// # Errors
 /// The system has no thread or descriptor to give.
 pub fn start(settings: &Settings, sources: Sources, link: Arc<Link>) -> Result<Reload, Fatal> {
-    let failed = |error: io::Error| {
-        Fatal::new(format!("Files cannot be watched (from --reload): {error}. Try --reload-engine poll."))
-    };
+    let failed =
+        |error: io::Error| Fatal::new(format!("Files cannot be watched (reload): {error}. Try --reload-engine poll."));
     let changes = if settings.reload_engine == "poll" { None } else { Some(Changes::new().map_err(failed)?) };
     let (stopped, stop) = io::pipe().map_err(failed)?;
     let noticed = Arc::<AtomicBool>::default();

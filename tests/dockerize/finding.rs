@@ -77,7 +77,7 @@ fn apps_are_found_where_flask_users_put_them() {
 #[test]
 fn what_is_not_clear_is_said() {
     let rows: &[(&[(&str, &str)], &str)] = &[
-        (&[], "it has no Python files"),
+        (&[], "it has no Python file that could be an app's"),
         (&[("app.py", "app = \n")], "app.py cannot be read as Python (invalid syntax"),
         (&[("app.py", "def create_app(config): ...\n")], "create_app in app.py needs arguments that only you know"),
         (&[("app.py", FLASK), ("main.py", FLASK)], "There is more than one app"),

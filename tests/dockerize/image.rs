@@ -137,6 +137,14 @@ fn one_executable_is_the_server_and_the_interpreter() {
     assert_eq!(folder::hello().python(code), "/usr/local/bin/rwsgi /usr/local /usr/local/bin/rwsgi");
 }
 
+/// A package that another version of takes the place of must not leave browsers with its old files, whose size may be the same.
+#[test]
+fn the_times_of_packages_files_follow_their_content() {
+    let code = "import flask, os; folder = os.path.dirname(flask.__file__)\n\
+        print(len({os.stat(os.path.join(folder, name)).st_mtime for name in ('__init__.py', 'app.py', 'cli.py')}))";
+    assert_eq!(folder::hello().python(code), "3");
+}
+
 #[test]
 fn commands_of_packages_run_in_the_image() {
     let image = folder::hello();
@@ -196,6 +204,26 @@ fn what_the_app_imports_and_the_image_lacks_is_told_when_it_is_made() {
     let image = Image::of(folder.path(), &["--env", "PYTHONPATH=/opt/modules"]);
     let warnings: Vec<_> = image.stderr.lines().filter(|line| line.contains(" imports ")).collect();
     assert!(warnings.len() == 1 && warnings[0].contains(" imports turtle "), "{warnings:#?}");
+}
+
+#[test]
+fn a_configuration_file_is_a_part_of_the_app() {
+    // Its own name is no module's, and it may have modules looked for elsewhere.
+    let configuration = "import gunicorn\nimport nonesuch_one\nworkers = 1\n";
+    let folder =
+        folder::with(&[("app.py", "import gunicorn.http\napp = print\n"), ("gunicorn.conf.py", configuration)]);
+    let image = Image::of(folder.path(), &[]);
+    let warnings: Vec<_> = image.stderr.lines().filter(|line| line.contains(" imports ")).collect();
+    assert_eq!(warnings.len(), 2, "{}", image.stderr);
+    for (line, name) in [(1, "gunicorn"), (2, "nonesuch_one")] {
+        let expected = format!("gunicorn.conf.py, line {line}, imports {name}, which is neither");
+        assert!(warnings.iter().any(|warning| warning.contains(&expected)), "{expected}: {warnings:#?}");
+    }
+    let configuration = "chdir = 'backend'\nwsgi_app = 'shop.wsgi:app'\n";
+    let app = "def app(environ, start_response):\n    start_response('200 OK', [])\n    return [b'found']\n";
+    let folder = folder::with(&[("gunicorn.conf.py", configuration), ("backend/shop/wsgi.py", app)]);
+    let image = Image::of(folder.path(), &[]);
+    assert!(!image.stderr.contains("Warning"), "{}", image.stderr);
 }
 
 #[test]

@@ -17,6 +17,8 @@ def app(environ, start_response):
             os._exit(7)
         case '/crash':
             ctypes.string_at(0)
+        case '/fault':
+            os.kill(os.getpid(), signal.SIGSEGV)
         case '/real-time':
             os.kill(os.getpid(), signal.SIGRTMIN + 11)
         case '/leave':
@@ -35,6 +37,7 @@ fn a_worker_that_ends_is_replaced_and_the_log_says_how_it_ended() {
         let mut workers = 1;
         let ways = [
             ("/exit", "exited with code 7"),
+            ("/fault", "was sent SIGSEGV!"),
             ("/crash", "was sent SIGSEGV!"),
             ("/real-time", "was sent signal 45!"),
             ("/leave", ""),
@@ -48,7 +51,7 @@ fn a_worker_that_ends_is_replaced_and_the_log_says_how_it_ended() {
             server.wait_for_log(said);
         }
         answers(&server, "alive");
-        assert_eq!(loaded(&server), if mode.is_empty() { 5 } else { 1 }, "what was preloaded is not loaded again");
+        assert_eq!(loaded(&server), if mode.is_empty() { 6 } else { 1 }, "what was preloaded is not loaded again");
         server.stop();
     }
 }

@@ -165,6 +165,16 @@ fn an_ssl_context_is_refused_where_it_would_count() {
 }
 
 #[test]
+fn a_setting_of_our_own_that_is_none_is_refused() {
+    let file = [("gunicorn.conf.py", "rwsgi_request_timout = 30\nelse_timout = 1"), ("app.py", "app = print")];
+    for args in [&["app:app", "--check-config"][..], &["app:app"]] {
+        let (code, text) = said(&file, &[], args);
+        let start = "Error: rwsgi_request_timout (from ./gunicorn.conf.py) is no setting of rwsgi's, which are rwsgi_";
+        assert!(code == 1 && text.starts_with(start) && text.contains("rwsgi_request_timeout"), "{text}");
+    }
+}
+
+#[test]
 fn a_setting_of_our_own_without_its_prefix_is_pointed_out() {
     let file = [("gunicorn.conf.py", "request_timeout = 30\nlog_format = '%s'"), ("app.py", "app = print")];
     let (code, text) = said(&file, &[], &["app:app", "--check-config"]);

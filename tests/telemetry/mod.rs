@@ -129,7 +129,7 @@ fn an_atom_that_does_not_exist_is_written_as_by_gunicorn_and_told() {
 #[test]
 fn a_statsd_that_cannot_be_found_is_no_reason_not_to_serve() {
     let server = Server::of(APP).args(["app:app", "--statsd-host", "no.such.host.invalid:8125"]).start();
-    server.wait_for_log("statsd at no.such.host.invalid:8125 (from --statsd-host) cannot be spoken to: ");
+    server.wait_for_log("statsd at no.such.host.invalid:8125 (statsd_host) cannot be spoken to: ");
     assert_eq!(server.connect().get("/").status, 200);
 }
 

@@ -26,8 +26,16 @@ def app(environ, start_response):
 ";
 
 const PATHS: [&str; 10] = [
-    "/read", "/read-size", "/readline", "/readline-size", "/readlines", "/readlines-hint", "/iterate", "/huge",
-    "/huge-line", "/one-of-each",
+    "/read",
+    "/read-size",
+    "/readline",
+    "/readline-size",
+    "/readlines",
+    "/readlines-hint",
+    "/iterate",
+    "/huge",
+    "/huge-line",
+    "/one-of-each",
 ];
 
 /// Bytes of every value, with lines of many lengths.

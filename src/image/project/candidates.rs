@@ -153,7 +153,7 @@ impl Sources {
             return format!("{} in {} needs arguments that only you know", factory.name, file.display());
         }
         if self.files.is_empty() {
-            return "it has no Python files".to_owned();
+            return "it has no Python file that could be an app's".to_owned();
         }
         let files: Vec<_> = self.files.keys().map(|file| file.display().to_string()).collect();
         format!("looked into {}", files.join(", "))

@@ -2,11 +2,20 @@
 
 use crate::image::choices;
 
+/// The file, where nothing else is named.
 pub const FILE: &str = "gunicorn.conf.py";
 
 /// The value of `wsgi_app`, where a line assigns it a text.
 pub fn wsgi_app(text: &str) -> Option<String> {
     text.lines().filter_map(assigned).next_back().and_then(|value| choices::app(value).ok())
+}
+
+/// Whether a line has modules looked for elsewhere.
+pub fn moves(text: &str) -> bool {
+    let sets = |line: &str, name| {
+        line.strip_prefix(name).is_some_and(|rest| rest.trim_start().starts_with('=') && !rest.contains("=="))
+    };
+    text.lines().any(|line| sets(line, "chdir") || sets(line, "pythonpath"))
 }
 
 fn assigned(line: &str) -> Option<&str> {
@@ -19,7 +28,17 @@ fn assigned(line: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use super::wsgi_app;
+    use super::{moves, wsgi_app};
+
+    #[test]
+    fn another_folder_is_seen() {
+        for text in ["workers = 2\nchdir = 'backend'", "pythonpath='lib,src'"] {
+            assert!(moves(text), "{text}");
+        }
+        for text in ["", "# chdir = 'a'", "chdir_to = 'a'", "if chdir == 'a': pass", "print(pythonpath)"] {
+            assert!(!moves(text), "{text}");
+        }
+    }
 
     #[test]
     fn a_text_at_the_start_of_a_line_names_the_app() {

@@ -3,7 +3,7 @@
 //! Nothing of the app is imported or run. In doubt the user is asked, with what was found.
 
 mod candidates;
-mod configuration;
+pub mod configuration;
 pub mod procfile;
 
 use std::path::{Path, PathBuf};
