@@ -20,6 +20,7 @@ use crate::image::layer::{Contents, Layer, Times};
 use crate::image::packages;
 use crate::image::progress::{Cancel, Progress};
 use crate::image::project::{App, configuration};
+use crate::image::pyproject::Project;
 use crate::image::screen::Screen;
 use crate::image::stdlib::Modules;
 use crate::image::tree;
@@ -37,6 +38,8 @@ pub struct Build<'a> {
     pub except: &'a [&'a Path],
     /// The Python that goes along.
     pub interpreter: &'a Interpreter,
+    /// What the app's project says of itself.
+    pub project: &'a Project,
     /// What was chosen.
     pub choices: &'a Choices,
     /// What goes along beyond what an app needs.
@@ -76,6 +79,12 @@ impl Build<'_> {
         let mut contents = Contents::new(self.times);
         tree::add_app(&mut contents, Path::new("app"), self.folder, rules, self.except, screen, self.progress)?;
         self.let_write(&mut contents)?;
+        if let Some((folder, files)) = self.project.record(&installed.names) {
+            let place = self.interpreter.facts.packages_place().join(folder);
+            for (name, content) in files {
+                contents.bytes(place.join(name), content, false);
+            }
+        }
         let files = match &self.choices.copies[..] {
             [] => None,
             copies => Some(copies::gather(copies, self.times, screen, self.progress)?),

@@ -129,6 +129,7 @@ pub fn dockerize(request: &Request, progress: &dyn Progress, cancel: &Cancel) ->
         work: work.path(),
         except: &except,
         interpreter: &interpreter,
+        project: &project,
         choices: &choices,
         kept: &kept,
         cache: &cache,

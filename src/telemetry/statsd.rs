@@ -168,6 +168,6 @@ mod tests {
     #[test]
     fn a_host_that_has_no_address_is_refused() {
         let error = Statsd::new(&Address::Host("no such host".to_owned(), 1), "", "").expect_err("no such");
-        assert!(error.contains("--statsd-host"), "{error}");
+        assert!(error.contains("(statsd_host)"), "{error}");
     }
 }

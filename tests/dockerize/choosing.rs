@@ -116,6 +116,7 @@ fn labels_say_what_the_project_and_its_repository_are() {
     let whole = image.inspect().to_string();
     assert!(!whole.contains("hunter2") && !whole.contains("me:"), "{whole}");
     assert_eq!(image.inspect()["Created"], "2026-02-03T04:05:06Z");
+    assert_eq!(image.python("from importlib.metadata import version; print(version('shop'))"), "1.2");
     // Files too are of their commit: a browser may ask for what is newer than its copy.
     let time = |image: &Image| image.python("import os; print(int(os.stat('/app/app.py').st_mtime))");
     let committed = "1770091506";

@@ -78,6 +78,7 @@ fn apps_are_found_where_flask_users_put_them() {
 fn what_is_not_clear_is_said() {
     let rows: &[(&[(&str, &str)], &str)] = &[
         (&[], "it has no Python file that could be an app's"),
+        (&[("src/shop/__init__.py", ""), ("src/shop/web.py", FLASK)], "Further down there is src/shop/web.py. Name it"),
         (&[("app.py", "app = \n")], "app.py cannot be read as Python (invalid syntax"),
         (&[("app.py", "def create_app(config): ...\n")], "create_app in app.py needs arguments that only you know"),
         (&[("app.py", FLASK), ("main.py", FLASK)], "There is more than one app"),

@@ -99,9 +99,10 @@ fn choose(
     match choice {
         (Choice::One { spec, reason }, below) => Ok(App { folder: below, ..app(spec, reason) }),
         (Choice::None, _) => Err(Fatal::new(format!(
-            "No WSGI app was found in {}: {}. Name it with --app MODULE:NAME, for example --app app:app.",
+            "No WSGI app was found in {}: {}.{} Name it with --app MODULE:NAME, for example --app app:app.",
             folder.display(),
-            sources.looked_into()
+            sources.looked_into(),
+            deeper(folder)
         ))),
         (Choice::Several(found), _) => {
             let list: Vec<_> = found.iter().map(|(spec, why)| format!("\n  --app '{spec}'    {why}")).collect();
@@ -112,6 +113,17 @@ fn choose(
             )))
         }
     }
+}
+
+/// Where else there are Python files, as a sentence.
+fn deeper(folder: &Path) -> String {
+    let is_looked_at = |entry: &walkdir::DirEntry| !entry.file_name().to_string_lossy().starts_with(['.', '_']);
+    let files = walkdir::WalkDir::new(folder).min_depth(1).max_depth(4).sort_by_file_name().into_iter();
+    let files = files.filter_entry(is_looked_at).filter_map(Result::ok);
+    let python = files.filter(|entry| entry.depth() > 1 && entry.path().extension().is_some_and(|end| end == "py"));
+    let files = python.filter_map(|entry| Some(entry.path().strip_prefix(folder).ok()?.display().to_string()));
+    let some: Vec<_> = files.take(3).collect();
+    if some.is_empty() { String::new() } else { format!(" Further down there is {}.", some.join(", ")) }
 }
 
 /// The folder of sources below `folder`, where the module of `spec` is in there and not in the folder itself.

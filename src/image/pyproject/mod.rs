@@ -18,9 +18,9 @@ use crate::image::disk;
 /// What the file says; nothing where there is none.
 #[derive(Debug, Default, PartialEq)]
 pub struct Project {
-    /// `project.name`.
+    /// `project.name`, or Poetry's.
     pub name: Option<String>,
-    /// `project.version`, unless the build makes it up.
+    /// `project.version`, unless the build makes it up, or Poetry's.
     pub version: Option<String>,
     /// `project.description`.
     pub description: Option<String>,
@@ -28,6 +28,8 @@ pub struct Project {
     pub license: Option<String>,
     /// `project.urls`, by what they are called, in small letters and without anything else.
     pub urls: BTreeMap<String, String>,
+    /// `project.entry-points`: groups, names, objects.
+    pub entry_points: BTreeMap<String, BTreeMap<String, String>>,
     /// `project.requires-python`, and its line.
     pub requires_python: Option<(VersionSpecifiers, usize)>,
     /// What it needs.
@@ -76,7 +78,10 @@ impl Project {
     fn from_text(text: &str, folder: &Path) -> Result<Self, Fatal> {
         let root = parse(text)?;
         let at = |key: &[&str]| find(text, root.get_ref(), key);
-        let word = |name: &str| at(&["project", name]).and_then(|at| at.text().ok().map(str::to_owned));
+        let word = |name: &str| {
+            let value = at(&["project", name]).or_else(|| at(&["tool", "poetry", name]));
+            value.and_then(|at| at.text().ok().map(str::to_owned))
+        };
         let mut project = Self {
             name: word("name"),
             version: word("version"),
@@ -87,6 +92,12 @@ impl Project {
         if let Some(urls) = at(&["project", "urls"]) {
             for (name, url) in urls.table()? {
                 project.urls.insert(plain(&name), url.text()?.to_owned());
+            }
+        }
+        if let Some(groups) = at(&["project", "entry-points"]) {
+            for (group, entries) in groups.table()? {
+                let entries = entries.table()?.into_iter().map(|(name, object)| Ok((name, object.text()?.to_owned())));
+                project.entry_points.insert(group, entries.collect::<Result<_, Fatal>>()?);
             }
         }
         if let Some(wanted) = at(&["project", "requires-python"]) {
@@ -129,6 +140,43 @@ impl Project {
             ))),
             _ => Ok(()),
         }
+    }
+}
+
+impl Project {
+    /// What `importlib.metadata` finds of the project, which is served from its folder and not installed: the name of a folder
+    /// beside the packages, and its files (the packaging specification "Recording installed projects"). Only where name and version
+    /// are known, and nothing of what is `installed` is this project.
+    pub fn record(&self, installed: &[String]) -> Option<(String, Vec<(&'static str, String)>)> {
+        let name = self.name.as_ref().filter(|name| {
+            let is_of_name = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+            !name.is_empty() && name.bytes().all(is_of_name)
+        })?;
+        let version: Version = self.version.as_ref()?.parse().ok()?;
+        let folder = |name: &str| {
+            let words: Vec<_> = name.split(['-', '_', '.']).filter(|word| !word.is_empty()).collect();
+            words.join("_").to_ascii_lowercase()
+        };
+        let own = folder(name);
+        let is_own = |entry: &String| {
+            let record = entry.strip_suffix(".dist-info").or_else(|| entry.strip_suffix(".egg-info"));
+            record.is_some_and(|record| folder(record.split('-').next().unwrap_or_default()) == own)
+        };
+        if installed.iter().any(is_own) {
+            return None;
+        }
+        let mut files = vec![
+            ("METADATA", format!("Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")),
+            ("INSTALLER", "rwsgi\n".to_owned()),
+        ];
+        if !self.entry_points.is_empty() {
+            let group = |(group, entries): (&String, &BTreeMap<String, String>)| {
+                let lines = entries.iter().map(|(name, object)| format!("{name} = {object}\n"));
+                format!("[{group}]\n{}", lines.collect::<String>())
+            };
+            files.push(("entry_points.txt", self.entry_points.iter().map(group).collect()));
+        }
+        Some((format!("{own}-{version}.dist-info"), files))
     }
 }
 

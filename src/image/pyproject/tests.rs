@@ -133,3 +133,30 @@ fn a_project_says_which_python_it_takes() {
     let said = "pyproject.toml, line 3: project.requires-python is not a version specifier such as \">=3.9\" (PEP 440)";
     assert!(refused.starts_with(said), "{refused}");
 }
+
+#[test]
+fn a_project_that_is_not_installed_has_a_record_all_the_same() {
+    let record = |text: &str, installed: &[&str]| {
+        let installed: Vec<_> = installed.iter().map(|name| (*name).to_owned()).collect();
+        read(text).unwrap().record(&installed)
+    };
+    let text = "[project]\nname = 'My.Shop'\nversion = '1.02'\n[project.entry-points.'shop.plugins']\na = 'shop.a:A'\n";
+    let (folder, files) = record(text, &["flask-3.0.dist-info", "my_shop_more-1.dist-info"]).unwrap();
+    assert_eq!(folder, "my_shop-1.2.dist-info");
+    assert_eq!(files[0], ("METADATA", "Metadata-Version: 2.1\nName: My.Shop\nVersion: 1.2\n".to_owned()));
+    assert_eq!(files[2], ("entry_points.txt", "[shop.plugins]\na = shop.a:A\n".to_owned()));
+    for installed in ["my_shop-0.9.dist-info", "My.Shop-1.2.dist-info", "my_shop-1.2-py3.11.egg-info"] {
+        assert_eq!(record(text, &[installed]), None, "{installed}");
+    }
+    let poetry = "[tool.poetry]\nname = 'shop'\nversion = '2'\n";
+    assert_eq!(record(poetry, &[]).map(|(folder, _)| folder).as_deref(), Some("shop-2.dist-info"));
+    let others = [
+        "",
+        "[project]\nname = 'shop'\n",
+        "[project]\nname = '../x'\nversion = '1'\n",
+        "[project]\nname = 'shop'\nversion = 'x'\n",
+    ];
+    for text in others {
+        assert_eq!(record(text, &[]), None, "{text}");
+    }
+}
