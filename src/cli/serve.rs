@@ -15,7 +15,7 @@ use crate::{
     arbiter::{self, Ended, Limits, PidFile, Service, Wanted, upgrade},
     exit::{Code, Fatal},
     link::{Birth, Commands, Link},
-    net::{Listener, tls},
+    net::{Bind, Listener, tls},
     python::{self, LoadError},
     settings::Settings,
     sys::{self, Apart, Signal},
@@ -258,8 +258,12 @@ fn check(settings: &Settings, interpreter: &Path, spec: &str, args: &[OsString])
     for note in &settings.notes {
         super::tell(note);
     }
+    let logs = settings.accesslog.iter().chain([&settings.errorlog]).filter(|name| *name != "-").map(Path::new);
+    logs.chain(settings.pidfile.as_deref()).try_for_each(check_folder)?;
     for bind in &settings.bind {
-        sockets::address(bind, settings)?;
+        if let Bind::Unix(path) = sockets::address(bind, settings)? {
+            check_folder(&path)?;
+        }
     }
     check_certificate(settings)?;
     let outcome = sys::run_apart(None, || match worker::try_app(settings, interpreter, spec, args.to_vec()) {
@@ -271,6 +275,16 @@ fn check(settings: &Settings, interpreter: &Path, spec: &str, args: &[OsString])
         Ok(_) => Code::Failed.into(),
         Err(error) => return Err(Fatal::new(format!("The app cannot be tried: {error}."))),
     })
+}
+
+/// Says of a file that a server makes whether there is a folder for it, and makes none.
+fn check_folder(file: &Path) -> Result<(), Fatal> {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let (file, folder) = (file.display(), folder.display());
+    Err(Fatal::new(format!("{file} cannot be made: there is no folder {folder}. Make it, or name another.")))
 }
 
 /// Says why a worker does not serve, between the lines that gunicorn's has.

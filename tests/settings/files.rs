@@ -236,6 +236,16 @@ fn check_config_loads_the_app_and_says_only_what_is_wrong() {
     let errors = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{errors}");
     assert!(errors.contains("Could not load raises:app: ZeroDivisionError") && errors.contains("in f\n"), "{errors}");
+    for (option, value) in
+        [("--access-logfile", "no/a"), ("--error-logfile", "no/e"), ("-p", "no/p"), ("-b", "unix:no/s")]
+    {
+        let output = rwsgi(folder.path(), &[], &["--check-config", "app:app", option, value]).output();
+        let output = output.expect("the program starts");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{option}: {errors}");
+        assert!(errors.contains("cannot be made: there is no folder no. Make it"), "{option}: {errors}");
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).expect("it is there").count(), 2, "nothing is made");
 }
 
 #[test]
