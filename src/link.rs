@@ -35,6 +35,19 @@ pub enum Report {
     NotMade = 8,
 }
 
+impl Report {
+    const ALL: [Self; 8] = [
+        Self::Booted,
+        Self::Alive,
+        Self::Retires,
+        Self::Started,
+        Self::Ready,
+        Self::MayUpgrade,
+        Self::MayNotUpgrade,
+        Self::NotMade,
+    ];
+}
+
 /// A report as it arrives.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Reported {
@@ -88,17 +101,8 @@ impl Line {
             for message in bytes[..size].chunks_exact(SIZE) {
                 let word = |at: usize| [message[at], message[at + 1], message[at + 2], message[at + 3]];
                 let number = u32::from_ne_bytes(word(0));
-                let report = match number & 0xff {
-                    1 => Report::Booted,
-                    2 => Report::Alive,
-                    3 => Report::Retires,
-                    4 => Report::Started,
-                    5 => Report::Ready,
-                    6 => Report::MayUpgrade,
-                    7 => Report::MayNotUpgrade,
-                    8 => Report::NotMade,
-                    _ => continue,
-                };
+                let is_this = |report: &Report| *report as u32 == number & 0xff;
+                let Some(report) = Report::ALL.into_iter().find(is_this) else { continue };
                 reports.push(Reported {
                     pid: i32::from_ne_bytes(word(4)),
                     generation: u64::from(number >> 8),
@@ -173,5 +177,9 @@ mod tests {
         let pid = i32::try_from(std::process::id()).expect("ids are small");
         let reported = |report, age| Reported { pid, generation: 3, age, report };
         assert_eq!(ours.take(), [reported(Report::Booted, 0), reported(Report::Retires, 4)]);
+        for report in Report::ALL {
+            link.report(report);
+        }
+        assert_eq!(ours.take(), Report::ALL.map(|report| reported(report, 4)));
     }
 }

@@ -58,14 +58,14 @@ impl Command {
     fn decode(bytes: [u8; SIZE]) -> Option<Self> {
         let [number, numbers @ ..] = bytes;
         let wide = |at: usize| numbers[at..at + 8].try_into().map_or(0, i64::from_ne_bytes);
-        let pid = i32::try_from(wide(0)).ok()?;
+        let pid = || i32::try_from(wide(0)).ok();
         let count = |at| usize::try_from(wide(at)).unwrap_or_default();
         let age = |at| u64::try_from(wide(at)).unwrap_or_default();
         Some(match number {
             1 => Self::Spawn(age(0)),
-            2 => Self::Made(pid, age(8)),
-            3 => Self::Forget(pid),
-            4 => Self::ChildExit(pid),
+            2 => Self::Made(pid()?, age(8)),
+            3 => Self::Forget(pid()?),
+            4 => Self::ChildExit(pid()?),
             5 => Self::Resized(count(0), count(8)),
             6 => Self::PreExec,
             7 => Self::Reopen,
@@ -153,6 +153,8 @@ mod tests {
             Command::PreExec,
             Command::Reopen,
             Command::Close,
+            Command::Follow,
+            Command::Spawn(1 << 40),
             Command::End,
         ];
         let (commander, mut commands) = Commands::new().expect("descriptors");

@@ -55,7 +55,9 @@ struct Log {
 pub(super) fn start(settings: &Settings) -> Result<(), Fatal> {
     let name = &settings.errorlog;
     let failed = |error: &dyn fmt::Display| {
-        Fatal::new(format!("Cannot open the error log {name} (errorlog, --error-logfile): {error}. May it be written to?"))
+        Fatal::new(format!(
+            "Cannot open the error log {name} (errorlog, --error-logfile): {error}. May it be written to?"
+        ))
     };
     let output = if name == "-" { Output::Stderr } else { Output::file(name).map_err(|error| failed(&error))? };
     let syslog = settings.syslog.as_ref();

@@ -33,7 +33,7 @@ pub enum Event {
     Decrease,
     /// Stop in order (`TERM`).
     Stop,
-    /// Stop at once (`INT`, `QUIT`).
+    /// Stop at once (`QUIT`, or an `INT` behind another).
     Quit,
     /// Stop the workers but stay (`WINCH` of a daemon).
     Dismiss,

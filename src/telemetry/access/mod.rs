@@ -78,7 +78,9 @@ pub(super) fn file(settings: &Settings) -> Result<Option<Output>, Fatal> {
         return Ok(Some(Output::Stdout));
     }
     Output::file(name).map(Some).map_err(|error| {
-        Fatal::new(format!("Cannot open the access log {name} (accesslog, --access-logfile): {error}. May it be written to?"))
+        Fatal::new(format!(
+            "Cannot open the access log {name} (accesslog, --access-logfile): {error}. May it be written to?"
+        ))
     })
 }
 
