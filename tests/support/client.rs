@@ -218,7 +218,13 @@ impl Client {
     /// Reads some bytes; none at the end of the connection.
     pub fn read_some(&mut self) -> io::Result<Vec<u8>> {
         let mut buffer = vec![0; 64 << 10];
-        let size = self.stream.read(&mut buffer)?;
+        let size = loop {
+            match self.stream.read(&mut buffer) {
+                // A signal says nothing of the connection.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                read => break read?,
+            }
+        };
         buffer.truncate(size);
         Ok(buffer)
     }
