@@ -191,7 +191,8 @@ mod tests {
         let start = Instant::now();
         let failures = (0..1000).filter(|_| stuck.send(Level::Info, b"line").is_err()).count();
         assert_eq!(failures, 1, "one failure is reported, then it is left alone");
-        assert!(start.elapsed() < PATIENCE * 20, "{:?}", start.elapsed());
+        // A fifth of what it takes where each waits; far more than a busy machine needs where only the first does.
+        assert!(start.elapsed() < PATIENCE * 200, "{:?}", start.elapsed());
         drop(listener);
         let mut away = syslog(SyslogAddress::Tcp("127.0.0.1".to_owned(), 1), "access");
         assert!(away.send(Level::Info, b"line").is_err());

@@ -168,7 +168,8 @@ fn connections_are_woken_soon_however_long_the_gil_is_kept() {
         yield_now();
     }
     wake();
-    assert_eq!(woken.get(), 3, "nobody looks any more");
+    // At once, unless this thread had to rest before the second: whoever looks then looks for a while again.
+    woken.wait_for(3);
 }
 
 #[test]
