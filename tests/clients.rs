@@ -398,10 +398,11 @@ fn large_answers_wait_in_files_without_names() {
 
 #[test]
 fn a_client_that_takes_nothing_is_cut_off() {
-    let server = builder().args(["--write-timeout", "2"]).start();
+    let server = builder().args(["--write-timeout", "5"]).start();
     let mut client = server.connect();
     client.send("GET /large HTTP/1.1\r\nConnection: close\r\n\r\n");
     let worker = server.worker();
+    // It does from the first second to the fifth.
     wait_until("the answer waits", || process::files_without_names(worker) == 1);
     wait_until("the answer is given up", || process::files_without_names(worker) == 0);
     assert!(!client.response("GET").whole);
@@ -449,7 +450,7 @@ fn early_hints_come_before_the_answer() {
 
 #[test]
 fn a_request_has_a_deadline_and_its_worker_lives_on() {
-    let server = builder().args(["--request-timeout", "1"]).start();
+    let server = builder().args(["--request-timeout", "3"]).start();
     let worker = server.worker();
     let mut client = server.connect();
     assert_eq!(client.get("/stuck").status, 503);
@@ -483,12 +484,12 @@ def app(environ, start_response):
     start_response('200 OK', [])
     return [b'done']
 ";
-    let server = Server::of(app).args(["app:app", "--request-timeout", "4"]).start();
+    let server = Server::of(app).args(["app:app", "--request-timeout", "8"]).start();
     assert_eq!(server.connect().get("/").text(), "done");
     let (mut late, mut next) = (server.connect(), server.connect());
     late.send("GET /late HTTP/1.1\r\nHost: test\r\n\r\n");
-    // It has its own four seconds, and is to wait for the app when those of the first are over.
-    thread::sleep(Duration::from_secs(3));
+    // It has its own eight seconds, and is to wait for the app when those of the first are over.
+    thread::sleep(Duration::from_secs(6));
     next.send("GET /next HTTP/1.1\r\nHost: test\r\n\r\n");
     assert_eq!(late.response("GET").status, 503);
     assert_eq!(next.response("GET").text(), "done", "{}", server.stderr());

@@ -109,7 +109,7 @@ fn a_server_that_is_full_says_so_in_the_clients_protocol() {
 
 #[test]
 fn a_deadline_frees_the_thread_that_waits_for_a_body() {
-    everywhere(&["--no-buffering", "--threads", "1", "--request-timeout", "1"], &[], |place| {
+    everywhere(&["--no-buffering", "--threads", "1", "--request-timeout", "3"], &[], |place| {
         let worker = place.server.worker();
         let mut client = place.connect();
         client.send("POST /echo HTTP/1.1\r\nHost: test\r\nContent-Length: 5\r\n\r\nab");
