@@ -89,7 +89,7 @@ def post_fork(server, worker): note('worker', worker.pid, os.getpid(), worker.pp
 #[test]
 fn a_worker_that_is_stuck_has_its_hook_called_before_it_ends() {
     let conf = "
-timeout = 1
+timeout = 3
 def worker_abort(worker): note('abort', worker.age, worker.aborted)
 def worker_exit(server, worker): note('exit', worker.age, worker.nr)
 def child_exit(server, worker): note('gone', worker.age)
