@@ -64,12 +64,14 @@ fn a_package_that_asks_for_libpython_gets_it() {
 
 #[test]
 fn httpbin_answers_from_an_image_as_it_does_natively() {
-    // One after the other at the same address, which is in many of the bodies.
-    let mut native = Server::of("").args(["httpbin:app"]).start();
+    // Made first: the port must not be free for as long as that takes.
+    let image = folder::packages();
+    // One after the other at the same address, which is in many of the bodies, and where no other test listens.
+    let mut native = Server::of("").without_bind().args(["httpbin:app", "--bind", "127.0.0.3:0"]).start();
     let expected = httpbin::transcript(&native.url(""));
     native.stop();
     let address = native.address();
-    let container = folder::packages().serve_at(address, &["rwsgi", "httpbin:app", "--bind", address]);
+    let container = image.serve_at(address, &["rwsgi", "httpbin:app", "--bind", address]);
     let transcript = httpbin::transcript(&container.url(""));
     let differs: Vec<_> = transcript.lines().zip(expected.lines()).filter(|(here, there)| here != there).collect();
     assert!(differs.is_empty(), "{differs:#?}");

@@ -230,11 +230,12 @@ fn what_when_ready_sets_up_is_there_after_a_reload_too() {
 import socket
 def when_ready(server):
     # As an exporter does, on a port of its own.
-    server.exporter = socket.create_server(('127.0.0.1', PORT))
+    server.exporter = socket.create_server(('127.0.0.2', PORT))
     note('ready', server.exporter.getsockname()[1])
 def on_starting(server): note('starting')
 ";
-    let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port");
+    // At an address where no other test listens, so that nobody takes the port in between.
+    let free = std::net::TcpListener::bind("127.0.0.2:0").and_then(|free| free.local_addr()).expect("a port");
     let conf = conf.replace("PORT", &free.port().to_string());
     let server = server(&conf).start();
     assert_eq!(server.connect().get("/").text(), "hello");
