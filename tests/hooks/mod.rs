@@ -256,17 +256,25 @@ def when_ready(server): note('ready')
 def on_exit(server): note('exit')
 ";
     let server = server(conf);
-    let app =
-        APP.replace("    start", "    if environ['PATH_INFO'] == '/slow': __import__('time').sleep(1)\n    start");
-    std::fs::write(server.directory().join("app.py"), app).expect("it can be written");
+    let waits = "
+    if environ['PATH_INFO'] == '/slow':
+        print('waiting', flush=True)
+        while not os.path.exists('go'):
+            __import__('time').sleep(0.005)
+    start";
+    std::fs::write(server.directory().join("app.py"), APP.replace("\n    start", waits)).expect("it can be written");
     let mut server = server.start();
     until_seen(&server, "ready", 1);
     let mut client = server.connect();
     client.send("GET /slow HTTP/1.1\r\nHost: test\r\n\r\n");
+    server.wait_for_output("waiting\n");
     server.signal("HUP");
     server.wait_for_log("The reload is done");
     // The old worker is still at its request.
-    server.stop();
+    server.signal("TERM");
+    server.wait_for_log("Handling signal: term");
+    std::fs::write(server.directory().join("go"), "").expect("it can be written");
+    assert!(server.wait().status.success());
     assert_eq!(client.response("GET").status, 200);
     assert_eq!(seen(&server), ["ready", "exit"]);
 }
