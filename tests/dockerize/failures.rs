@@ -321,8 +321,14 @@ fn an_interrupt_leaves_no_half_file_and_no_half_cache() {
         assert!(lines.any(|line| line.starts_with(step)), "{step} begins");
         Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
         let last = lines.last();
-        assert_eq!(child.wait().unwrap().code(), Some(130), "{step}: {last:?}");
-        assert_eq!(names(place.path()), ["cache"], "{step}");
+        let status = child.wait().unwrap();
+        // A signal that comes after the last byte finds a file that is whole, and then all is well.
+        if status.success() && ["Adding the app", "Writing the image"].contains(&step) {
+            assert!(place.path().join("layout/index.json").exists(), "{step}");
+        } else {
+            assert_eq!(status.code(), Some(130), "{step}: {last:?}");
+            assert_eq!(names(place.path()), ["cache"], "{step}");
+        }
         assert!(names(&place.path().join("cache/tmp")).is_empty(), "{step}");
         for blob in names(&place.path().join("cache/blobs")) {
             let path = place.path().join("cache/blobs").join(&blob);
