@@ -12,13 +12,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::server::LIMIT;
+
 /// How long a client rests between two requests.
 const REST: Duration = Duration::from_millis(4);
 
-/// Nothing that is not broken takes longer.
-const LIMIT: Duration = Duration::from_secs(15);
-
-/// Clients at work.
+/// Clients at work, until they are told to end.
 pub struct Load {
     clients: Vec<JoinHandle<Count>>,
     flags: Arc<Flags>,
@@ -65,13 +64,13 @@ impl Load {
     }
 
     /// Stops the clients after the request that they are at, and prints what they saw.
-    pub fn finish(self, of: &str) -> Count {
+    pub fn finish(mut self, of: &str) -> Count {
         // A client that is refused ends by itself; the others are told.
         if !self.flags.may_refuse.load(Ordering::SeqCst) {
             self.flags.end.store(true, Ordering::SeqCst);
         }
         let mut total = Count::default();
-        for client in self.clients {
+        for client in std::mem::take(&mut self.clients) {
             let count = client.join().expect("a client does not panic");
             total.answered += count.answered;
             total.failed.extend(count.failed);
@@ -85,6 +84,13 @@ impl Load {
             total.failed
         );
         total
+    }
+}
+
+impl Drop for Load {
+    /// A test that has failed leaves no clients behind.
+    fn drop(&mut self) {
+        self.flags.end.store(true, Ordering::SeqCst);
     }
 }
 
@@ -107,8 +113,7 @@ impl Count {
 fn run(address: &str, keep: bool, flags: &Flags) -> Count {
     let mut count = Count::default();
     let mut kept = None;
-    let begin = Instant::now();
-    while !flags.end.load(Ordering::SeqCst) && begin.elapsed() < LIMIT {
+    while !flags.end.load(Ordering::SeqCst) {
         let reused = kept.is_some();
         let stream = match kept.take().map_or_else(|| connect(address), Ok) {
             Ok(stream) => stream,
