@@ -2,7 +2,7 @@
 
 use std::{io::Write as _, thread, time::Duration};
 
-use crate::support::{Builder, Client, Server, process, server::LIMIT};
+use crate::support::{Builder, Client, Server, process};
 
 const APP: &str = r#"
 import os, sys, threading, time
@@ -79,10 +79,6 @@ fn status(server: &Server, request: impl AsRef<[u8]>) -> u16 {
     let mut client = server.connect();
     client.send(request);
     client.response("GET").status
-}
-
-fn wait_until(what: &str, is_so: impl Fn() -> bool) {
-    assert!(process::until(LIMIT, || is_so().then_some(())).is_some(), "in vain: {what}");
 }
 
 #[test]
@@ -388,12 +384,12 @@ fn large_answers_wait_in_files_without_names() {
     }
     // 200 MB of answers: each is put into a file when its client has taken nothing for a second.
     let files = || process::files_without_names(worker);
-    wait_until("every answer is in a file", || files() == clients.len());
+    assert!(process::holds(|| files() == clients.len()), "every answer is in a file");
     assert_eq!(server.connect().get("/").text(), "hello");
     for client in &mut clients {
         assert_eq!(client.response("GET").body.len(), 10_000_000);
     }
-    wait_until("no file is left", || files() == 0);
+    assert!(process::holds(|| files() == 0), "no file is left");
 }
 
 #[test]
@@ -403,8 +399,8 @@ fn a_client_that_takes_nothing_is_cut_off() {
     client.send("GET /large HTTP/1.1\r\nConnection: close\r\n\r\n");
     let worker = server.worker();
     // It does from the first second to the fifth.
-    wait_until("the answer waits", || process::files_without_names(worker) == 1);
-    wait_until("the answer is given up", || process::files_without_names(worker) == 0);
+    assert!(process::holds(|| process::files_without_names(worker) == 1), "the answer waits");
+    assert!(process::holds(|| process::files_without_names(worker) == 0), "the answer is given up");
     assert!(!client.response("GET").whole);
 }
 

@@ -281,8 +281,7 @@ def app(environ, start_response):
                 ask(client, "/?10000000");
             }
             for client in &mut clients {
-                let there = process::until(crate::support::server::LIMIT, || client.has_come().then_some(()));
-                assert!(there.is_some(), "its answer begins");
+                assert!(process::holds(|| client.has_come()), "its answer begins");
             }
         });
         // 256 MiB, and what the app makes meanwhile.
@@ -309,8 +308,7 @@ def app(environ, start_response):
         let mut clients = [server.connect(), server.connect()];
         for client in &mut clients {
             ask(client, &format!("/?{query}"));
-            let there = process::until(crate::support::server::LIMIT, || client.has_come().then_some(()));
-            assert!(there.is_some(), "its answer begins");
+            assert!(process::holds(|| client.has_come()), "its answer begins");
         }
         let files = process::files_without_names(server.worker());
         for client in &mut clients {
@@ -346,10 +344,10 @@ def app(environ, start_response):
         client.response("POST").text() == format!("0 {size}")
     }));
     client.send(&head).send(&piece);
-    process::until(crate::support::server::LIMIT, || (files() == 1).then_some(())).expect("a file");
+    assert!(process::holds(|| files() == 1), "it waits in a file");
     client.send(&piece);
     assert_eq!(client.response("POST").text(), format!("1 {size}"));
-    process::until(crate::support::server::LIMIT, || (files() == 0).then_some(())).expect("the file is gone");
+    assert!(process::holds(|| files() == 0), "the file is gone");
 }
 
 #[test]
@@ -367,13 +365,11 @@ def app(environ, start_response):
         ask(client, "/?2000000");
     }
     for client in &mut clients {
-        let there = process::until(crate::support::server::LIMIT, || client.has_come().then_some(()));
-        assert!(there.is_some(), "its answer begins");
+        assert!(process::holds(|| client.has_come()), "its answer begins");
     }
     let falls = |mib: u64| {
-        let fallen = || (process::resident_kib(server.worker()) < before + (mib << 10)).then_some(());
-        let fallen = process::until(crate::support::server::LIMIT, fallen);
-        assert!(fallen.is_some(), "{before} KiB at first, and {} later", process::resident_kib(server.worker()));
+        let fallen = process::holds(|| process::resident_kib(server.worker()) < before + (mib << 10));
+        assert!(fallen, "{before} KiB at first, and {} later", process::resident_kib(server.worker()));
     };
     // What they do not take waits in files.
     falls(32);
@@ -390,12 +386,12 @@ fn an_app_is_not_ahead_of_a_client_that_does_not_read_where_nothing_is_buffered(
         client.read_some().expect("it begins");
         // What the sockets hold is the kernel's; the app stands still once they are full.
         let mut before = None;
-        let still = process::until(crate::support::server::LIMIT, || {
+        let still = process::holds(|| {
             let now = cpu_time(server.worker());
             std::thread::sleep(std::time::Duration::from_millis(50));
-            (before.replace(now) == Some(now)).then_some(())
+            before.replace(now) == Some(now)
         });
-        assert!(still.is_some(), "the server never stands still");
+        assert!(still, "the server never stands still");
     });
     assert!(grown < ALLOWED_KIB, "{grown} KiB");
     assert_eq!(server.stdout(), "");

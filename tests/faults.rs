@@ -28,8 +28,7 @@ fn server(args: &[&str]) -> Server {
 
 fn load(server: &Server) -> Load {
     let load = Load::start(server.address(), CLIENTS.0, CLIENTS.1);
-    let under_way = process::until(LIMIT, || (load.answered() > 50).then_some(()));
-    assert!(under_way.is_some(), "{}", server.stderr());
+    assert!(process::holds(|| load.answered() > 50), "{}", server.stderr());
     load
 }
 
@@ -49,8 +48,7 @@ fn set_version(server: &Server, number: u32) {
 #[track_caller]
 fn until_version(server: &Server, number: u32) {
     let end = format!(" {number}");
-    let seen = process::until(LIMIT, || says(server).ends_with(&end).then_some(()));
-    assert!(seen.is_some(), "version {number} never serves:\n{}", server.stderr());
+    assert!(process::holds(|| says(server).ends_with(&end)), "version {number} never serves:\n{}", server.stderr());
 }
 
 #[test]
@@ -83,10 +81,9 @@ fn reloads_in_a_row_lose_no_request_and_the_last_one_counts() {
         }
         until_version(&server, 5);
         server.wait_for_logs("The reload is done", 1);
-        let workers =
-            process::until(LIMIT, || (process::children(server.pid()).len() == 2 + preload.len()).then_some(()));
+        let settles = process::holds(|| process::children(server.pid()).len() == 2 + preload.len());
         load.finish(&format!("HUP, five in a row {preload:?}")).is_whole();
-        assert!(workers.is_some(), "{:?}", process::children(server.pid()));
+        assert!(settles, "{:?}", process::children(server.pid()));
         server.stop();
     }
 }
@@ -97,8 +94,8 @@ fn more_and_fewer_workers_lose_no_request() {
     let load = load(&server);
     for (signal, count) in [("TTIN", 3), ("TTIN", 4), ("TTOU", 3), ("TTOU", 2), ("TTOU", 1), ("TTIN", 2)] {
         server.signal(signal);
-        let seen = process::until(LIMIT, || (process::children(server.pid()).len() == count).then_some(()));
-        assert!(seen.is_some(), "{signal}: {:?}\n{}", process::children(server.pid()), server.stderr());
+        let seen = process::holds(|| process::children(server.pid()).len() == count);
+        assert!(seen, "{signal}: {:?}\n{}", process::children(server.pid()), server.stderr());
     }
     load.finish("TTIN and TTOU, three of each").is_whole();
     server.stop();
@@ -135,7 +132,7 @@ fn an_upgrade_loses_no_request() {
         until_version(&server, 1);
         load.finish(&format!("USR2, then {signal} to the old arbiter")).is_whole();
         process::signal(new, "TERM");
-        assert!(process::until(LIMIT, || (!process::is_alive(new)).then_some(())).is_some());
+        assert!(process::holds(|| !process::is_alive(new)));
         assert!(!server.directory().join("server.pid").exists());
     }
 }
@@ -163,11 +160,11 @@ fn a_worker_that_is_killed_loses_only_what_it_was_at() {
     process::signal(before[0], "KILL");
     server.wait_for_logs("was sent SIGKILL", 1);
     server.wait_for_logs("Booting worker", 3);
-    let replaced = process::until(LIMIT, || {
-        let pid = says(&server).split(' ').next()?.parse().ok()?;
-        (!before.contains(&pid)).then_some(())
+    let replaced = process::holds(|| {
+        let pid = says(&server).split(' ').next().and_then(|pid| pid.parse().ok());
+        pid.is_some_and(|pid| !before.contains(&pid))
     });
-    assert!(replaced.is_some(), "{}", server.stderr());
+    assert!(replaced, "{}", server.stderr());
     let count = load.finish("kill -9 of one of two workers");
     // No client has more than one request under way or one connection open.
     assert!(count.failed.len() <= CLIENTS.0 + CLIENTS.1, "{:?}", count.failed);

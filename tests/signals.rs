@@ -66,7 +66,7 @@ fn term_and_int_let_what_runs_finish_and_end_with_0() {
         let mut client = waiting(&server, path);
         server.signal(signal);
         server.wait_for_log(&format!("Handling signal: {}", signal.to_ascii_lowercase()));
-        let refused = || std::net::TcpStream::connect(server.address()).is_err().then_some(());
+        let refused = || std::net::TcpStream::connect(server.address()).is_err();
         let_go_after(&server, refused);
         let response = client.response("GET");
         assert_eq!((response.text().as_str(), response.whole), (body, true), "{signal}");
@@ -87,9 +87,9 @@ fn int_ends_as_it_ends_gunicorns_worker_of_threads() {
         server.wait_for_log("Handling signal: int");
         // gunicorn's worker says that it ends before it has.
         let refuses = || std::net::TcpStream::connect(server.address()).is_err();
-        let ends = process::until(PROMPT, || (server.stderr().contains("Worker exiting") || refuses()).then_some(()));
+        let ends = process::holds(|| server.stderr().contains("Worker exiting") || refuses());
         let_go(&server);
-        ends.is_some() && client.response("GET").text() == "done" && server.wait().status.code() == Some(0)
+        ends && client.response("GET").text() == "done" && server.wait().status.code() == Some(0)
     };
     assert!(ends(Server::of(WAITS)));
     // gunicorn's signal handler waits for a lock that its main thread may hold: it then hangs, once in some hundred times.
@@ -98,10 +98,10 @@ fn int_ends_as_it_ends_gunicorns_worker_of_threads() {
 
 /// Lets the request go once nobody is accepted any more.
 #[track_caller]
-fn let_go_after(server: &Server, refused: impl FnMut() -> Option<()>) {
-    let stopped = process::until(PROMPT, refused);
+fn let_go_after(server: &Server, refused: impl FnMut() -> bool) {
+    let stopped = process::holds(refused);
     let_go(server);
-    assert!(stopped.is_some(), "new connections are still accepted:\n{}", server.stderr());
+    assert!(stopped, "new connections are still accepted:\n{}", server.stderr());
 }
 
 #[test]

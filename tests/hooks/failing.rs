@@ -1,7 +1,7 @@
 //! Hooks that raise.
 
 use super::{NOTE, rewrite, seen, server, until_seen};
-use crate::support::{process, server::LIMIT};
+use crate::support::process;
 
 #[test]
 fn what_raises_before_anything_serves_ends_the_server_with_its_traceback() {
@@ -140,8 +140,7 @@ def on_exit(server): note('{name} on_exit')
     std::fs::write(server.directory().join("gunicorn.conf.py"), NOTE).expect("it can be written");
     server.signal("HUP");
     server.wait_for_logs("The reload is done", 2);
-    let alone = process::until(LIMIT, || (process::children(server.pid()).len() == 1).then_some(()));
-    assert!(alone.is_some(), "{:?}", process::children(server.pid()));
+    assert!(process::holds(|| process::children(server.pid()).len() == 1), "{:?}", process::children(server.pid()));
     server.stop();
     let lines = seen(&server);
     assert!(lines.iter().any(|line| line == "second on_reload") && !lines.iter().any(|line| line.ends_with("on_exit")));
@@ -189,8 +188,7 @@ def {hook}({arguments}):
         rewrite(&server, "def post_fork(server, worker): note('second', worker.pid)");
         server.signal("HUP");
         until_seen(&server, "second", 1);
-        let ended = process::until(LIMIT, || (!process::is_alive(pid)).then_some(()));
-        assert!(ended.is_some(), "{hook} goes on for ever");
+        assert!(process::holds(|| !process::is_alive(pid)), "{hook} goes on for ever");
         assert_eq!(server.connect().get("/").text(), "hello");
         server.stop();
     }

@@ -102,8 +102,8 @@ impl Run {
     #[track_caller]
     fn until(&self, begin: &str, times: usize) {
         let count = || self.seen().lines().filter(|line| line.starts_with(begin)).count();
-        let seen = process::until(LIMIT, || (count() >= times).then_some(()));
-        assert!(seen.is_some(), "{begin:?} not {times} times:\n{}\n{}", self.seen(), self.read("log"));
+        let seen = process::holds(|| count() >= times);
+        assert!(seen, "{begin:?} not {times} times:\n{}\n{}", self.seen(), self.read("log"));
     }
 
     /// The last process that has noted its id.
@@ -291,14 +291,14 @@ def child_exit(server, worker): note('gone', worker.age)
         run.until("booted 1", 1);
         // Again and again: gunicorn does not say from when on it looks.
         let mut text = APP.to_owned();
-        let gone = process::until(LIMIT, || {
+        let gone = process::holds(|| {
             text.push('\n');
             let beside = run.folder.path().join("app.new");
             std::fs::write(&beside, &text).expect("the file can be written");
             std::fs::rename(beside, run.folder.path().join("app.py")).expect("the file can be replaced");
-            run.seen().contains("gone 1\n").then_some(())
+            run.seen().contains("gone 1\n")
         });
-        assert!(gone.is_some(), "{}\n{}", run.seen(), run.read("log"));
+        assert!(gone, "{}\n{}", run.seen(), run.read("log"));
         let lines = run.seen();
         run.signal("TERM");
         assert_eq!(run.end(), Some(0), "{}", run.read("log"));
@@ -336,11 +336,7 @@ def child_exit(server, worker): note('gone')
         process::signal(daemon.0, "HUP");
         run.until("booted", 5);
         process::signal(daemon.0, "TERM");
-        assert!(
-            process::until(LIMIT, || (!process::is_alive(daemon.0)).then_some(())).is_some(),
-            "{}",
-            run.read("log")
-        );
+        assert!(process::holds(|| !process::is_alive(daemon.0)), "{}", run.read("log"));
         run.seen().lines().filter(|line| line.starts_with("changed")).map(str::to_owned).collect::<Vec<_>>()
     });
     assert_eq!(ours, theirs);

@@ -83,8 +83,7 @@ fn bear_noise(options: &[&str], request: &str) {
         }
     });
     ask(&server);
-    let after = process::until(LIMIT, || (idle() <= before).then_some(()));
-    assert!(after.is_some(), "{} descriptors were open, and are {}", before, idle());
+    assert!(process::holds(|| idle() <= before), "{} descriptors were open, and are {}", before, idle());
     assert_eq!(server.worker(), worker, "it is the same worker");
     let log = server.stop().stderr;
     assert!(!log.contains("panicked"), "{log}");

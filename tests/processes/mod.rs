@@ -26,14 +26,14 @@ fn children(server: &Server, count: usize) -> Vec<u32> {
 /// Waits for a process to end.
 #[track_caller]
 fn ends(pid: u32) {
-    assert!(process::until(LIMIT, || (!process::is_alive(pid)).then_some(())).is_some(), "process {pid} goes on");
+    assert!(process::holds(|| !process::is_alive(pid)), "process {pid} goes on");
 }
 
 /// Waits until the server answers with this text.
 #[track_caller]
 fn answers(server: &Server, text: &str) {
-    let answered = process::until(LIMIT, || (server.connect().get("/").text() == text).then_some(()));
-    assert!(answered.is_some(), "{text:?} is never answered:\n{}", server.stderr());
+    let answered = process::holds(|| server.connect().get("/").text() == text);
+    assert!(answered, "{text:?} is never answered:\n{}", server.stderr());
 }
 
 /// Writes a file in one step: whoever reads it just then finds the old text or the new one.
@@ -64,11 +64,11 @@ open(f'loaded-{{os.getpid()}}', 'w').close()
 #[track_caller]
 fn loaded(server: &Server, count: usize) {
     let is_mark = |name: &std::ffi::OsStr| name.to_string_lossy().starts_with("loaded-");
-    let seen = process::until(LIMIT, || {
+    let seen = process::holds(|| {
         let files = std::fs::read_dir(server.directory()).expect("the folder is there");
-        (files.filter(|file| file.as_ref().is_ok_and(|file| is_mark(&file.file_name()))).count() == count).then_some(())
+        files.filter(|file| file.as_ref().is_ok_and(|file| is_mark(&file.file_name()))).count() == count
     });
-    assert!(seen.is_some(), "it is not loaded {count} times:\n{}", server.stderr());
+    assert!(seen, "it is not loaded {count} times:\n{}", server.stderr());
 }
 
 /// With permissions that a terminal may well have.

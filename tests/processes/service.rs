@@ -103,8 +103,7 @@ fn a_daemon_says_in_its_log_that_another_one_runs() {
     let mut server = builder.start_quietly();
     assert!(server.wait_status().success());
     let said = format!("[ERROR] Already running on PID {} ", std::process::id());
-    let told = process::until(LIMIT, || read(&server, "error.log").contains(&said).then_some(()));
-    assert!(told.is_some(), "{}", read(&server, "error.log"));
+    assert!(process::holds(|| read(&server, "error.log").contains(&said)), "{}", read(&server, "error.log"));
 }
 
 #[test]
@@ -132,8 +131,8 @@ fn what_keeps_a_daemon_from_starting_is_told_at_the_terminal() {
 fn a_window_that_changes_dismisses_the_workers_of_a_daemon_only() {
     let (server, daemon, address) = daemon(&["--workers", "2"]);
     let count = |wanted: usize| {
-        let seen = process::until(LIMIT, || (process::children(daemon.0).len() == wanted).then_some(()));
-        assert!(seen.is_some(), "{:?}\n{}", process::children(daemon.0), read(&server, "error.log"));
+        let seen = process::holds(|| process::children(daemon.0).len() == wanted);
+        assert!(seen, "{:?}\n{}", process::children(daemon.0), read(&server, "error.log"));
     };
     count(2);
     process::signal(daemon.0, "WINCH");
@@ -304,8 +303,7 @@ fn workers_run_as_another_user_and_can_use_what_is_theirs() {
         let bind = format!("unix:{}/app.sock", path.display());
         let args = ["app:app", "--bind", &bind, "--user", "nobody", "--group", group, mode, "-w", "2"];
         let mut server = builder.args(args).args(logs).under(ROOT).start_quietly();
-        let booted = process::until(LIMIT, || read(&server, "logs/error.log").contains("Booting").then_some(()));
-        assert!(booted.is_some(), "{}", server.stderr());
+        assert!(process::holds(|| read(&server, "logs/error.log").contains("Booting")), "{}", server.stderr());
         let id = if group == "daemon" { 1 } else { NOBODY };
         let who = format!("[({NOBODY}, {NOBODY}, {NOBODY}), ({id}, {id}, {id}), [{id}]]");
         assert_eq!(Client::connect(&bind).get("/").text(), who);
@@ -324,19 +322,17 @@ fn workers_run_as_another_user_and_can_use_what_is_theirs() {
         }
         server.signal("USR1");
         for name in ["logs/access.log", "logs/error.log"] {
-            let given = process::until(LIMIT, || (owner(name) == Some((NOBODY, id))).then_some(()));
-            assert!(given.is_some(), "{name} belongs to {:?}", owner(name));
+            assert!(process::holds(|| owner(name) == Some((NOBODY, id))), "{name} belongs to {:?}", owner(name));
         }
         signal_all("CONT");
-        let reopened = process::until(LIMIT, || {
+        let reopened = process::holds(|| {
             assert_eq!(Client::connect(&bind).get("/again").status, 200);
-            read(&server, "logs/access.log").contains("/again").then_some(())
+            read(&server, "logs/access.log").contains("/again")
         });
-        assert!(reopened.is_some(), "{}", read(&server, "logs/error.log"));
+        assert!(reopened, "{}", read(&server, "logs/error.log"));
         server.signal("HUP");
-        let reloaded =
-            process::until(LIMIT, || read(&server, "logs/error.log").contains("The reload is done").then_some(()));
-        assert!(reloaded.is_some(), "{}", read(&server, "logs/error.log"));
+        let reloaded = process::holds(|| read(&server, "logs/error.log").contains("The reload is done"));
+        assert!(reloaded, "{}", read(&server, "logs/error.log"));
         assert_eq!(Client::connect(&bind).get("/").text(), who);
         server.stop();
         assert!(!path.join("app.sock").exists());
@@ -424,7 +420,7 @@ fn ps_shows_which_process_is_which() {
         server.signal("HUP");
         server.wait_for_log("The reload failed");
         let failed = format!("rwsgi: master [{name}] (the last reload failed)");
-        assert_eq!(process::until(LIMIT, || (title(server.pid()) == failed).then_some(())), Some(()));
+        assert!(process::holds(|| title(server.pid()) == failed));
         write(&server, "app.py", &saying("mended"));
         server.signal("HUP");
         server.wait_for_log("The reload is done");

@@ -137,8 +137,8 @@ fn a_daemon_goes_back_to_its_old_binary_as_gunicorns_documentation_says() {
     let ask = || Client::connect(&address).get("/").text();
     let second = || read(&server, "app.pid.2").trim().parse().ok();
     let log = |text: &str, times: usize| {
-        let seen = || (read(&server, "error.log").matches(text).count() >= times).then_some(());
-        assert!(process::until(LIMIT, seen).is_some(), "{text}\n{}", read(&server, "error.log"));
+        let seen = || read(&server, "error.log").matches(text).count() >= times;
+        assert!(process::holds(seen), "{text}\n{}", read(&server, "error.log"));
     };
     write(&server, "app.py", &saying("the new code"));
     process::signal(old.0, "USR2");

@@ -137,10 +137,10 @@ fn without_their_arbiter_workers_finish_what_they_are_at_and_end() {
         server.signal("KILL");
         server.wait_status();
         let alive = || workers.iter().filter(|pid| process::is_alive(**pid)).count();
-        assert_eq!(process::until(super::LIMIT, || (alive() == 1).then_some(1)), Some(1), "the idle one ends");
-        let refused = process::until(super::LIMIT, || std::net::TcpStream::connect(&address).is_err().then_some(()));
+        assert!(process::holds(|| alive() == 1), "the idle one ends");
+        let refused = process::holds(|| std::net::TcpStream::connect(&address).is_err());
         write(&server, "go", "");
-        assert!(refused.is_some(), "the busy one takes nothing more");
+        assert!(refused, "the busy one takes nothing more");
         assert_eq!(client.response("GET").text(), "alive");
         workers.into_iter().for_each(ends);
     }
@@ -170,8 +170,8 @@ fn orphans_are_reaped_as_process_1_and_where_workers_come_from_a_template() {
         answers(&server, "left");
         let arbiter = if wrapper.is_empty() { server.pid() } else { process::child(server.pid()) };
         let count = |wanted: usize| {
-            let seen = process::until(super::LIMIT, || (process::children(arbiter).len() == wanted).then_some(()));
-            assert!(seen.is_some(), "not {wanted} children, but {:?}", process::children(arbiter));
+            let seen = process::holds(|| process::children(arbiter).len() == wanted);
+            assert!(seen, "not {wanted} children, but {:?}", process::children(arbiter));
         };
         count(own + 2);
         write(&server, "go", "");

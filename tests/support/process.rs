@@ -82,6 +82,11 @@ pub fn wait(child: &mut Child, limit: Duration) -> Option<std::process::ExitStat
     until(limit, || child.try_wait().expect("the child is ours"))
 }
 
+/// Whether this comes to hold, if not at once.
+pub fn holds(mut condition: impl FnMut() -> bool) -> bool {
+    until(super::server::LIMIT, || condition().then_some(())).is_some()
+}
+
 /// Asks again and again until there is an answer or the time is over.
 pub fn until<T>(limit: Duration, mut ask: impl FnMut() -> Option<T>) -> Option<T> {
     let end = Instant::now() + limit;

@@ -137,8 +137,8 @@ impl Server {
     /// Waits until standard error has this text so many times.
     #[track_caller]
     pub fn wait_for_logs(&self, text: &str, times: usize) {
-        let seen = process::until(LIMIT, || (self.stderr().matches(text).count() >= times).then_some(()));
-        assert!(seen.is_some(), "{text:?} was not logged {times} times, but:\n{}", self.stderr());
+        let seen = process::holds(|| self.stderr().matches(text).count() >= times);
+        assert!(seen, "{text:?} was not logged {times} times, but:\n{}", self.stderr());
     }
 
     /// Waits until standard output has this text.

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::support::{
     Client, Server, environment,
-    process::{self, until},
+    process::{self, holds, until},
     server::{Builder, LIMIT},
 };
 
@@ -270,21 +270,21 @@ fn logs_are_opened_again_when_they_are_rotated() {
         std::fs::rename(at(name), at(&format!("{name}.1"))).expect("it can be renamed");
     }
     server.signal("USR1");
-    let reopened = until(LIMIT, || {
+    let reopened = holds(|| {
         let mut client = Client::connect(&socket(&server));
         assert_eq!(client.get("/print").status, 200);
         let printed = std::fs::read_to_string(at("error.log")).unwrap_or_default();
         let accessed = std::fs::read_to_string(at("access.log")).unwrap_or_default();
-        (printed.contains("printed") && printed.contains("to wsgi.errors") && accessed.contains("/print")).then_some(())
+        printed.contains("printed") && printed.contains("to wsgi.errors") && accessed.contains("/print")
     });
-    assert!(reopened.is_some(), "the new files are never written to");
+    assert!(reopened, "the new files are never written to");
     // The worker of the first client's may not be the one that has opened them again by then.
-    let reopened = until(LIMIT, || {
+    let reopened = holds(|| {
         assert_eq!(client.get("/error").status, 500);
         let logged = std::fs::read_to_string(at("error.log")).unwrap_or_default();
-        logged.contains("ValueError: on purpose").then_some(())
+        logged.contains("ValueError: on purpose")
     });
-    assert!(reopened.is_some(), "a worker never opens them again");
+    assert!(reopened, "a worker never opens them again");
     let ended = server.stop();
     assert!(wait_for(&at("error.log"), "Shutting down: Master").contains("[INFO] Shutting down: Master"));
     assert_eq!((ended.stdout.as_str(), ended.stderr.as_str()), ("", ""), "everything is in the log");

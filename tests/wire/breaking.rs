@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{Place, chunked, content, everywhere, get, post};
-use crate::support::{process, server::LIMIT};
+use crate::support::process;
 
 /// What has neither a length nor chunks ends with its connection: that one must not end as if all were well.
 #[test]
@@ -64,8 +64,7 @@ fn an_answer_that_breaks_off_is_not_taken_for_the_whole() {
 /// Waits until the server has what it had before, and no more.
 fn is_back(place: &Place, before: usize) {
     let now = || process::descriptors(place.server.worker());
-    let back = process::until(LIMIT, || (now() <= before).then_some(()));
-    assert!(back.is_some(), "{}: {before} descriptors were open, and are {}", place.name, now());
+    assert!(process::holds(|| now() <= before), "{}: {before} descriptors were open, and are {}", place.name, now());
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::{fs::File, os::unix::fs::FileExt as _};
 
 use super::{Place, builder, content, everywhere, get};
-use crate::support::{Client, process, server::LIMIT};
+use crate::support::{Client, process};
 
 const MIB: u64 = 1 << 20;
 
@@ -59,7 +59,7 @@ fn a_file_that_says_it_is_empty_is_read_all_the_same() {
 fn begin(place: &Place) -> Client {
     let mut client = place.connect();
     client.send(get("/file"));
-    assert!(process::until(LIMIT, || client.has_come().then_some(())).is_some(), "{}: nothing comes", place.name);
+    assert!(process::holds(|| client.has_come()), "{}: nothing comes", place.name);
     client
 }
 

@@ -4,7 +4,6 @@ use super::{ERROR_PAGE, Place, answer, builder, chunked, content, everywhere, ge
 use crate::support::{
     client::{Pieces, WAYS},
     process,
-    server::LIMIT,
 };
 
 /// A request, and its answer.
@@ -322,8 +321,7 @@ fn thousands_of_requests_leave_nothing_behind() {
         let (memory, open) = (process::resident_kib(worker), process::descriptors(worker));
         (0..5).for_each(|_| round());
         let now = || process::descriptors(worker);
-        let closed = process::until(LIMIT, || (now() <= open).then_some(()));
-        assert!(closed.is_some(), "{open} descriptors were open, and are {}", now());
+        assert!(process::holds(|| now() <= open), "{open} descriptors were open, and are {}", now());
         let grown = process::resident_kib(worker).saturating_sub(memory);
         assert!(grown < ALLOWED, "{grown} KiB more than {memory}");
     }

@@ -1,7 +1,7 @@
 //! Answers that come bit by bit, and what precedes them.
 
 use super::{Place, everywhere, get};
-use crate::support::{Builder, Client, Server, process, server::LIMIT};
+use crate::support::{Builder, Client, Server, process};
 
 /// Reads until this has come.
 #[track_caller]
@@ -51,8 +51,7 @@ fn an_app_hears_with_its_next_event_that_the_client_is_gone() {
         drop(client);
         // The first that is sent finds it out, or the one behind it; three are left.
         (1..=3).for_each(|number| std::fs::write(file(number), "").expect("the file can be written"));
-        let ended = process::until(LIMIT, || (over() == before + 1).then_some(()));
-        assert!(ended.is_some(), "{}: {}", place.name, place.server.stdout());
+        assert!(process::holds(|| over() == before + 1), "{}: {}", place.name, place.server.stdout());
         (1..=3).for_each(|number| std::fs::remove_file(file(number)).expect("it is there"));
         assert_eq!(place.connect().get("/hello").text(), "hello", "{}", place.name);
         assert!(!place.server.stderr().contains("Traceback"), "{}", place.server.stderr());

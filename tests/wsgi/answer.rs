@@ -1,6 +1,6 @@
 //! `start_response`, and what becomes of an app that fails.
 
-use crate::support::{Builder, Server, process, server::LIMIT};
+use crate::support::{Builder, Server, process};
 
 pub const ANSWERS: &str = include_str!("answers.py");
 
@@ -122,11 +122,9 @@ fn what_is_no_head_is_a_500_and_costs_nothing_else() {
     ] {
         let response = client.get(&format!("/wrong?{wrong}"));
         assert_eq!((response.status, response.body.len()), (500, 141), "{wrong}");
-        let told = process::until(LIMIT, || {
-            let log = server.stderr();
-            log.split(&format!("Error handling request GET /wrong?{wrong}\n")).nth(1)?.contains(error).then_some(())
-        });
-        assert!(told.is_some(), "{wrong} is no {error}");
+        let head = format!("Error handling request GET /wrong?{wrong}\n");
+        let told = process::holds(|| server.stderr().split(&head).nth(1).is_some_and(|log| log.contains(error)));
+        assert!(told, "{wrong} is no {error}");
     }
 }
 
