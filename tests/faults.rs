@@ -1,7 +1,5 @@
 //! What happens to a server while several hundred requests a second come in, and how many of them are lost.
 
-use std::time::Duration;
-
 use crate::support::{Load, Server, process};
 
 /// Answers with its process, its arbiter and the version of its code.
@@ -13,8 +11,6 @@ def app(environ, start_response):
     start_response('200 OK', [('Content-Length', str(len(body)))])
     return [body]
 ";
-
-const LIMIT: Duration = Duration::from_secs(20);
 
 /// So many clients keep their connections, and so many do not.
 const CLIENTS: (usize, usize) = (4, 4);
@@ -127,7 +123,7 @@ fn an_upgrade_loses_no_request() {
         assert!(server.wait_status().success(), "{}", server.stderr());
         server.wait_for_logs("Master has been promoted.", 1);
         let pid = || std::fs::read_to_string(server.directory().join("server.pid")).ok()?.trim().parse().ok();
-        assert_eq!(process::until(LIMIT, || pid().filter(|pid| *pid == new)), Some(new));
+        assert_eq!(process::until(|| pid().filter(|pid| *pid == new)), Some(new));
         assert!(!second.exists());
         until_version(&server, 1);
         load.finish(&format!("USR2, then {signal} to the old arbiter")).is_whole();
@@ -154,7 +150,7 @@ fn a_stop_answers_what_was_sent() {
 #[test]
 fn a_worker_that_is_killed_loses_only_what_it_was_at() {
     let mut server = server(&["-w", "2"]);
-    let before = process::until(LIMIT, || Some(process::children(server.pid())).filter(|pids| pids.len() == 2));
+    let before = process::until(|| Some(process::children(server.pid())).filter(|pids| pids.len() == 2));
     let before = before.expect("two workers");
     let load = load(&server);
     process::signal(before[0], "KILL");

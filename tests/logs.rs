@@ -1,7 +1,5 @@
 //! What the server says, in lines that a gunicorn user recognises.
 
-use std::time::Duration;
-
 use regex::Regex;
 
 use crate::support::{Client, Server, process};
@@ -237,7 +235,7 @@ fn the_log_level_is_the_least_that_is_said() {
         let builder = Server::of(APP).without_bind().args(args);
         let address = format!("unix:{}/app.sock", builder.directory().display());
         let mut server = builder.start_quietly();
-        let connected = crate::support::process::until(crate::support::server::LIMIT, || {
+        let connected = crate::support::process::until(|| {
             std::os::unix::net::UnixStream::connect(address.trim_start_matches("unix:")).ok()
         });
         assert!(connected.is_some(), "it never listens:\n{}", server.stderr());
@@ -290,8 +288,7 @@ fn an_apps_logger_can_have_the_handlers_and_the_level_of_gunicorns() {
         let builder = Server::of(AS_GUNICORN).without_bind().args(["app:app", "--bind", "unix:app.sock"]);
         let mut server = builder.args(args).start_quietly();
         let socket = server.directory().join("app.sock");
-        process::until(Duration::from_secs(30), || std::os::unix::net::UnixStream::connect(&socket).ok())
-            .expect("it starts");
+        process::until(|| std::os::unix::net::UnixStream::connect(&socket).ok()).expect("it starts");
         let mut client = Client::connect(&format!("unix:{}", socket.display()));
         // What no app needs is not imported for it.
         assert_eq!(client.get("/").text(), "False");

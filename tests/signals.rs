@@ -28,7 +28,7 @@ def stream():
     yield b'second'
 ";
 
-/// What takes longer than this waits for something that never comes. Far below any timeout of the server's.
+/// What takes longer than this is waited for in vain, up to a timeout of the server's: those are far above.
 const PROMPT: Duration = Duration::from_secs(10);
 
 fn server() -> Server {

@@ -9,15 +9,13 @@ use std::{
         Mutex, OnceLock,
         atomic::{AtomicU32, Ordering},
     },
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use serde_json::Value;
 
-use crate::support::environment::rwsgi;
+use crate::support::{environment::rwsgi, server::LIMIT};
 
-/// How long anything may take before a test gives up on it.
-pub const PATIENCE: Duration = Duration::from_secs(60);
 /// As little as an app needs.
 pub const HARDENED: [&str; 7] =
     ["--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"];
@@ -154,7 +152,7 @@ pub struct Container {
 impl Container {
     /// The body of `path`, once the server answers at all.
     pub fn get(&self, path: &str) -> String {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + LIMIT;
         loop {
             match get(&self.address, path) {
                 Ok(answer) if answer.starts_with("HTTP/1.1 200") => {
@@ -188,7 +186,7 @@ impl Drop for Container {
 
 fn get(address: &str, path: &str) -> std::io::Result<String> {
     let mut stream = TcpStream::connect(address)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(LIMIT))?;
     stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").as_bytes())?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::{
-    engine::{Container, HARDENED, Image, PATIENCE, docker, try_docker, unique},
+    engine::{Container, HARDENED, Image, docker, try_docker, unique},
     folder,
 };
-use crate::support::process;
+use crate::support::{process, server::LIMIT};
 
 const APP: &str = "import threading\n\n\ndef app(environ, start_response):\n    \
                    if environ['PATH_INFO'] == '/hangs':\n        threading.Event().wait()\n    \
@@ -20,7 +20,7 @@ impl Container {
     /// check may come before anything listens.
     #[track_caller]
     fn health_is(&self, wanted: &str) -> String {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + LIMIT;
         loop {
             let text = docker(&["inspect", "-f", "{{json .State.Health}}", &self.name]);
             let health: Value = serde_json::from_str(&text).unwrap();
@@ -77,7 +77,7 @@ fn an_engine_sees_that_an_app_is_not_well() {
         // The engine runs such a command by a shell, which the image does not have; so it is asked for in its place.
         let ask = || try_docker(&["exec", &container.name, "rwsgi", "healthcheck", "--path", path]);
         // Until it listens, there is another reason.
-        let output = process::until(PATIENCE, || {
+        let output = process::until(|| {
             Some(ask()).filter(|output| !String::from_utf8_lossy(&output.stderr).contains("no rwsgi listens here"))
         });
         let output = output.expect("it listens");

@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 
 use super::{
-    engine::{Container, HARDENED, Image, PATIENCE, docker, unique},
+    engine::{Container, HARDENED, Image, docker, unique},
     folder,
 };
 use crate::support::process;
@@ -88,7 +88,7 @@ fn workers_as_many_as_the_engine_gives_processors() {
     docker(&[&run, &HARDENED[..], &[&folder::hello().name], &command].concat());
     let container = Container { name, address: String::new() };
     let said = || container.log().lines().find_map(|line| Some(line.split_once("Workers: ")?.1.to_owned()));
-    let said = process::until(PATIENCE, said).expect("it says how many at start");
+    let said = process::until(said).expect("it says how many at start");
     assert!(said.starts_with("1, one for each CPU that may be used"), "{said}");
 }
 

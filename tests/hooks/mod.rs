@@ -6,10 +6,7 @@ mod parity;
 
 use std::path::Path;
 
-use crate::support::{
-    Server, process,
-    server::{Builder, LIMIT},
-};
+use crate::support::{Server, process, server::Builder};
 
 const APP: &str = "
 import os
@@ -45,7 +42,7 @@ fn seen(server: &Server) -> Vec<String> {
 /// Waits until a line that begins like this was noted so many times, and returns the last of them.
 #[track_caller]
 fn until_seen(server: &Server, begin: &str, times: usize) -> String {
-    let found = process::until(LIMIT, || {
+    let found = process::until(|| {
         let lines: Vec<_> = seen(server).into_iter().filter(|line| line.starts_with(begin)).collect();
         if lines.len() >= times { lines.last().cloned() } else { None }
     });
@@ -213,7 +210,7 @@ def app(environ, start_response):
     let [gauge] = of(&before, "alive{").try_into().expect("one worker");
     let pid: u32 = gauge.split('"').nth(1).and_then(|pid| pid.parse().ok()).expect("a pid");
     process::signal(pid, "KILL");
-    let next = process::until(LIMIT, || {
+    let next = process::until(|| {
         let after = server.connect().get("/").text();
         (!of(&after, "alive{").contains(&gauge)).then_some(after)
     });

@@ -8,7 +8,7 @@ use std::{
 use tempfile::TempDir;
 
 use super::{NOTE, noted};
-use crate::support::{Client, environment, process, server::LIMIT};
+use crate::support::{Client, environment, process};
 
 /// Notes every hook with what it is called with. What differs between two servers, ids, goes to another file.
 const CONF: &str = r"
@@ -123,7 +123,7 @@ impl Run {
 
     #[track_caller]
     fn end(&mut self) -> Option<i32> {
-        process::wait(&mut self.child, LIMIT).expect("it ends").code()
+        process::wait(&mut self.child).expect("it ends").code()
     }
 }
 

@@ -7,17 +7,12 @@ mod upgrade;
 mod watching;
 mod workers;
 
-use std::time::Duration;
-
 use crate::support::{Server, process};
-
-/// What takes longer than this waits for something that never comes.
-const LIMIT: Duration = Duration::from_secs(30);
 
 /// Waits until a server has exactly so many children, and returns them.
 #[track_caller]
 fn children(server: &Server, count: usize) -> Vec<u32> {
-    let found = process::until(LIMIT, || Some(process::children(server.pid())).filter(|found| found.len() == count));
+    let found = process::until(|| Some(process::children(server.pid())).filter(|found| found.len() == count));
     found.unwrap_or_else(|| {
         panic!("not {count} children, but {:?}:\n{}", process::children(server.pid()), server.stderr())
     })
@@ -81,8 +76,8 @@ fn daemon(args: &[&str]) -> (Server, process::Guard, String) {
     let mut server = Server::of(&format!("{app}{}", saying("alive"))).args(args).under(CAREFUL).start_quietly();
     let status = server.wait_status();
     assert!(status.success(), "{status}: {}", server.stderr());
-    let pid = process::until(LIMIT, || read(&server, "app.pid").trim().parse().ok()).expect("it writes its id");
-    let booted = process::until(LIMIT, || read(&server, "umask").parse::<u32>().ok());
+    let pid = process::until(|| read(&server, "app.pid").trim().parse().ok()).expect("it writes its id");
+    let booted = process::until(|| read(&server, "umask").parse::<u32>().ok());
     assert_eq!(booted, Some(0o22), "as gunicorn's daemons have it: {}", read(&server, "error.log"));
     let log = read(&server, "error.log");
     let address = log.split("Listening at: http://").nth(1).and_then(|rest| rest.split(' ').next());

@@ -2,8 +2,8 @@
 
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
-use super::{LIMIT, answers, children, daemon, ends, read, saying, write};
-use crate::support::{Client, Server, process};
+use super::{answers, children, daemon, ends, read, saying, write};
+use crate::support::{Client, Server, process, server::LIMIT};
 
 #[test]
 fn the_pid_file_has_the_arbiters_id_and_goes_with_it() {
@@ -69,7 +69,7 @@ def app(environ, start_response):
     let builder = Server::of(app).without_bind().args(args).args(["--bind", "unix:app.sock"]);
     let mut server = builder.start_quietly();
     assert!(server.wait_status().success());
-    let pid = process::until(LIMIT, || read(&server, "app.pid").trim().parse().ok());
+    let pid = process::until(|| read(&server, "app.pid").trim().parse().ok());
     let daemon = process::Guard(pid.expect("it writes its id"));
     let socket = format!("unix:{}", server.directory().join("app.sock").display());
     assert_eq!(Client::connect(&socket).get("/").text(), "alive");
@@ -88,7 +88,7 @@ fn a_daemon_takes_the_file_of_its_socket_along() {
     let mut server = builder.args(["app:app", "--daemon"]).args(paths).start_quietly();
     assert!(server.wait_status().success());
     let path = server.directory().join("sub/app.sock");
-    let pid = process::until(LIMIT, || read(&server, "sub/app.pid").trim().parse().ok());
+    let pid = process::until(|| read(&server, "sub/app.pid").trim().parse().ok());
     let daemon = process::Guard(pid.expect("it writes its id"));
     assert_eq!(Client::connect(&format!("unix:{}", path.display())).get("/").text(), "alive");
     process::signal(daemon.0, "TERM");
@@ -222,7 +222,7 @@ fn sockets_that_were_passed_are_served() {
         all_serve(&server);
         server.signal("USR2");
         server.wait_for_logs("Booting worker", 3);
-        let new = process::until(LIMIT, || read(&server, "app.pid.2").trim().parse().ok());
+        let new = process::until(|| read(&server, "app.pid.2").trim().parse().ok());
         let new = process::Guard(new.expect("the new arbiter writes its id"));
         server.signal("TERM");
         assert!(server.wait_status().success(), "{}", server.stderr());
@@ -233,7 +233,7 @@ fn sockets_that_were_passed_are_served() {
             assert!(std::path::Path::new(&format!("{path}.{number}")).exists(), "it belongs to whoever passed it");
         }
         write(&server, "over", "");
-        let said = process::until(LIMIT, || Some(read(&server, "said")).filter(|said| !said.is_empty()));
+        let said = process::until(|| Some(read(&server, "said")).filter(|said| !said.is_empty()));
         let said = said.expect("whoever passed the sockets goes on");
         assert!(said.split(' ').all(|said| said == "connected"), "others can go on with them: {said}");
     }

@@ -53,7 +53,7 @@ fn a_stuck_worker_says_where_each_of_its_threads_is_and_is_replaced() {
         let bind = format!("unix:{}/app.sock", server.directory().display());
         let mut server = server.without_bind().args(["--bind", &bind]).args(log.iter().copied()).start_quietly();
         // Its file is there a moment before anything listens.
-        let connected = process::until(super::LIMIT, || UnixStream::connect(server.directory().join("app.sock")).ok());
+        let connected = process::until(|| UnixStream::connect(server.directory().join("app.sock")).ok());
         assert!(connected.is_some(), "{}", server.stderr());
         let connect = || crate::support::Client::connect(&bind);
         let before = connect().get("/").text();
@@ -62,7 +62,7 @@ fn a_stuck_worker_says_where_each_of_its_threads_is_and_is_replaced() {
         server.wait_for_output("stuck\n");
         let said = || if log.is_empty() { server.stderr() } else { super::read(&server, "error.log") };
         ends(before.parse().expect("an id"));
-        let after = process::until(super::LIMIT, || Some(connect().get("/").text()).filter(|pid| *pid != before));
+        let after = process::until(|| Some(connect().get("/").text()).filter(|pid| *pid != before));
         assert!(after.is_some(), "{}", said());
         let said = said();
         assert!(said.contains(&format!("WORKER TIMEOUT (pid:{before})")), "{said}");

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{LIMIT, answers, children, daemon, ends, read, saying, service::Notified, write};
+use super::{answers, children, daemon, ends, read, saying, service::Notified, write};
 use crate::support::{Client, Server, process};
 
 /// Sends `USR2`, and waits until the worker of the new arbiter serves too. `before` is what the log has had of arbiters.
@@ -121,7 +121,7 @@ fn an_arbiter_that_is_killed_at_once_is_taken_over_from_all_the_same() {
     children(&server, 2);
     server.signal("KILL");
     server.wait_status();
-    let pid = process::until(LIMIT, || {
+    let pid = process::until(|| {
         read(&server, "app.pid").trim().parse().ok().filter(|pid| *pid != server.pid() && process::is_alive(*pid))
     });
     let new = process::Guard(pid.unwrap_or_else(|| panic!("nobody takes over:\n{}", server.stderr())));
@@ -142,7 +142,7 @@ fn a_daemon_goes_back_to_its_old_binary_as_gunicorns_documentation_says() {
     };
     write(&server, "app.py", &saying("the new code"));
     process::signal(old.0, "USR2");
-    let new = process::Guard(process::until(LIMIT, second).expect("it writes its id"));
+    let new = process::Guard(process::until(second).expect("it writes its id"));
     log("Booting worker", 4);
     process::signal(old.0, "WINCH");
     log("Worker exiting", 2);

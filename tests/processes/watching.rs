@@ -1,6 +1,6 @@
 //! `--reload`: workers follow the files that their app is made of.
 
-use super::{LIMIT, answers, children, ends, saying, write};
+use super::{answers, children, ends, saying, write};
 use crate::support::{Server, process};
 
 const APP: &str = "
@@ -22,7 +22,7 @@ fn server(args: &[&str]) -> Server {
 fn watching(server: &Server, count: usize) -> Vec<u32> {
     // Old workers may be gone by the time that they are looked at.
     let threads = |pid: u32| std::fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count);
-    let found = process::until(LIMIT, || {
+    let found = process::until(|| {
         let found = process::children(server.pid());
         (found.len() == count && found.iter().all(|pid| threads(*pid) == 3)).then_some(found)
     });

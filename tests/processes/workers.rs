@@ -305,7 +305,7 @@ def app(environ, start_response):
         let server = Server::of(app).args(["app:app", "--threads", threads]).start();
         let mut client = server.connect();
         assert_eq!(client.get("/fork").text(), "/fork");
-        let child = process::until(super::LIMIT, || {
+        let child = process::until(|| {
             let output = server.stdout();
             output.lines().find_map(|line| line.strip_prefix("child ")?.parse::<u32>().ok())
         });

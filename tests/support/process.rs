@@ -5,6 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::server::LIMIT;
+
 /// Memory that the process has resident, in KiB.
 pub fn resident_kib(pid: u32) -> u64 {
     field(pid, "VmRSS:").split_whitespace().next().and_then(|number| number.parse().ok()).expect("a number of kB")
@@ -44,7 +46,7 @@ pub fn field(pid: u32, name: &str) -> String {
 /// The only child of a process.
 pub fn child(pid: u32) -> u32 {
     let path = format!("/proc/{pid}/task/{pid}/children");
-    let found = until(super::server::LIMIT, || std::fs::read_to_string(&path).ok()?.trim().parse().ok());
+    let found = until(|| std::fs::read_to_string(&path).ok()?.trim().parse().ok());
     found.expect("it has one child")
 }
 
@@ -78,18 +80,18 @@ pub fn signal(pid: u32, signal: &str) {
 }
 
 /// Waits for a process to end, but not for ever. `None` when it still runs then.
-pub fn wait(child: &mut Child, limit: Duration) -> Option<std::process::ExitStatus> {
-    until(limit, || child.try_wait().expect("the child is ours"))
+pub fn wait(child: &mut Child) -> Option<std::process::ExitStatus> {
+    until(|| child.try_wait().expect("the child is ours"))
 }
 
 /// Whether this comes to hold, if not at once.
 pub fn holds(mut condition: impl FnMut() -> bool) -> bool {
-    until(super::server::LIMIT, || condition().then_some(())).is_some()
+    until(|| condition().then_some(())).is_some()
 }
 
 /// Asks again and again until there is an answer or the time is over.
-pub fn until<T>(limit: Duration, mut ask: impl FnMut() -> Option<T>) -> Option<T> {
-    let end = Instant::now() + limit;
+pub fn until<T>(mut ask: impl FnMut() -> Option<T>) -> Option<T> {
+    let end = Instant::now() + LIMIT;
     loop {
         if let Some(answer) = ask() {
             return Some(answer);

@@ -155,7 +155,7 @@ impl Server {
     /// Waits for it to end.
     #[track_caller]
     pub fn wait(&mut self) -> Ended {
-        let status = process::wait(&mut self.child, LIMIT)
+        let status = process::wait(&mut self.child)
             .unwrap_or_else(|| panic!("the server does not end:\n{}", self.stderr.text()));
         Ended { status, stdout: self.stdout.all(), stderr: self.stderr.all() }
     }
@@ -163,8 +163,7 @@ impl Server {
     /// Waits for its first process to end. Others may go on writing to what it wrote to.
     #[track_caller]
     pub fn wait_status(&mut self) -> ExitStatus {
-        process::wait(&mut self.child, LIMIT)
-            .unwrap_or_else(|| panic!("the server does not end:\n{}", self.stderr.text()))
+        process::wait(&mut self.child).unwrap_or_else(|| panic!("the server does not end:\n{}", self.stderr.text()))
     }
 
     /// Ends it with SIGTERM, which must end well.
@@ -291,7 +290,7 @@ impl Builder {
     #[track_caller]
     pub fn fail(self) -> Ended {
         let (mut child, stdout, stderr) = self.spawn();
-        let status = process::wait(&mut child, LIMIT).unwrap_or_else(|| {
+        let status = process::wait(&mut child).unwrap_or_else(|| {
             let _ = child.kill();
             panic!("the server does not end:\n{}", stderr.text())
         });

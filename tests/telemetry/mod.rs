@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::support::{
     Client, Server, environment,
     process::{self, holds, until},
-    server::{Builder, LIMIT},
+    server::Builder,
 };
 
 const APP: &str = "
@@ -47,7 +47,7 @@ fn started(builder: Builder) -> (Server, Client) {
     let address = format!("unix:{}/app.sock", builder.directory().display());
     let server = builder.without_bind().args(["app:app", "--bind", "unix:app.sock"]).start_quietly();
     let path = address.trim_start_matches("unix:").to_owned();
-    let answers = until(LIMIT, || std::os::unix::net::UnixStream::connect(&path).ok());
+    let answers = until(|| std::os::unix::net::UnixStream::connect(&path).ok());
     assert!(answers.is_some(), "the server never listens:\n{}", server.stderr());
     let client = Client::connect(&address);
     (server, client)
@@ -61,7 +61,7 @@ fn socket(server: &Server) -> String {
 #[track_caller]
 fn wait_for(path: &Path, text: &str) -> String {
     let read = || std::fs::read_to_string(path).unwrap_or_default();
-    until(LIMIT, || Some(read()).filter(|found| found.contains(text)))
+    until(|| Some(read()).filter(|found| found.contains(text)))
         .unwrap_or_else(|| panic!("{} never has {text:?}, but:\n{}", path.display(), read()))
 }
 
@@ -201,7 +201,7 @@ fn the_access_log_is_that_of_the_real_gunicorn() {
             }
         }
         process::signal(gunicorn.0.id(), "TERM");
-        assert!(process::wait(&mut gunicorn.0, LIMIT).is_some(), "gunicorn ends");
+        assert!(process::wait(&mut gunicorn.0).is_some(), "gunicorn ends");
         ours.stop();
         let lines = |folder: &Path| {
             let text = std::fs::read_to_string(folder.join("access.log")).expect("the log is there");

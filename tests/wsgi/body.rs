@@ -1,13 +1,13 @@
 //! The body of an answer: what is iterated, its length, and `close()`.
 
 use super::answer::{builder, server};
-use crate::support::{Client, Server, client::Response, process, server::LIMIT};
+use crate::support::{Client, Server, client::Response, process};
 
 /// Waits until the iterable of this name was closed once, and shows that it is not closed again.
 #[track_caller]
 fn closed_once(server: &Server, name: &str) {
     let ask = || Some(server.connect().get(&format!("/closed?{name}")).text()).filter(|count| count != "0");
-    assert_eq!(process::until(LIMIT, ask).as_deref(), Some("1"), "{name}");
+    assert_eq!(process::until(ask).as_deref(), Some("1"), "{name}");
     assert_eq!(server.connect().get(&format!("/closed?{name}")).text(), "1", "{name}");
 }
 
