@@ -106,7 +106,8 @@ fn a_syslog_that_is_away_or_stuck_holds_nothing_up() {
         for _ in 0..500 {
             assert_eq!(client.get("/").status, 200);
         }
-        assert!(start.elapsed() < LIMIT / 10, "{name}: {:?}", start.elapsed());
+        // It would be 25 s were each line to wait as long as one may.
+        assert!(start.elapsed() < LIMIT / 3, "{name}: {:?}", start.elapsed());
         let ended = server.stop();
         let log = std::fs::read_to_string(server.directory().join("access.log")).expect("it is there");
         assert_eq!(log.lines().count(), 500, "the other log has every line");
