@@ -2,7 +2,7 @@
 
 use std::{
     path::Path,
-    process::{Child, Command, Stdio},
+    process::{Child, Stdio},
 };
 
 use tempfile::TempDir;
@@ -80,11 +80,8 @@ impl Run {
             std::fs::create_dir_all(path.parent().expect("it is in the folder")).expect("the folder can be made");
             std::fs::write(path, text).expect("the file can be written");
         }
-        let mut command = Command::new(program);
-        for name in ["PORT", "WEB_CONCURRENCY", "GUNICORN_CMD_ARGS", "RWSGI_CMD_ARGS"] {
-            command.env_remove(name);
-        }
-        command.env("VIRTUAL_ENV", environment::venv()).current_dir(folder.path()).args(args);
+        let mut command = environment::command(program);
+        command.current_dir(folder.path()).args(args);
         let log = std::fs::File::create(folder.path().join("log")).expect("it can be made");
         let child = command.args(["--bind", "unix:app.sock"]).stdin(Stdio::null()).stderr(log).spawn();
         Self { child: child.expect("the program starts"), folder }

@@ -15,10 +15,6 @@ const APP: &str = "def app(environ, start_response):
     return [b'hello']
 ";
 
-/// Variables that a test's surroundings may have and that mean something.
-const VARIABLES: [&str; 6] =
-    ["PORT", "WEB_CONCURRENCY", "FORWARDED_ALLOW_IPS", "SENDFILE", "GUNICORN_CMD_ARGS", "RWSGI_CMD_ARGS"];
-
 /// A folder with an app and these files.
 fn folder(files: &[(&str, &str)]) -> TempDir {
     let folder = TempDir::new().expect("a temporary folder");
@@ -31,12 +27,8 @@ fn folder(files: &[(&str, &str)]) -> TempDir {
 }
 
 fn in_folder(program: &Path, folder: &Path, variables: &[(&str, &str)], args: &[&str]) -> Command {
-    let mut command = Command::new(program);
-    for name in VARIABLES {
-        command.env_remove(name);
-    }
-    command.env("VIRTUAL_ENV", environment::venv()).env("PYTHONDONTWRITEBYTECODE", "1");
-    command.envs(variables.iter().copied()).current_dir(folder).args(args);
+    let mut command = environment::command(program);
+    command.env("PYTHONDONTWRITEBYTECODE", "1").envs(variables.iter().copied()).current_dir(folder).args(args);
     command
 }
 

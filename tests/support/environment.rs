@@ -1,6 +1,7 @@
 //! The virtual environment that the tests' apps see. Made once a run, kept under `target/`, and brought up to date.
 
 use std::{
+    ffi::OsStr,
     path::{Path, PathBuf},
     process::Command,
     sync::OnceLock,
@@ -10,6 +11,31 @@ use std::{
 pub fn rwsgi() -> &'static str {
     static PROGRAM: OnceLock<String> = OnceLock::new();
     PROGRAM.get_or_init(|| std::env::var("RWSGI_UNDER_TEST").unwrap_or_else(|_| env!("CARGO_BIN_EXE_rwsgi").to_owned()))
+}
+
+/// Variables that a test's surroundings may have, and that mean something to a server or to its app.
+const SURROUNDINGS: [&str; 11] = [
+    "PORT",
+    "WEB_CONCURRENCY",
+    "FORWARDED_ALLOW_IPS",
+    "SENDFILE",
+    "GUNICORN_CMD_ARGS",
+    "RWSGI_CMD_ARGS",
+    "SCRIPT_NAME",
+    "FLASK_APP",
+    "PYTHONPATH",
+    "PYTHONUNBUFFERED",
+    "LD_LIBRARY_PATH",
+];
+
+/// A command that has the environment of the tests, and nothing of their surroundings.
+pub fn command(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(program);
+    for name in SURROUNDINGS {
+        command.env_remove(name);
+    }
+    command.env("VIRTUAL_ENV", venv());
+    command
 }
 
 /// The folder of the environment, with everything in `tests/requirements.txt` installed.

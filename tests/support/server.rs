@@ -4,7 +4,7 @@ use std::{
     ffi::OsStr,
     io::{BufRead as _, BufReader, Read},
     path::{Path, PathBuf},
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Child, ExitStatus, Stdio},
     sync::{Arc, Condvar, Mutex},
     time::Duration,
 };
@@ -243,15 +243,9 @@ impl Builder {
 
     fn spawn(&self) -> (Child, Output, Output) {
         let mut words = self.wrapper.iter().map(OsStr::new).chain([self.program.as_os_str()]);
-        let mut command = Command::new(words.next().expect("the program at least"));
-        command.args(words);
+        let mut command = environment::command(words.next().expect("the program at least"));
+        command.args(words).args(&self.args);
         command.current_dir(self.directory.path()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        for name in
-            ["PORT", "WEB_CONCURRENCY", "SCRIPT_NAME", "PYTHONPATH", "PYTHONUNBUFFERED", "FLASK_APP", "LD_LIBRARY_PATH"]
-        {
-            command.env_remove(name);
-        }
-        command.env("VIRTUAL_ENV", environment::venv()).args(&self.args);
         for (name, value) in &self.variables {
             match value {
                 Some(value) => command.env(name, value),
