@@ -2,7 +2,7 @@
 
 use regex::Regex;
 
-use crate::support::{Client, Server, process};
+use crate::support::{Client, Server};
 
 const APP: &str = "
 def app(environ, start_response):
@@ -231,16 +231,9 @@ fn without_an_access_log_requests_are_not_logged() {
 #[test]
 fn the_log_level_is_the_least_that_is_said() {
     for (level, lines) in [("debug", 7), ("info", 7), ("warning", 2), ("error", 1), ("CRITICAL", 0)] {
-        let args = ["app:app", "--bind", "unix:app.sock", "--log-level", level];
-        let builder = Server::of(APP).without_bind().args(args);
-        let address = format!("unix:{}/app.sock", builder.directory().display());
-        let mut server = builder.start_quietly();
-        let connected = crate::support::process::until(|| {
-            std::os::unix::net::UnixStream::connect(address.trim_start_matches("unix:")).ok()
-        });
-        assert!(connected.is_some(), "it never listens:\n{}", server.stderr());
-        drop(connected);
-        let mut client = crate::support::Client::connect(&address);
+        // Most levels leave out where it listens.
+        let mut server = Server::of(APP).args(["app:app", "--log-level", level]).start_at_socket();
+        let mut client = server.connect();
         assert_eq!(client.get("/error").status, 500);
         assert_eq!(client.send("nonsense\r\n\r\n").response("GET").status, 400);
         let ended = server.stop();
@@ -285,11 +278,8 @@ def own():
 fn an_apps_logger_can_have_the_handlers_and_the_level_of_gunicorns() {
     let log = |format: &str, level: &str| {
         let args = ["--error-logfile", "error.log", "--log-format", format, "--log-level", level];
-        let builder = Server::of(AS_GUNICORN).without_bind().args(["app:app", "--bind", "unix:app.sock"]);
-        let mut server = builder.args(args).start_quietly();
-        let socket = server.directory().join("app.sock");
-        process::until(|| std::os::unix::net::UnixStream::connect(&socket).ok()).expect("it starts");
-        let mut client = Client::connect(&format!("unix:{}", socket.display()));
+        let mut server = Server::of(AS_GUNICORN).args(["app:app"]).args(args).start_at_socket();
+        let mut client = server.connect();
         // What no app needs is not imported for it.
         assert_eq!(client.get("/").text(), "False");
         assert_eq!(client.get("/error").status, 500);

@@ -2,7 +2,7 @@
 //!
 //! It is three seconds: what boots has it too, and Python and an app may take more than one on a busy machine.
 
-use std::{os::unix::net::UnixStream, time::Duration};
+use std::time::Duration;
 
 use super::{answers, children, ends, write};
 use crate::support::{Server, process};
@@ -48,22 +48,16 @@ fn pid(server: &Server) -> String {
 #[test]
 fn a_stuck_worker_says_where_each_of_its_threads_is_and_is_replaced() {
     for log in [&[][..], &["--error-logfile", "error.log"]] {
-        let server =
-            Server::of(STICKS).args(["app:app", "--threads", "2", "--timeout", "3", "--graceful-timeout", "1"]);
-        let bind = format!("unix:{}/app.sock", server.directory().display());
-        let mut server = server.without_bind().args(["--bind", &bind]).args(log.iter().copied()).start_quietly();
-        // Its file is there a moment before anything listens.
-        let connected = process::until(|| UnixStream::connect(server.directory().join("app.sock")).ok());
-        assert!(connected.is_some(), "{}", server.stderr());
-        let connect = || crate::support::Client::connect(&bind);
-        let before = connect().get("/").text();
-        let mut client = connect();
+        let args = ["app:app", "--threads", "2", "--timeout", "3", "--graceful-timeout", "1"];
+        let mut server = Server::of(STICKS).args(args).args(log.iter().copied()).start_at_socket();
+        let before = pid(&server);
+        let mut client = server.connect();
         client.send("GET /stuck HTTP/1.1\r\nHost: test\r\n\r\n");
         server.wait_for_output("stuck\n");
         let said = || if log.is_empty() { server.stderr() } else { super::read(&server, "error.log") };
         ends(before.parse().expect("an id"));
-        let after = process::until(|| Some(connect().get("/").text()).filter(|pid| *pid != before));
-        assert!(after.is_some(), "{}", said());
+        let replaced = process::holds(|| pid(&server) != before);
+        assert!(replaced, "{}", said());
         let said = said();
         assert!(said.contains(&format!("WORKER TIMEOUT (pid:{before})")), "{said}");
         let stacks: Vec<_> = said.lines().skip_while(|line| !line.contains("WORKER TIMEOUT")).collect();

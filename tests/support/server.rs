@@ -3,6 +3,7 @@
 use std::{
     ffi::OsStr,
     io::{BufRead as _, BufReader, Read},
+    os::unix::net::UnixStream,
     path::{Path, PathBuf},
     process::{Child, ExitStatus, Stdio},
     sync::{Arc, Condvar, Mutex},
@@ -271,6 +272,18 @@ impl Builder {
         let listeners = log.split("Listening at: ").nth(1).and_then(|rest| rest.split(' ').next());
         let listeners = listeners.expect("the log says where it listens").split(',');
         server.addresses = listeners.map(|address| address.trim_start_matches("http://").to_owned()).collect();
+        server
+    }
+
+    /// Starts it at a socket in its folder, and waits until it listens there: for one whose log may be elsewhere.
+    #[track_caller]
+    pub fn start_at_socket(self) -> Server {
+        let mut server = self.without_bind().args(["--bind", "unix:app.sock"]).start_quietly();
+        let path = server.directory().join("app.sock");
+        // Its file is there a moment before anything listens.
+        let listens = process::holds(|| UnixStream::connect(&path).is_ok());
+        assert!(listens, "the server never listens:\n{}", server.stderr());
+        server.addresses = vec![format!("unix:{}", path.display())];
         server
     }
 

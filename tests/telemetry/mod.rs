@@ -44,17 +44,9 @@ def app(environ, start_response):
 
 /// A server whose logs are files in its folder, once it answers.
 fn started(builder: Builder) -> (Server, Client) {
-    let address = format!("unix:{}/app.sock", builder.directory().display());
-    let server = builder.without_bind().args(["app:app", "--bind", "unix:app.sock"]).start_quietly();
-    let path = address.trim_start_matches("unix:").to_owned();
-    let answers = until(|| std::os::unix::net::UnixStream::connect(&path).ok());
-    assert!(answers.is_some(), "the server never listens:\n{}", server.stderr());
-    let client = Client::connect(&address);
+    let server = builder.args(["app:app"]).start_at_socket();
+    let client = server.connect();
     (server, client)
-}
-
-fn socket(server: &Server) -> String {
-    format!("unix:{}/app.sock", server.directory().display())
 }
 
 /// Waits until a file has this text, and returns all of it.
@@ -223,7 +215,7 @@ fn json_lines_are_objects_whatever_a_client_sends() {
         client.send(format!("GET /?q HTTP/1.1\r\nHost: test\r\nUser-Agent: {agent}\r\nX-One: 1\r\n\r\n"));
         // Control characters are refused before there is a request to log.
         if client.response("GET").status == 400 {
-            client = Client::connect(&socket(&server));
+            client = server.connect();
         }
     }
     assert_eq!(client.get("/error?x").status, 500);
@@ -271,7 +263,7 @@ fn logs_are_opened_again_when_they_are_rotated() {
     }
     server.signal("USR1");
     let reopened = holds(|| {
-        let mut client = Client::connect(&socket(&server));
+        let mut client = server.connect();
         assert_eq!(client.get("/print").status, 200);
         let printed = std::fs::read_to_string(at("error.log")).unwrap_or_default();
         let accessed = std::fs::read_to_string(at("access.log")).unwrap_or_default();
