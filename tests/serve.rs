@@ -480,7 +480,8 @@ fn a_port_in_use_is_told_in_one_sentence() {
 
 #[test]
 fn a_port_that_is_about_to_be_free_is_waited_for() {
-    let other = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    // At an address where no other test listens, so that nobody takes the port in between.
+    let other = TcpListener::bind("127.0.0.4:0").expect("a free port");
     let address = other.local_addr().expect("it listens").to_string();
     let server = Server::of(HELLO).without_bind().args(["app:app", "--bind", &address]).start_quietly();
     server.wait_for_log(&format!("Connection in use: {address}. The next attempt is in a second."));
@@ -491,7 +492,8 @@ fn a_port_that_is_about_to_be_free_is_waited_for() {
 
 #[test]
 fn a_port_is_free_again_as_soon_as_its_server_has_ended() {
-    let mut server = Server::of(HELLO).args(["app:app"]).start();
+    // Here too.
+    let mut server = Server::of(HELLO).without_bind().args(["app:app", "--bind", "127.0.0.5:0"]).start();
     let address = server.address().to_owned();
     assert_eq!(server.connect().get("/").text(), "hello");
     server.stop();
