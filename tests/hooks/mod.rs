@@ -4,8 +4,6 @@ mod failing;
 mod files;
 mod parity;
 
-use std::path::Path;
-
 use crate::support::{Server, process, server::Builder};
 
 const APP: &str = "
@@ -28,15 +26,11 @@ fn server(conf: &str) -> Builder {
     Server::of_files(&[("app.py", APP), ("gunicorn.conf.py", &conf)]).args(["app:app"])
 }
 
-/// What was noted in a folder, in whole lines: one that crosses a page of the file can be seen half written.
-fn noted(folder: &Path) -> String {
-    let mut text = std::fs::read_to_string(folder.join("seen")).unwrap_or_default();
-    text.truncate(text.rfind('\n').map_or(0, |end| end + 1));
-    text
-}
-
+/// What was noted, in whole lines: one that crosses a page of the file can be seen half written.
 fn seen(server: &Server) -> Vec<String> {
-    noted(server.directory()).lines().map(str::to_owned).collect()
+    let mut text = std::fs::read_to_string(server.directory().join("seen")).unwrap_or_default();
+    text.truncate(text.rfind('\n').map_or(0, |end| end + 1));
+    text.lines().map(str::to_owned).collect()
 }
 
 /// Waits until a line that begins like this was noted so many times, and returns the last of them.

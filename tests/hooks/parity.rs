@@ -1,14 +1,7 @@
 //! The same hooks, called in the same order with the same things as by the real gunicorn.
 
-use std::{
-    path::Path,
-    process::{Child, Stdio},
-};
-
-use tempfile::TempDir;
-
-use super::{NOTE, noted};
-use crate::support::{Client, environment, process};
+use super::{NOTE, seen, until_seen};
+use crate::support::{Client, Server, process};
 
 /// Notes every hook with what it is called with. What differs between two servers, ids, goes to another file.
 const CONF: &str = r"
@@ -58,131 +51,91 @@ def app(environ, start_response):
     return [b'hel', b'lo'] if path == '/pieces' else [b'hello']
 ";
 
-struct Run {
-    child: Child,
-    folder: TempDir,
+/// What comes of the same life of the real gunicorn, and of ours.
+fn both<T>(files: &[(&str, &str)], args: &[&str], live: impl Fn(Server) -> T) -> [T; 2] {
+    let gunicorn = Server::of_files(files).gunicorn().args(["--worker-class", "sync"]);
+    [gunicorn, Server::of_files(files)].map(|server| {
+        let server = server.without_bind().args(["--bind", "unix:app.sock"]).args(args.iter().copied());
+        live(server.start_quietly())
+    })
 }
 
-impl Drop for Run {
-    fn drop(&mut self) {
-        if matches!(self.child.try_wait(), Ok(None)) {
-            let _ = self.child.kill();
-            let _ = self.child.wait();
-        }
-    }
+fn get(server: &Server, path: &str) {
+    let mut client = Client::connect(&format!("unix:{}/app.sock", server.directory().display()));
+    client.send(format!("GET {path} HTTP/1.1\r\nHost: test\r\nX-A: b\r\nConnection: close\r\n\r\n"));
+    client.response("GET");
 }
 
-impl Run {
-    fn start(program: &Path, files: &[(&str, &str)], args: &[&str]) -> Self {
-        let folder = TempDir::new().expect("a temporary folder");
-        for (name, text) in files {
-            let path = folder.path().join(name);
-            std::fs::create_dir_all(path.parent().expect("it is in the folder")).expect("the folder can be made");
-            std::fs::write(path, text).expect("the file can be written");
-        }
-        let mut command = environment::command(program);
-        command.current_dir(folder.path()).args(args);
-        let log = std::fs::File::create(folder.path().join("log")).expect("it can be made");
-        let child = command.args(["--bind", "unix:app.sock"]).stdin(Stdio::null()).stderr(log).spawn();
-        Self { child: child.expect("the program starts"), folder }
-    }
-
-    fn seen(&self) -> String {
-        noted(self.folder.path())
-    }
-
-    fn read(&self, name: &str) -> String {
-        std::fs::read_to_string(self.folder.path().join(name)).unwrap_or_default()
-    }
-
-    /// Waits until a line was noted so many times.
-    #[track_caller]
-    fn until(&self, begin: &str, times: usize) {
-        let count = || self.seen().lines().filter(|line| line.starts_with(begin)).count();
-        let seen = process::holds(|| count() >= times);
-        assert!(seen, "{begin:?} not {times} times:\n{}\n{}", self.seen(), self.read("log"));
-    }
-
-    /// The last process that has noted its id.
-    fn last_pid(&self) -> u32 {
-        self.read("pids").lines().last().and_then(|pid| pid.parse().ok()).expect("a pid")
-    }
-
-    fn get(&self, path: &str) {
-        let mut client = Client::connect(&format!("unix:{}/app.sock", self.folder.path().display()));
-        client.send(format!("GET {path} HTTP/1.1\r\nHost: test\r\nX-A: b\r\nConnection: close\r\n\r\n"));
-        client.response("GET");
-    }
-
-    fn signal(&self, signal: &str) {
-        process::signal(self.child.id(), signal);
-    }
-
-    #[track_caller]
-    fn end(&mut self) -> Option<i32> {
-        process::wait(&mut self.child).expect("it ends").code()
-    }
+fn read(server: &Server, name: &str) -> String {
+    std::fs::read_to_string(server.directory().join(name)).unwrap_or_default()
 }
 
-fn programs() -> [std::path::PathBuf; 2] {
-    [environment::venv().join("bin/gunicorn"), environment::rwsgi().into()]
+/// The processes that have noted their ids, the last one last.
+fn pids(server: &Server) -> Vec<u32> {
+    read(server, "pids").lines().map(|pid| pid.parse().expect("a pid")).collect()
+}
+
+/// Ends it with a signal. What it has noted by then.
+#[track_caller]
+fn end(mut server: Server) -> Vec<String> {
+    server.signal("TERM");
+    let status = server.wait_status();
+    assert!(status.success(), "{status}\n{}", server.stderr());
+    seen(&server)
 }
 
 /// Each step's notes, for everything that can happen to a server.
-fn life(program: &Path, preload: bool) -> Vec<(&'static str, Vec<String>)> {
-    let conf = format!("{NOTE}{CONF}preload_app = {}", if preload { "True" } else { "False" });
-    let mut run = Run::start(program, &[("app.py", APP), ("gunicorn.conf.py", &conf)], &["app:app"]);
+fn life(server: Server) -> Vec<(&'static str, Vec<String>)> {
+    let last_pid = || *pids(&server).last().expect("a pid");
     let mut steps = Vec::new();
     let mut before = 0;
-    let mut note = |run: &Run, step| {
-        let lines: Vec<_> = run.seen().lines().skip(before).map(str::to_owned).collect();
-        before += lines.len();
-        steps.push((step, lines));
+    let mut note = |seen: Vec<String>, step| {
+        steps.push((step, seen[before..].to_vec()));
+        before = seen.len();
     };
-    run.until("post_worker_init", 1);
-    note(&run, "start");
+    until_seen(&server, "post_worker_init", 1);
+    note(seen(&server), "start");
     for (count, path) in ["/a%20b?c=d", "/missing", "/pieces", "/raises"].iter().enumerate() {
-        run.get(path);
-        run.until("post_request", (count + 1).min(3));
+        get(&server, path);
+        until_seen(&server, "post_request", (count + 1).min(3));
     }
-    run.until("pre_request", 4);
-    note(&run, "requests");
-    run.signal("TTIN");
-    run.until("post_worker_init", 2);
-    note(&run, "TTIN");
-    run.signal("TTOU");
-    run.until("child_exit", 1);
-    note(&run, "TTOU");
-    run.signal("HUP");
-    run.until("post_worker_init", 3);
-    run.until("child_exit", 2);
-    note(&run, "HUP");
-    process::signal(run.last_pid(), "KILL");
-    run.until("post_worker_init", 4);
-    note(&run, "KILL of a worker");
-    process::signal(run.last_pid(), "QUIT");
-    run.until("post_worker_init", 5);
-    note(&run, "QUIT of a worker");
-    process::signal(run.last_pid(), "ABRT");
-    run.until("post_worker_init", 6);
-    note(&run, "ABRT of a worker");
-    run.signal("USR2");
-    run.until("post_worker_init", 7);
-    note(&run, "USR2");
-    let arbiters: Vec<u32> = run.read("pids").lines().filter_map(|pid| pid.parse().ok()).collect();
+    until_seen(&server, "pre_request", 4);
+    note(seen(&server), "requests");
+    server.signal("TTIN");
+    until_seen(&server, "post_worker_init", 2);
+    note(seen(&server), "TTIN");
+    server.signal("TTOU");
+    until_seen(&server, "child_exit", 1);
+    note(seen(&server), "TTOU");
+    server.signal("HUP");
+    until_seen(&server, "post_worker_init", 3);
+    until_seen(&server, "child_exit", 2);
+    note(seen(&server), "HUP");
+    process::signal(last_pid(), "KILL");
+    until_seen(&server, "post_worker_init", 4);
+    note(seen(&server), "KILL of a worker");
+    process::signal(last_pid(), "QUIT");
+    until_seen(&server, "post_worker_init", 5);
+    note(seen(&server), "QUIT of a worker");
+    process::signal(last_pid(), "ABRT");
+    until_seen(&server, "post_worker_init", 6);
+    note(seen(&server), "ABRT of a worker");
+    server.signal("USR2");
+    until_seen(&server, "post_worker_init", 7);
+    note(seen(&server), "USR2");
+    let arbiters = pids(&server);
     process::signal(arbiters[arbiters.len() - 2], "TERM");
-    run.until("on_exit", 1);
-    note(&run, "TERM of the new one");
-    run.signal("TERM");
-    assert_eq!(run.end(), Some(0), "{}", run.read("log"));
-    note(&run, "TERM");
+    until_seen(&server, "on_exit", 1);
+    note(seen(&server), "TERM of the new one");
+    note(end(server), "TERM");
     steps
 }
 
 #[test]
 fn every_hook_is_called_when_gunicorn_calls_it_with_what_gunicorn_has() {
     for preload in [false, true] {
-        let [theirs, ours] = programs().map(|program| life(&program, preload));
+        let conf = format!("{NOTE}{CONF}preload_app = {}", if preload { "True" } else { "False" });
+        let [theirs, ours] = both(&[("app.py", APP), ("gunicorn.conf.py", &conf)], &["app:app"], life);
         for ((step, mut theirs), (_, mut ours)) in theirs.into_iter().zip(ours) {
             if step == "HUP" {
                 // gunicorn does not load a preloaded app again.
@@ -200,18 +153,6 @@ fn every_hook_is_called_when_gunicorn_calls_it_with_what_gunicorn_has() {
     }
 }
 
-/// What a server has noted by the time that it ends, after a request.
-#[track_caller]
-fn short_life(program: &Path, files: &[(&str, &str)], args: &[&str], wait: &str) -> String {
-    let mut run = Run::start(program, files, args);
-    run.until("booted", 1);
-    run.get("/a");
-    run.until(wait, 1);
-    run.signal("TERM");
-    assert_eq!(run.end(), Some(0), "{}", run.read("log"));
-    run.seen()
-}
-
 #[test]
 fn post_request_takes_as_many_as_it_has_room_for() {
     let booted = "def post_worker_init(worker): note('booted')";
@@ -223,7 +164,12 @@ fn post_request_takes_as_many_as_it_has_room_for() {
     ] {
         let conf = format!("{NOTE}control_socket_disable = True\n{booted}\n{hook}");
         let files = [("app.py", APP), ("gunicorn.conf.py", &conf)];
-        let [theirs, ours] = programs().map(|program| short_life(&program, &files, &["app:app"], "1 /a"));
+        let [theirs, ours] = both(&files, &["app:app"], |server| {
+            until_seen(&server, "booted", 1);
+            get(&server, "/a");
+            until_seen(&server, "1 /a", 1);
+            end(server)
+        });
         assert_eq!(ours, theirs, "{hook}");
     }
 }
@@ -256,14 +202,12 @@ def child_exit(server, worker): where('child_exit')
     let app = APP.replace("open('seen', 'a').write('the app is loaded\\n')", "import more");
     let files = [("conf.py", conf), ("hooks.py", hooks), ("deep/app.py", &app), ("deep/lib/more.py", "")];
     for source in ["python:conf", "conf.py"] {
-        let [theirs, ours] = programs().map(|program| {
-            let mut run = Run::start(&program, &files, &["-c", source, "app:app"]);
-            run.until("booted", 1);
-            run.signal("TERM");
-            assert_eq!(run.end(), Some(0), "{}", run.read("log"));
-            let lines = run.seen();
+        let [theirs, ours] = both(&files, &["-c", source, "app:app"], |server| {
+            until_seen(&server, "booted", 1);
+            let mut lines = end(server);
             // The file is run once more here, to see what it sets.
-            lines.lines().filter(|line| !line.starts_with("read")).map(str::to_owned).collect::<Vec<_>>()
+            lines.retain(|line| !line.starts_with("read"));
+            lines
         });
         assert_eq!(ours, theirs, "{source}");
         assert!(ours.len() == 4 && ours.iter().all(|line| line.contains(" open deep ")), "{ours:?}");
@@ -283,23 +227,22 @@ def worker_exit(server, worker): note('exit', worker.age)
 def child_exit(server, worker): note('gone', worker.age)
 "
     );
-    let [theirs, ours] = programs().map(|program| {
-        let mut run = Run::start(&program, &[("app.py", APP), ("gunicorn.conf.py", &conf)], &["app:app"]);
-        run.until("booted 1", 1);
+    let [theirs, ours] = both(&[("app.py", APP), ("gunicorn.conf.py", &conf)], &["app:app"], |server| {
+        until_seen(&server, "booted 1", 1);
         // Again and again: gunicorn does not say from when on it looks.
         let mut text = APP.to_owned();
         let gone = process::holds(|| {
             text.push('\n');
-            let beside = run.folder.path().join("app.new");
+            let beside = server.directory().join("app.new");
             std::fs::write(&beside, &text).expect("the file can be written");
-            std::fs::rename(beside, run.folder.path().join("app.py")).expect("the file can be replaced");
-            run.seen().contains("gone 1\n")
+            std::fs::rename(beside, server.directory().join("app.py")).expect("the file can be replaced");
+            seen(&server).iter().any(|line| line == "gone 1")
         });
-        assert!(gone, "{}\n{}", run.seen(), run.read("log"));
-        let lines = run.seen();
-        run.signal("TERM");
-        assert_eq!(run.end(), Some(0), "{}", run.read("log"));
-        lines.lines().filter(|line| line.ends_with(" 1")).map(str::to_owned).collect::<Vec<_>>()
+        assert!(gone, "{:#?}\n{}", seen(&server), server.stderr());
+        let mut lines = seen(&server);
+        end(server);
+        lines.retain(|line| line.ends_with(" 1"));
+        lines
     });
     assert_eq!(ours, ["booted 1", "int 1", "exit 1", "gone 1"]);
     // Whether gunicorn's worker gets to its hook before it ends is a race of two of its threads.
@@ -321,20 +264,22 @@ def post_worker_init(worker): note('booted')
 def child_exit(server, worker): note('gone')
 "
     );
-    let [theirs, ours] = programs().map(|program| {
-        let mut run = Run::start(&program, &[("app.py", APP), ("gunicorn.conf.py", &conf)], &["app:app"]);
-        assert_eq!(run.end(), Some(0), "{}", run.read("log"));
-        run.until("booted", 2);
-        let daemon = process::Guard(run.read("server.pid").trim().parse().expect("an id"));
+    let [theirs, ours] = both(&[("app.py", APP), ("gunicorn.conf.py", &conf)], &["app:app"], |mut server| {
+        let status = server.wait_status();
+        assert!(status.success(), "{status}\n{}", server.stderr());
+        until_seen(&server, "booted", 2);
+        let daemon = process::Guard(read(&server, "server.pid").trim().parse().expect("an id"));
         for (signal, line, times) in [("WINCH", "gone", 2), ("TTIN", "booted", 3), ("WINCH", "gone", 3)] {
             process::signal(daemon.0, signal);
-            run.until(line, times);
+            until_seen(&server, line, times);
         }
         process::signal(daemon.0, "HUP");
-        run.until("booted", 5);
+        until_seen(&server, "booted", 5);
         process::signal(daemon.0, "TERM");
-        assert!(process::holds(|| !process::is_alive(daemon.0)), "{}", run.read("log"));
-        run.seen().lines().filter(|line| line.starts_with("changed")).map(str::to_owned).collect::<Vec<_>>()
+        assert!(process::holds(|| !process::is_alive(daemon.0)), "{}", read(&server, "log"));
+        let mut lines = seen(&server);
+        lines.retain(|line| line.starts_with("changed"));
+        lines
     });
     assert_eq!(ours, theirs);
     assert_eq!(ours, ["changed 2 None", "changed 0 2", "changed 1 0", "changed 0 1", "changed 2 0"]);
