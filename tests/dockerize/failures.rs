@@ -325,6 +325,7 @@ fn an_interrupt_leaves_no_half_file_and_no_half_cache() {
         // A signal that comes after the last byte finds a file that is whole, and then all is well.
         if status.success() && ["Adding the app", "Writing the image"].contains(&step) {
             assert!(place.path().join("layout/index.json").exists(), "{step}");
+            assert_eq!(names(place.path()).len(), 2, "{step}");
         } else {
             assert_eq!(status.code(), Some(130), "{step}: {last:?}");
             assert_eq!(names(place.path()), ["cache"], "{step}");
