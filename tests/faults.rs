@@ -79,6 +79,7 @@ fn reloads_in_a_row_lose_no_request_and_the_last_one_counts() {
         server.wait_for_logs("The reload is done", 1);
         let settles = process::holds(|| process::children(server.pid()).len() == 2 + preload.len());
         load.finish(&format!("HUP, five in a row {preload:?}")).is_whole();
+        assert!(!server.stderr().contains("cut short"), "{}", server.stderr());
         assert!(settles, "{:?}", process::children(server.pid()));
         server.stop();
     }
@@ -94,6 +95,7 @@ fn more_and_fewer_workers_lose_no_request() {
         assert!(seen, "{signal}: {:?}\n{}", process::children(server.pid()), server.stderr());
     }
     load.finish("TTIN and TTOU, three of each").is_whole();
+    assert!(!server.stderr().contains("cut short"), "{}", server.stderr());
     server.stop();
 }
 

@@ -7,21 +7,35 @@ mod upgrade;
 mod watching;
 mod workers;
 
+use std::time::{Duration, Instant};
+
 use crate::support::{Server, process};
+
+/// What takes longer may be what is killed in the end: so long a worker has to finish (`--graceful-timeout`).
+const PROMPT: Duration = Duration::from_secs(30);
+
+/// Whether this comes to hold before anything is killed for it.
+fn promptly(condition: impl FnMut() -> bool) -> bool {
+    let begin = Instant::now();
+    process::holds(condition) && begin.elapsed() < PROMPT
+}
 
 /// Waits until a server has exactly so many children, and returns them.
 #[track_caller]
 fn children(server: &Server, count: usize) -> Vec<u32> {
-    let found = process::until(|| Some(process::children(server.pid())).filter(|found| found.len() == count));
-    found.unwrap_or_else(|| {
-        panic!("not {count} children, but {:?}:\n{}", process::children(server.pid()), server.stderr())
-    })
+    let mut found = Vec::new();
+    let seen = promptly(|| {
+        found = process::children(server.pid());
+        found.len() == count
+    });
+    assert!(seen, "not {count} children, but {found:?}:\n{}", server.stderr());
+    found
 }
 
 /// Waits for a process to end.
 #[track_caller]
 fn ends(pid: u32) {
-    assert!(process::holds(|| !process::is_alive(pid)), "process {pid} goes on");
+    assert!(promptly(|| !process::is_alive(pid)), "process {pid} goes on");
 }
 
 /// Waits until the server answers with this text.

@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
-use super::{answers, children, daemon, ends, read, saying, write};
+use super::{answers, children, daemon, ends, promptly, read, saying, write};
 use crate::support::{Client, Server, process, server::LIMIT};
 
 #[test]
@@ -131,7 +131,7 @@ fn what_keeps_a_daemon_from_starting_is_told_at_the_terminal() {
 fn a_window_that_changes_dismisses_the_workers_of_a_daemon_only() {
     let (server, daemon, address) = daemon(&["--workers", "2"]);
     let count = |wanted: usize| {
-        let seen = process::holds(|| process::children(daemon.0).len() == wanted);
+        let seen = promptly(|| process::children(daemon.0).len() == wanted);
         assert!(seen, "{:?}\n{}", process::children(daemon.0), read(&server, "error.log"));
     };
     count(2);
