@@ -14,13 +14,14 @@ pub fn rwsgi() -> &'static str {
 }
 
 /// Variables that a test's surroundings may have, and that mean something to a server or to its app.
-const SURROUNDINGS: [&str; 11] = [
+const SURROUNDINGS: [&str; 12] = [
     "PORT",
     "WEB_CONCURRENCY",
     "FORWARDED_ALLOW_IPS",
     "SENDFILE",
     "GUNICORN_CMD_ARGS",
     "RWSGI_CMD_ARGS",
+    "RWSGI_UNDER_TEST",
     "SCRIPT_NAME",
     "FLASK_APP",
     "PYTHONPATH",
