@@ -376,7 +376,7 @@ fn an_answer_that_is_not_to_be_buffered_is_not() {
 
 #[test]
 fn large_answers_wait_in_files_without_names() {
-    let server = builder().start();
+    let server = builder().args(["--write-timeout", "0"]).start();
     let worker = server.worker();
     let mut clients: Vec<Client> = (0..20).map(|_| server.connect()).collect();
     for client in &mut clients {

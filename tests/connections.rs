@@ -149,6 +149,7 @@ const LARGE: usize = 200 << 20;
 const ALLOWED_KIB: u64 = 32 << 10;
 
 const LARGE_APP: &str = "
+import os, time
 def app(environ, start_response):
     path = environ['PATH_INFO']
     start_response('200 OK', [('Content-Type', 'text/plain')])
@@ -160,14 +161,19 @@ def app(environ, start_response):
     if path == '/lines':
         return [b'%d' % sum(len(line) for line in environ['wsgi.input'])]
     if path == '/generate':
-        return generate()
+        return generate(environ['QUERY_STRING'])
     return [b'ignored' if path == '/ignore' else b'hello']
-def generate():
+def generate(gone):
     sent = 0
     try:
         for _ in range(200):
             yield b'x' * (1 << 20)
             sent += 1
+            # Not all of it before the client has gone away.
+            while gone and sent == 2 and not os.path.exists(gone):
+                time.sleep(0.005)
+            if gone:
+                time.sleep(0.01)
     finally:
         print('ended after', sent, flush=True)
 ";
@@ -273,7 +279,8 @@ def app(environ, start_response):
     return [b'x' * int(environ['QUERY_STRING'])]
 ";
     for threads in ["1", "4"] {
-        let server = Server::of(app).args(["app:app", "--threads", threads]).start();
+        // However long the others take, none is cut off.
+        let server = Server::of(app).args(["app:app", "--threads", threads, "--write-timeout", "0"]).start();
         assert_eq!(server.connect().get("/?5").text(), "xxxxx");
         let mut clients: Vec<_> = (0..60).map(|_| server.connect()).collect();
         let grown = growth(&server, || {
@@ -303,7 +310,7 @@ def app(environ, start_response):
     start_response('200 OK', [])
     return [KEPT if environ['QUERY_STRING'] == 'kept' else bytes(bytearray(KEPT))]
 ";
-    let server = Server::of(app).args(["app:app"]).start();
+    let server = Server::of(app).args(["app:app", "--write-timeout", "0"]).start();
     let files = |query: &str| {
         let mut clients = [server.connect(), server.connect()];
         for client in &mut clients {
@@ -357,7 +364,7 @@ def app(environ, start_response):
     start_response('200 OK', [])
     return [b'x' * int(environ['QUERY_STRING'])]
 ";
-    let server = Server::of(app).args(["app:app", "--threads", "4"]).start();
+    let server = Server::of(app).args(["app:app", "--threads", "4", "--write-timeout", "0"]).start();
     assert_eq!(server.connect().get("/?5").text(), "xxxxx");
     let before = process::resident_kib(server.worker());
     let mut clients: Vec<_> = (0..200).map(|_| server.connect()).collect();
@@ -469,10 +476,11 @@ fn a_client_that_goes_away_before_its_answer_begins_has_a_line_in_the_log() {
 fn a_client_that_goes_away_ends_what_is_sent_to_it() {
     let server = large_server();
     let mut stream = TcpStream::connect(server.address()).expect("the server answers");
-    stream.write_all(b"GET /generate HTTP/1.1\r\nHost: test\r\n\r\n").expect("sent");
+    stream.write_all(b"GET /generate?gone HTTP/1.1\r\nHost: test\r\n\r\n").expect("sent");
     stream.read_exact(&mut vec![0; 1 << 20]).expect("it begins");
     stream.shutdown(Shutdown::Both).expect("the connection is open");
     drop(stream);
+    std::fs::write(server.directory().join("gone"), "").expect("the file can be written");
     server.wait_for_output("ended after ");
     assert!(!server.stdout().contains("ended after 200"), "{}", server.stdout());
     assert_eq!(server.connect().get("/").text(), "hello", "and the one thread is free again");
