@@ -7,7 +7,7 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
-use crate::support::{Client, Server, process, server::LIMIT};
+use crate::support::{Client, Server, process};
 
 /// Blocks in `/wait` until `/go` is called. No clock is involved.
 const WAITS: &str = "
@@ -464,7 +464,7 @@ fn a_client_that_goes_away_before_its_answer_begins_has_a_line_in_the_log() {
     assert!(!client.read_some().expect("the hint comes").is_empty());
     drop(client);
     server.wait_for_output("closed\n");
-    let line = process::until(LIMIT, || {
+    let line = process::until(|| {
         let log = std::fs::read_to_string(server.directory().join("access.log")).unwrap_or_default();
         log.ends_with('\n').then_some(log)
     });
