@@ -1,5 +1,5 @@
 //! HTTP on tokio: connections, requests and answers. HTTP/1 is spoken here, since nothing that reads it for others is as
-//! strict as [`wire`](crate::wire) is; HTTP/2 is hyper's. Knows no Python; it hands requests to a
+//! strict as [`wire`](crate::wire) is; the frames of HTTP/2 are h2's. Knows no Python; it hands requests to a
 //! [`wsgi::App`](crate::wsgi::App).
 
 mod buffer;

@@ -9,28 +9,21 @@ use std::{
     pin::pin,
     sync::Arc,
     task::Context,
-    time::Duration,
 };
 
 use bytes::Bytes;
-use http_body_util::BodyExt as _;
-use hyper::body::{Body as _, Incoming};
-use tokio::{
-    runtime::Handle,
-    time::{Instant, timeout_at},
-};
+use tokio::time::Instant;
 
 use super::{
     gathered::Gathered,
     http1::Feed,
+    http2::Intake,
     patience::Patience,
-    rate::Rate,
     room::Held,
     spool::{SLOW, Spool, Waiting},
 };
 use crate::{
-    settings::Clients,
-    wire::{Refusal, Trailers},
+    wire::Refusal,
     wsgi::{App, BodyError, BodyReader},
 };
 
@@ -39,10 +32,6 @@ const MEMORY: usize = 64 << 10;
 
 /// And so many while their client is not slow, as long as not too much of all clients does.
 const LARGE: usize = 16 << 20;
-
-/// What the app leaves unread of a stream is read and dropped for this long, so that the client gets to see the answer: a
-/// connection that is closed with unread bytes is reset, and the answer with it (RFC 9112 section 9.6).
-const DRAIN_TIME: Duration = Duration::from_secs(30);
 
 /// A request's body.
 #[derive(Default)]
@@ -76,58 +65,8 @@ impl BodyReader for NoBody {
 enum Rest {
     /// From a connection of HTTP/1.
     Feed(Arc<Feed>),
-    /// From a stream of HTTP/2, with the runtime that it comes on.
-    Stream(Intake, Handle),
-}
-
-/// The body of a stream as it comes, and how it may.
-pub struct Intake {
-    incoming: Incoming,
-    /// How much more of it may come.
-    room: Option<u64>,
-    rate: Rate,
-    trailers: Trailers,
-    clients: Arc<Clients>,
-}
-
-impl Intake {
-    /// As much of it, and as fast, as clients are to send.
-    pub fn new(incoming: Incoming, clients: &Arc<Clients>) -> Self {
-        Self {
-            incoming,
-            room: clients.limit_request_body,
-            rate: Rate::new(clients.body_min_rate),
-            trailers: Trailers::default(),
-            clients: Arc::clone(clients),
-        }
-    }
-
-    /// The next piece of data; trailers are not the app's (PEP 3333 has no place for them).
-    async fn next(&mut self) -> Result<Option<Bytes>, Refusal> {
-        loop {
-            let frame = match self.rate.wait() {
-                Some(limit) => timeout_at(limit, self.incoming.frame()).await.map_err(|_| TOO_SLOW)?,
-                None => self.incoming.frame().await,
-            };
-            let Some(frame) = frame else { return Ok(None) };
-            let data = match frame.map_err(|error| reason(&error))?.into_data() {
-                Ok(data) => data,
-                Err(frame) => {
-                    for (name, value) in frame.trailers_ref().into_iter().flatten() {
-                        self.trailers.take(name.as_str().as_bytes(), value.as_bytes(), &self.clients.rules)?;
-                    }
-                    continue;
-                }
-            };
-            if !data.is_empty() {
-                self.rate.came(data.len());
-                if let Some(room) = &mut self.room {
-                    *room = room.checked_sub(data.len() as u64).ok_or(TOO_LARGE)?;
-                }
-                return Ok(Some(data));
-            }
-        }
-    }
+    /// From a stream of HTTP/2.
+    Stream(Box<Intake>),
 }
 
 pub const TOO_LARGE: Refusal = Refusal::new(413, "The body is larger than it may be");
@@ -140,14 +79,14 @@ impl RequestBody {
     /// It ended early, was malformed, too large or too slow.
     pub async fn receive(mut intake: Intake, app: &Arc<dyn App>, spool: Option<&Spool>) -> Result<Self, Refusal> {
         let mut body = Self::default();
-        while !intake.incoming.is_end_stream() {
+        while !intake.is_over() {
             if let Some(spool) = spool {
                 let Some(piece) = body.patiently(intake.next(), spool).await? else { break };
                 if body.take_in(piece, spool) {
                     continue;
                 }
             }
-            body.rest = Some((Rest::Stream(intake, Handle::current()), Arc::clone(app)));
+            body.rest = Some((Rest::Stream(Box::new(intake)), Arc::clone(app)));
             break;
         }
         Ok(body)
@@ -241,11 +180,7 @@ impl BodyReader for RequestBody {
         match rest {
             Rest::Feed(feed) if feed.is_ready() => piece = feed.next(),
             Rest::Feed(feed) => app.wait(&mut || piece = feed.next()),
-            Rest::Stream(intake, runtime) => {
-                // Its timers are the runtime's.
-                let _inside = runtime.enter();
-                app.wait(&mut || piece = futures_executor::block_on(intake.next()));
-            }
+            Rest::Stream(intake) => app.wait(&mut || piece = intake.wait()),
         }
         let piece = piece.map_err(|refusal| BodyError { status: refusal.status, why: refusal.why.to_owned() });
         if !matches!(piece, Ok(Some(_))) {
@@ -265,14 +200,7 @@ impl RequestBody {
         match self.rest.take() {
             None => {}
             Some((Rest::Feed(feed), _)) => feed.close(),
-            Some((Rest::Stream(mut intake, runtime), _)) => {
-                // An app thread is outside of the runtime, where a timer cannot even be made.
-                runtime.spawn(async move {
-                    let drain = async { while let Ok(Some(_)) = intake.next().await {} };
-                    // When the time is over the body is dropped, and its stream with it.
-                    let _ = tokio::time::timeout(DRAIN_TIME, drain).await;
-                });
-            }
+            Some((Rest::Stream(intake), _)) => intake.let_go(),
         }
     }
 }
@@ -281,10 +209,4 @@ impl Drop for RequestBody {
     fn drop(&mut self) {
         self.let_go();
     }
-}
-
-/// Why a body broke off.
-fn reason(error: &hyper::Error) -> Refusal {
-    tracing::debug!("A body broke off: {error}.");
-    Refusal::bad("The body ended early")
 }

@@ -21,6 +21,6 @@ pub use head::{Head, Line, Version};
 pub use policy::Trust;
 pub use proxy::{Proxied, ProxyHeader};
 pub use refusal::{Refusal, page};
-pub use response::{Connection, write_head};
+pub use response::{Connection, write_date, write_head};
 pub use scanner::Scanner;
 pub use syntax::{is_token, is_value};

@@ -38,7 +38,7 @@ pub fn write_head(
     out.push(b' ');
     out.extend_from_slice(reason);
     out.extend_from_slice(b"\r\nServer: rwsgi\r\nDate: ");
-    date(out);
+    write_date(out);
     out.extend_from_slice(match connection {
         Connection::KeepAlive => b"\r\nConnection: keep-alive\r\n",
         Connection::Close => b"\r\nConnection: close\r\n",
@@ -69,8 +69,8 @@ fn decimal(out: &mut Vec<u8>, number: u64) {
     out.extend_from_slice(&digits[at..]);
 }
 
-/// The time now as fields have it (RFC 9110 section 5.6.7), made once a second.
-fn date(out: &mut Vec<u8>) {
+/// Writes the time now as fields have it (RFC 9110 section 5.6.7), made once a second.
+pub fn write_date(out: &mut Vec<u8>) {
     thread_local! {
         static LAST: RefCell<(u64, String)> = const { RefCell::new((u64::MAX, String::new())) };
     }

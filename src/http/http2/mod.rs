@@ -1,25 +1,33 @@
-//! A connection of HTTP/2 (RFC 9113): hyper and h2 have its frames, streams and windows, and bound their memory; here is
-//! when it ends. Heads are read by the same rules as those of HTTP/1, and requests go the same way to the app.
+//! A connection of HTTP/2 (RFC 9113): h2 has its frames, streams and windows, and bounds their memory; here is when it
+//! ends. Heads are read by the same rules as those of HTTP/1, and requests go the same way to the app.
 
+mod beating;
 mod frames;
 mod head;
+mod intake;
+mod line;
 mod pulse;
-mod response_body;
+mod response;
+mod sending;
 mod stream;
+mod turns;
 
-use std::{error::Error as _, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use hyper::{rt::Executor, server::conn::http2, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use h2::server::{Builder, Handshake};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    time::sleep,
+    sync::Notify,
+    time::{Instant, sleep},
 };
 
-pub use self::head::read as read_head;
+pub use self::{head::read as read_head, intake::Intake};
 
-use self::pulse::{Beating, Pulse, Stream};
+use self::{
+    beating::Beating,
+    pulse::{Open, Pulse},
+};
 use super::{
     connection::{Connection, Running, Stop},
     parcel::Socket,
@@ -32,7 +40,7 @@ const LOOK: Duration = Duration::from_millis(500);
 /// And while it ends.
 const LOOK_AT_END: Duration = Duration::from_millis(20);
 
-/// A client that takes nothing for so long at the end of its connection is gone.
+/// For so long a client may bring what it had under way when it was told that its connection ends, and take what is left.
 const LINGER: Duration = Duration::from_secs(2);
 
 /// A connection is kept for this long without a request at least: its client may have sent one already.
@@ -41,7 +49,10 @@ const SHORTEST: Duration = Duration::from_secs(1);
 /// So much of all bodies of a connection may be under way.
 const WINDOW: u32 = 1 << 20;
 
-/// A socket of any kind: the program has hyper's and h2's code once, not once for each kind.
+/// So much of an answer waits for the socket.
+const BUFFER: usize = 64 << 10;
+
+/// A socket of any kind: the program has h2's code once, not once for each kind.
 pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {
     /// How many bytes the system has taken, as [`Socket::sent`].
     fn taken(&self) -> u64;
@@ -53,51 +64,28 @@ impl<S: Socket + Send> Duplex for S {
     }
 }
 
-tokio::task_local! {
-    /// The stream that a task is at.
-    static STREAM: Arc<Stream>;
-}
-
-/// What hyper has streams looked after by: each ends when it is told to, which resets it (`RST_STREAM`) unless it is done.
-#[derive(Clone)]
-struct Streams;
-
-impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Streams {
-    fn execute(&self, life: F) {
-        let stream = Arc::<Stream>::default();
-        tokio::spawn(STREAM.scope(Arc::clone(&stream), async move {
-            tokio::select! {
-                () = life => {}
-                () = stream.end.notified() => {}
-            }
-        }));
-    }
-}
-
 /// Answers the requests of a connection, of which these bytes were read before.
 pub async fn serve(connection: Arc<Connection>, socket: Box<dyn Duplex>, first: Bytes, trust: Trust) {
     let Some(settings) = connection.clients.http2 else { return };
     // Until the last byte is out this counts as a request: the answers of streams that have ended may still wait here.
     let own = Running::new(&connection.work);
     let pulse = Arc::<Pulse>::default();
-    let service = {
-        let (connection, pulse) = (Arc::clone(&connection), Arc::clone(&pulse));
-        service_fn(move |request| stream::answer(Arc::clone(&connection), Arc::clone(&pulse), trust, request))
-    };
-    let served = http2::Builder::new(Streams)
-        .timer(TokioTimer::new())
-        .initial_stream_window_size(settings.initial_window_size)
+    let handshake = Builder::new()
+        .initial_window_size(settings.initial_window_size)
         .initial_connection_window_size(WINDOW.max(settings.initial_window_size))
         .max_concurrent_streams(settings.max_concurrent_streams)
         .max_frame_size(settings.max_frame_size)
         .max_header_list_size(settings.max_header_list_size)
-        .serve_connection(TokioIo::new(Beating::new(socket, first, Arc::clone(&pulse))), service);
-    let mut served = std::pin::pin!(served);
+        .max_send_buffer_size(BUFFER)
+        .handshake(Beating::new(socket, first, Arc::clone(&pulse)));
+    let last = Notify::new();
+    let mut accepting = std::pin::pin!(accept(&connection, &pulse, trust, handshake, &last));
     let mut stop = connection.stop.clone();
-    let mut ending = false;
+    // Since when the client is told to bring no further request.
+    let mut ending = None;
     loop {
         tokio::select! {
-            ended = served.as_mut() => {
+            ended = accepting.as_mut() => {
                 if let Err(error) = ended {
                     let peer = connection.shown_peer();
                     if let Some(fault) = fault(&error, &pulse) {
@@ -109,20 +97,17 @@ pub async fn serve(connection: Arc<Connection>, socket: Box<dyn Duplex>, first: 
                 break;
             }
             // A server that is gone without a word has nothing to wait for either.
-            _ = stop.wait_for(|stop| *stop != Stop::Not), if !ending => {
-                ending = true;
-                served.as_mut().graceful_shutdown();
+            _ = stop.wait_for(|stop| *stop != Stop::Not), if ending.is_none() => {
+                ending = Some(Instant::now());
+                last.notify_one();
             }
-            () = sleep(if ending { LOOK_AT_END } else { LOOK }) => {
-                if let Some(limit) = connection.clients.write_timeout {
-                    pulse.end_streams(limit);
-                }
+            () = sleep(if ending.is_some() { LOOK_AT_END } else { LOOK }) => {
                 if is_over(&connection, &pulse, ending) {
                     break;
                 }
-                if !ending && is_idle(&connection, &pulse) {
-                    ending = true;
-                    served.as_mut().graceful_shutdown();
+                if ending.is_none() && is_idle(&connection, &pulse) {
+                    ending = Some(Instant::now());
+                    last.notify_one();
                 }
             }
         }
@@ -130,31 +115,54 @@ pub async fn serve(connection: Arc<Connection>, socket: Box<dyn Duplex>, first: 
     drop(own);
 }
 
-/// What of a client's is no HTTP/2, or too much of it; none where its connection just ended.
-fn fault(error: &hyper::Error, pulse: &Pulse) -> Option<String> {
-    if let Some(flood) = pulse.flood() {
-        return Some(flood.to_owned());
+/// Begins a connection, and looks after each stream that comes, until the `last` that may.
+async fn accept(
+    connection: &Arc<Connection>,
+    pulse: &Arc<Pulse>,
+    trust: Trust,
+    handshake: Handshake<Beating, Bytes>,
+    last: &Notify,
+) -> Result<(), h2::Error> {
+    let mut streams = handshake.await?;
+    loop {
+        tokio::select! {
+            accepted = streams.accept() => {
+                let Some(accepted) = accepted else { return Ok(()) };
+                let (request, respond) = accepted?;
+                tokio::spawn(stream::serve(Arc::clone(connection), Open::new(pulse), trust, request, respond));
+            }
+            () = last.notified() => streams.graceful_shutdown(),
+        }
     }
-    let error = error.source()?.downcast_ref::<h2::Error>()?;
-    error.is_library().then(|| error.to_string())
+}
+
+/// What of a client's is no HTTP/2, or too much of it; none where its connection just ended.
+fn fault(error: &h2::Error, pulse: &Pulse) -> Option<String> {
+    pulse.flood().map(str::to_owned).or_else(|| error.is_library().then(|| error.to_string()))
 }
 
 /// Whether the client is told to bring no further request.
 fn is_idle(connection: &Connection, pulse: &Pulse) -> bool {
     let clients = &connection.clients;
-    let limit = if pulse.has_begun() { Some(clients.keepalive.max(SHORTEST)) } else { clients.header_timeout };
+    let limit = if pulse.awaits_head() { clients.header_timeout } else { Some(clients.keepalive.max(SHORTEST)) };
     pulse.streams() == 0 && limit.is_some_and(|limit| pulse.still() >= limit)
 }
 
-/// Whether nothing is to be hoped of the connection.
-fn is_over(connection: &Connection, pulse: &Pulse, ending: bool) -> bool {
-    let still = pulse.still();
+/// Whether nothing is to be hoped of the connection, which has been `ending` since then.
+fn is_over(connection: &Connection, pulse: &Pulse, ending: Option<Instant>) -> bool {
     let write_timeout = connection.clients.write_timeout;
-    if write_timeout.is_some_and(|limit| pulse.jammed() >= limit) {
+    if let (Some(jammed), Some(limit)) = (pulse.jammed(), write_timeout)
+        && jammed >= limit
+    {
         return true;
     }
+    let Some(since) = ending else { return false };
     // Only this connection's own count is left: whoever has not brought a request whole is not waited for.
     let cut = *connection.stop.borrow() == Stop::Cut && connection.work.running() <= 1;
-    let patience = if cut { LINGER } else { write_timeout.unwrap_or(LINGER).max(LINGER) };
-    ending && (pulse.streams() == 0 || cut) && still >= patience
+    // What the socket has not taken yet may be of an answer.
+    let patience = match pulse.jammed() {
+        Some(_) if !cut => write_timeout.unwrap_or(LINGER).max(LINGER),
+        _ => LINGER,
+    };
+    (pulse.streams() == 0 || cut) && pulse.still().min(since.elapsed()) >= patience
 }

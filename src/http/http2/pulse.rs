@@ -1,95 +1,89 @@
-//! What moves on a connection: which streams are open, which of them wait for their client, and since when nothing has moved.
+//! The state of a connection: how many streams are open, and since when nothing has moved.
 
 use std::{
-    io::{self, IoSlice},
-    pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
-    task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
 
-use bytes::{Buf as _, Bytes};
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    sync::Notify,
-};
-
-use super::{Duplex, frames::Frames};
-use crate::http::connection::PREFACE;
-
-/// So many frames may come in a row that bring no part of a request, while nothing of an answer goes out.
-const FLOOD: usize = 10_000;
-
-/// A GOAWAY frame with `ENHANCE_YOUR_CALM` (RFC 9113 sections 6.8 and 7). Any stream may have been begun.
-const CALM: [u8; 17] = [0, 0, 8, 7, 0, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 11];
+use super::turns::{Turns, Wait};
 
 /// What comes too often.
-const EMPTY: &str = "There was a flood of frames that bring nothing";
 const CANCELLED: &str = "There was a flood of requests that were cancelled before the app could answer them";
 
 /// The state of a connection.
+#[derive(Default)]
 pub struct Pulse {
-    moved: Mutex<Instant>,
-    begun: AtomicBool,
-    streams: Mutex<Vec<Arc<Stream>>>,
-    /// Since when the socket takes nothing, and how much it had taken by then.
-    jammed: Mutex<Option<(Instant, u64)>>,
+    state: Mutex<State>,
     /// How many requests wait for the app or are with it, those of streams that are gone too.
     calls: AtomicUsize,
     flood: OnceLock<&'static str>,
 }
 
-/// What is known of an open stream.
-#[derive(Default)]
-pub struct Stream {
-    /// Since when its client has to take what there is.
-    blocked: Mutex<Option<Instant>>,
-    /// It ends, whatever it waits for.
-    pub end: Notify,
+struct State {
+    /// When a whole head came, a piece of a body, or a part of an answer went out.
+    moved: Instant,
+    begun: bool,
+    streams: usize,
+    /// A part of a frame has come, and not all of it.
+    amid: bool,
+    /// Since when the socket takes nothing, and how much it had taken by then.
+    jammed: Option<(Instant, u64)>,
+    turns: Turns,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl Default for Pulse {
+impl Default for State {
     fn default() -> Self {
-        Self {
-            moved: Mutex::new(Instant::now()),
-            begun: AtomicBool::new(false),
-            streams: Mutex::default(),
-            jammed: Mutex::default(),
-            calls: AtomicUsize::new(0),
-            flood: OnceLock::new(),
-        }
+        let turns = Turns::default();
+        Self { moved: Instant::now(), begun: false, streams: 0, amid: false, jammed: None, turns }
     }
 }
 
 impl Pulse {
-    fn beat(&self) {
-        *lock(&self.moved) = Instant::now();
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Something moves that is to move.
+    pub fn beat(&self) {
+        self.state().moved = Instant::now();
     }
 
     /// For how long nothing has moved.
     pub fn still(&self) -> Duration {
-        lock(&self.moved).elapsed()
+        self.state().moved.elapsed()
     }
 
-    /// For how long the socket has taken nothing of what there is for it.
-    pub fn jammed(&self) -> Duration {
-        lock(&self.jammed).map_or(Duration::ZERO, |(since, _)| since.elapsed())
+    /// For how long the socket has taken nothing of what there is for it; none where there is nothing.
+    pub fn jammed(&self) -> Option<Duration> {
+        self.state().jammed.map(|(since, _)| since.elapsed())
     }
 
-    /// Ends the streams whose clients have taken nothing for this long. Others of their connection go on.
-    pub fn end_streams(&self, limit: Duration) {
-        for stream in lock(&self.streams).iter() {
-            if lock(&stream.blocked).is_some_and(|since| since.elapsed() >= limit) {
-                stream.end.notify_one();
-            }
+    /// The socket has taken so many bytes, and takes no more if it `is_pending`.
+    pub fn wrote(&self, taken: u64, is_pending: bool) {
+        let jammed = &mut self.state().jammed;
+        match *jammed {
+            Some((_, before)) if is_pending && before == taken => {}
+            _ => *jammed = is_pending.then(|| (Instant::now(), taken)),
         }
+    }
+
+    /// Whether what has come ends amid a frame.
+    pub fn set_amid(&self, amid: bool) {
+        self.state().amid = amid;
+    }
+
+    /// Whether the client is to bring the head of a request: its first, or one that it has begun.
+    pub fn awaits_head(&self) -> bool {
+        let state = self.state();
+        !state.begun || state.amid
+    }
+
+    /// The number of open streams.
+    pub fn streams(&self) -> usize {
+        self.state().streams
     }
 
     /// A request is for the app, of which there may be so many: a client that cancels them costs it no stream (RFC 9113 section
@@ -99,13 +93,13 @@ impl Pulse {
             return Some(Calling(Arc::clone(self)));
         }
         self.calls.fetch_sub(1, Ordering::Relaxed);
-        let _ = self.flood.set(CANCELLED);
+        self.set_flood(CANCELLED);
         None
     }
 
-    /// Whether there has been a request.
-    pub fn has_begun(&self) -> bool {
-        self.begun.load(Ordering::Relaxed)
+    /// There was too much of this. What was first counts.
+    pub fn set_flood(&self, what: &'static str) {
+        let _ = self.flood.set(what);
     }
 
     /// What there was too much of.
@@ -113,17 +107,20 @@ impl Pulse {
         self.flood.get().copied()
     }
 
-    /// The number of open streams.
-    pub fn streams(&self) -> usize {
-        lock(&self.streams).len()
+    /// An answer begins to wait for its client.
+    pub fn begin_wait(&self) -> Wait {
+        self.state().turns.begin()
     }
 
-    fn wrote(&self, taken: u64, is_pending: bool) {
-        let mut jammed = lock(&self.jammed);
-        match *jammed {
-            Some((_, before)) if is_pending && before == taken => {}
-            _ => *jammed = is_pending.then(|| (Instant::now(), taken)),
-        }
+    /// It has waited, and before that it had waited this time.
+    pub fn end_wait(&self, before: Option<Wait>) {
+        self.state().turns.end(before);
+    }
+
+    /// Whether an answer has waited this long because its client takes nothing of it, and not because others are before it.
+    pub fn is_stalled(&self, wait: &Wait, limit: Duration) -> bool {
+        let state = self.state();
+        state.turns.is_stalled(wait, limit, state.jammed.is_some())
     }
 }
 
@@ -137,133 +134,26 @@ impl Drop for Calling {
 }
 
 /// An open stream, for as long as this lives.
-pub struct Open {
-    pulse: Arc<Pulse>,
-    stream: Arc<Stream>,
-}
+pub struct Open(Arc<Pulse>);
 
 impl Open {
-    pub fn new(pulse: Arc<Pulse>, stream: Arc<Stream>) -> Self {
-        pulse.begun.store(true, Ordering::Relaxed);
-        lock(&pulse.streams).push(Arc::clone(&stream));
-        pulse.beat();
-        Self { pulse, stream }
+    /// A request's head has come.
+    pub fn new(pulse: &Arc<Pulse>) -> Self {
+        let mut state = pulse.state();
+        (state.moved, state.begun, state.streams) = (Instant::now(), true, state.streams + 1);
+        drop(state);
+        Self(Arc::clone(pulse))
     }
 
     /// The connection's.
     pub fn pulse(&self) -> &Arc<Pulse> {
-        &self.pulse
-    }
-
-    /// Whether the client has to take something before the stream goes on. To be said whenever it has.
-    pub fn set_blocked(&self, blocked: bool) {
-        self.pulse.beat();
-        *lock(&self.stream.blocked) = blocked.then(Instant::now);
+        &self.0
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.pulse.beat();
-        lock(&self.pulse.streams).retain(|stream| !Arc::ptr_eq(stream, &self.stream));
-    }
-}
-
-/// A socket whose first bytes were read before. It tells when an answer moves, and ends when nothing but frames comes that
-/// cost their sender less than this server: h2 bounds what they take of its memory, not of its time.
-pub struct Beating {
-    socket: Box<dyn Duplex>,
-    first: Bytes,
-    pulse: Arc<Pulse>,
-    read: Frames,
-    written: Frames,
-}
-
-impl Beating {
-    pub fn new(socket: Box<dyn Duplex>, first: Bytes, pulse: Arc<Pulse>) -> Self {
-        Self { socket, first, pulse, read: Frames::behind(PREFACE.len()), written: Frames::behind(0) }
-    }
-
-    /// Follows what was written, of these.
-    fn wrote<'a>(&mut self, written: &Poll<io::Result<usize>>, slices: impl IntoIterator<Item = &'a [u8]>) {
-        self.pulse.wrote(self.socket.taken(), written.is_pending());
-        let Poll::Ready(Ok(mut left)) = *written else { return };
-        let mut moved = false;
-        for slice in slices {
-            let size = slice.len().min(left);
-            moved |= self.written.pass(&slice[..size]);
-            left -= size;
-        }
-        if moved {
-            self.pulse.beat();
-            self.read.forget();
-        }
-    }
-
-    /// Says why nothing more is read, unless a frame is on its way.
-    fn calm(&mut self, context: &mut Context<'_>) -> io::Error {
-        if self.written.is_between() {
-            let mut socket = Pin::new(&mut self.socket);
-            // A client that does not take it learns it by the end of the connection.
-            let _ = socket.as_mut().poll_write(context, &CALM);
-            let _ = socket.poll_flush(context);
-        }
-        // There may have been another one before.
-        let _ = self.pulse.flood.set(EMPTY);
-        io::Error::other("there was a flood")
-    }
-}
-
-impl AsyncRead for Beating {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        if self.first.is_empty() {
-            ready!(Pin::new(&mut self.socket).poll_read(context, buffer))?;
-        } else {
-            let size = self.first.len().min(buffer.remaining());
-            buffer.put_slice(&self.first[..size]);
-            self.first.advance(size);
-        }
-        if self.read.pass(&buffer.filled()[before..]) {
-            self.pulse.beat();
-        }
-        let is_flood = self.read.empty() > FLOOD || self.pulse.flood().is_some();
-        Poll::Ready(if is_flood { Err(self.calm(context)) } else { Ok(()) })
-    }
-}
-
-impl AsyncWrite for Beating {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.socket).poll_write(context, bytes);
-        self.wrote(&written, [bytes]);
-        written
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.socket).poll_write_vectored(context, slices);
-        self.wrote(&written, slices.iter().map(|slice| &**slice));
-        written
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.socket.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let flushed = Pin::new(&mut self.socket).poll_flush(context);
-        self.pulse.wrote(self.socket.taken(), flushed.is_pending());
-        flushed
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_shutdown(context)
+        let mut state = self.0.state();
+        (state.moved, state.streams) = (Instant::now(), state.streams - 1);
     }
 }

@@ -1,31 +1,25 @@
 //! One stream: a request becomes a call to the app, and the app's answer a response.
 
-use std::{
-    convert::Infallible,
-    future::poll_fn,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-};
+use std::{future::poll_fn, sync::Arc, task::Poll};
 
 use bytes::Bytes;
-use hyper::{
-    Request, Response,
-    body::{Body, Frame, Incoming, SizeHint},
-    header::{self, HeaderName, HeaderValue},
-};
-use tokio::time::{Instant, timeout_at};
+use h2::{RecvStream, server::SendResponse};
+use http::{Method, Request, request::Parts};
+use tokio::time::Instant;
 
 use super::{
-    STREAM, head,
-    pulse::{Calling, Open, Pulse},
-    response_body::{BrokenOff, Kind, ResponseBody},
+    head,
+    intake::Intake,
+    line::Line,
+    pulse::{Calling, Open},
+    response::{interim, response},
+    sending::Sending,
 };
 use crate::{
     http::{
         connection::{Connection, OUTSIDE, Running},
-        log_entry::OwnEntry,
-        request_body::{Intake, RequestBody, TOO_LARGE},
+        patience::Patience,
+        request_body::{RequestBody, TOO_LARGE},
         responder::{Answer, AnswerBody, ChannelResponder},
         slot::{Found, Slot, Waiting},
     },
@@ -33,23 +27,15 @@ use crate::{
     wsgi::{self, BodyError, BodyReader, Call},
 };
 
-/// What is known of a stream until its answer begins.
-struct Stream {
-    running: Option<Running>,
+/// A request and its answer.
+struct Exchange {
+    connection: Arc<Connection>,
     open: Open,
-    log: Unanswered,
-    to_head: bool,
-}
-
-/// The line in the access log of a request that has no answer yet. It is written if the client does not wait for one.
-struct Unanswered(Option<Box<OwnEntry>>);
-
-impl Drop for Unanswered {
-    fn drop(&mut self) {
-        if let Some(mut log) = self.0.take() {
-            log.cancelled();
-        }
-    }
+    respond: SendResponse<Bytes>,
+    method: Method,
+    /// From the call on, until the answer is out.
+    running: Option<Running>,
+    line: Line,
 }
 
 /// A body that belongs to a call.
@@ -72,152 +58,129 @@ impl BodyReader for Called {
 const TOO_MANY: Refusal = Refusal::new(503, "Too many requests were cancelled");
 
 /// Answers one request.
-pub async fn answer(
+pub async fn serve(
     connection: Arc<Connection>,
-    pulse: Arc<Pulse>,
+    open: Open,
     trust: Trust,
-    request: Request<Incoming>,
-) -> Result<Response<StreamBody>, Infallible> {
+    request: Request<RecvStream>,
+    respond: SendResponse<Bytes>,
+) {
     let (parts, incoming) = request.into_parts();
-    let mut stream = Stream {
-        running: None,
-        open: Open::new(pulse, STREAM.get()),
-        log: Unanswered(None),
-        to_head: parts.method == hyper::Method::HEAD,
-    };
-    Ok(match call(&connection, &mut stream, trust, &parts, incoming).await {
-        Ok((answer, deadline)) => stream.respond(answer, deadline),
-        Err(refusal) => {
-            connection.log(refusal);
-            stream.respond(Answer::refusal(refusal), None)
-        }
-    })
+    let (intake, drain) = Intake::new(incoming, &connection.clients, open.pulse());
+    let method = parts.method.clone();
+    let exchange = Exchange { connection, open, respond, method, running: None, line: Line::default() };
+    tokio::select! {
+        biased;
+        () = exchange.run(trust, parts, intake) => {}
+        never = drain.run() => match never {},
+    }
 }
 
-async fn call(
-    connection: &Connection,
-    stream: &mut Stream,
-    trust: Trust,
-    parts: &http::request::Parts,
-    incoming: Incoming,
-) -> Result<(Answer, Option<Instant>), Refusal> {
-    let clients = &connection.clients;
-    let head = head::read(parts, &clients.rules, trust, connection.https, !incoming.is_end_stream())?;
-    let head = Arc::new(head);
-    let own = |log| Box::new(OwnEntry::new(log, connection.remote_addr.clone(), &head));
-    stream.log.0 = connection.access_log.as_ref().map(own);
-    let limit = clients.limit_request_body;
-    if matches!((head.framing, limit), (Framing::Length(length), Some(limit)) if length > limit) {
-        return Err(TOO_LARGE);
-    }
-    let intake = Intake::new(incoming, clients);
-    let body = RequestBody::receive(intake, &connection.app, connection.spool.as_deref()).await?;
-    let request = wsgi::Request {
-        head,
-        peer: connection.peer,
-        proxied: connection.proxied.clone(),
-        origin: Arc::clone(&connection.origin),
-        is_watched: connection.is_watched(),
-    };
-    if wsgi::mount(&request).is_none() {
-        return Err(OUTSIDE);
-    }
-    // As many as there may be streams, and as many that were cancelled.
-    let most = clients.http2.map_or(usize::MAX, |http2| 2 * http2.max_concurrent_streams as usize);
-    let calling = stream.open.pulse().call(most).ok_or(TOO_MANY)?;
-    stream.running = Some(Running::new(&connection.work));
-    let (slot, waiting) = Slot::new();
-    let responder = Box::new(ChannelResponder::new(slot, Arc::clone(&connection.app), connection.spool.clone()));
-    connection.app.call(Call { request, body: Box::new(Called { body, _calling: calling }), responder });
-    let deadline = clients.request_timeout.map(|limit| Instant::now() + limit);
-    let answer = match deadline {
-        Some(deadline) => timeout_at(deadline, answer_of(&waiting)).await,
-        None => Ok(answer_of(&waiting).await),
-    };
-    Ok(match answer {
-        Ok(Some(answer)) => {
-            if let Some(log) = &mut stream.log.0 {
-                log.came(waiting);
+impl Exchange {
+    async fn run(mut self, trust: Trust, parts: Parts, intake: Intake) {
+        match self.call(trust, parts, intake).await {
+            Ok(Some((answer, deadline))) => self.respond(answer, deadline).await,
+            // Nobody waits for the answer.
+            Ok(None) => {}
+            Err(refusal) => {
+                self.connection.log(refusal);
+                self.respond(Answer::refusal(refusal), None).await;
             }
-            (answer, deadline)
-        }
-        Ok(None) => (Answer::refusal(Refusal::new(500, "")), None),
-        Err(_) => (Answer::refusal(Refusal::new(503, "The app has taken too long")), None),
-    })
-}
-
-/// The answer; none where the call ended without.
-async fn answer_of(waiting: &Waiting) -> Option<Answer> {
-    loop {
-        match poll_fn(|context| waiting.poll(context)).await {
-            Found::Answer(answer) => return Some(answer),
-            Found::Nothing => return None,
-            // hyper has no way to send it.
-            Found::Interim(_) => {}
         }
     }
-}
 
-impl Stream {
-    fn respond(mut self, answer: Answer, deadline: Option<Instant>) -> Response<StreamBody> {
+    /// Has the app called, and waits for its answer. Gives until when it may take.
+    async fn call(
+        &mut self,
+        trust: Trust,
+        parts: Parts,
+        intake: Intake,
+    ) -> Result<Option<(Answer, Option<Instant>)>, Refusal> {
+        let connection = Arc::clone(&self.connection);
+        let clients = &connection.clients;
+        // What follows then is no body (RFC 9113 section 8.5).
+        let has_body = !intake.is_over() && self.method != Method::CONNECT;
+        let head = Arc::new(head::read(&parts, &clients.rules, trust, connection.https, has_body)?);
+        // It is in there now, and the call may last.
+        drop(parts);
+        self.line.begin(&connection, &head);
+        let limit = clients.limit_request_body;
+        if matches!((head.framing, limit), (Framing::Length(length), Some(limit)) if length > limit) {
+            return Err(TOO_LARGE);
+        }
+        let mut body = RequestBody::default();
+        if has_body {
+            body = RequestBody::receive(intake, &connection.app, connection.spool.as_deref()).await?;
+        }
+        let request = wsgi::Request {
+            head,
+            peer: connection.peer,
+            proxied: connection.proxied.clone(),
+            origin: Arc::clone(&connection.origin),
+            is_watched: connection.is_watched(),
+        };
+        if wsgi::mount(&request).is_none() {
+            return Err(OUTSIDE);
+        }
+        // As many as there may be streams, and as many that were cancelled.
+        let most = clients.http2.map_or(usize::MAX, |http2| 2 * http2.max_concurrent_streams as usize);
+        let calling = self.open.pulse().call(most).ok_or(TOO_MANY)?;
+        self.running = Some(Running::new(&connection.work));
+        let (slot, waiting) = Slot::new();
+        let responder = Box::new(ChannelResponder::new(slot, Arc::clone(&connection.app), connection.spool.clone()));
+        connection.app.call(Call { request, body: Box::new(Called { body, _calling: calling }), responder });
+        let deadline = clients.request_timeout.map(|limit| Instant::now() + limit);
+        let answer = self.wait(&waiting, deadline).await;
+        self.line.came(waiting);
+        Ok(answer.map(|answer| (answer, deadline)))
+    }
+
+    /// Waits for the answer, and sends what precedes it. None where the client does not wait as long.
+    async fn wait(&mut self, waiting: &Waiting, deadline: Option<Instant>) -> Option<Answer> {
+        let mut patience = Patience::default();
+        poll_fn(|context| {
+            if self.respond.poll_reset(context).is_ready() {
+                return Poll::Ready(None);
+            }
+            loop {
+                match waiting.poll(context) {
+                    Poll::Ready(Found::Answer(answer)) => return Poll::Ready(Some(answer)),
+                    Poll::Ready(Found::Nothing) => return Poll::Ready(Some(Answer::refusal(FAILED))),
+                    // Without them the answer is as good.
+                    Poll::Ready(Found::Interim(text)) => interim(&text).into_iter().for_each(|head| {
+                        let _ = self.respond.send_informational(head);
+                    }),
+                    Poll::Pending if patience.is_over(context, deadline) => {
+                        return Poll::Ready(Some(Answer::refusal(TOO_LONG)));
+                    }
+                    Poll::Pending => return Poll::Pending,
+                }
+            }
+        })
+        .await
+    }
+
+    async fn respond(mut self, answer: Answer, deadline: Option<Instant>) {
         let Answer { head, body } = answer;
-        let has_body = head.has_body() && !self.to_head;
+        let has_body = head.has_body() && self.method != Method::HEAD;
         let length = match &body {
+            // What follows then is no body, and has no length (RFC 9110 section 9.3.6).
+            _ if self.method == Method::CONNECT && head.status.is_success() => None,
             AnswerBody::Whole(parcel) if has_body => Some(parcel.left()),
             _ => head.content_length,
         };
-        let kind = match body {
-            _ if !has_body => Kind::Absent,
-            AnswerBody::Whole(parcel) => Kind::Whole(parcel),
-            AnswerBody::Pieces(pieces) => Kind::Pieces(pieces, deadline),
-        };
-        let mut log = self.log.0.take();
-        if let Some(log) = &mut log {
-            log.answered(&head);
+        let is_empty = !has_body || matches!(&body, AnswerBody::Whole(parcel) if parcel.left() == 0);
+        // It fails where the client has reset the stream meanwhile.
+        let Ok(stream) = self.respond.send_response(response(&head, length), is_empty) else { return };
+        self.line.answered(&head);
+        if !is_empty {
+            let limit = self.connection.clients.write_timeout;
+            Sending::new(stream, self.open.pulse(), &mut self.line, limit).send(body, deadline).await;
         }
-        let mut response =
-            Response::new(StreamBody { body: ResponseBody::new(kind, log, self.running), open: self.open });
-        *response.status_mut() = head.status;
-        let fields = response.headers_mut();
-        fields.insert(header::SERVER, HeaderValue::from_static("rwsgi"));
-        if let Some(length) = length {
-            fields.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
-        }
-        for field in head.fields.iter() {
-            // Both were found to be what these take.
-            if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(field.name), HeaderValue::from_bytes(field.value)) {
-                fields.append(name, value);
-            }
-        }
-        response
     }
 }
 
-/// The body of a response, and its stream for as long as it is on its way.
-pub struct StreamBody {
-    body: ResponseBody,
-    open: Open,
-}
+/// The call ended without an answer: it panicked.
+const FAILED: Refusal = Refusal::new(500, "");
 
-impl Body for StreamBody {
-    type Data = Bytes;
-    type Error = BrokenOff;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(context);
-        // hyper asks again when the client has taken what it was given.
-        self.open.set_blocked(polled.is_ready());
-        polled
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
+const TOO_LONG: Refusal = Refusal::new(503, "The app has taken too long");

@@ -1,0 +1,142 @@
+//! The body of an answer on its way, as fast as the client takes it.
+
+use std::{future::poll_fn, task::Poll, time::Duration};
+
+use bytes::Bytes;
+use h2::{Reason, SendStream};
+use tokio::{task::yield_now, time::Instant};
+
+use super::{line::Line, pulse::Pulse, turns::Wait};
+use crate::http::{
+    outgoing::{End, Pieces},
+    parcel::Parcel,
+    patience::Patience,
+    responder::AnswerBody,
+};
+
+/// So much is asked for at a time: the other answers of the connection want their turns.
+const PIECE: usize = 16 << 10;
+
+/// How often it is looked whether a client that takes nothing has had its turn.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// Why an answer ends before its end.
+enum Cut {
+    /// The client does not want it any more.
+    Gone,
+    /// The client takes nothing of it.
+    Stalled,
+    /// There is no more of it.
+    Broken,
+}
+
+/// An answer whose head is sent.
+pub struct Sending<'a> {
+    stream: SendStream<Bytes>,
+    pulse: &'a Pulse,
+    line: &'a mut Line,
+    /// For how long the client may take nothing.
+    limit: Option<Duration>,
+    patience: Patience,
+    /// The last time that it waited for the client.
+    waited: Option<Wait>,
+}
+
+impl<'a> Sending<'a> {
+    pub fn new(stream: SendStream<Bytes>, pulse: &'a Pulse, line: &'a mut Line, limit: Option<Duration>) -> Self {
+        Self { stream, pulse, line, limit, patience: Patience::default(), waited: None }
+    }
+
+    /// Sends the body, which is not empty, until this time at the latest while the app makes more of it. What breaks off is
+    /// reset, so that it is not taken for the whole.
+    pub async fn send(mut self, body: AnswerBody, deadline: Option<Instant>) {
+        let sent = match body {
+            AnswerBody::Whole(parcel) => self.send_whole(parcel).await,
+            AnswerBody::Pieces(pieces) => self.send_pieces(&pieces, deadline).await,
+        };
+        match sent {
+            Ok(()) | Err(Cut::Gone) => {}
+            Err(Cut::Stalled) => self.stream.send_reset(Reason::CANCEL),
+            Err(Cut::Broken) => {
+                // What was given to h2 before is to go out; a reset drops what has not.
+                yield_now().await;
+                self.stream.send_reset(Reason::INTERNAL_ERROR);
+            }
+        }
+    }
+
+    async fn send_whole(&mut self, mut parcel: Parcel) -> Result<(), Cut> {
+        while parcel.left() > 0 {
+            let piece = parcel.next_piece().map_err(|error| {
+                tracing::error!("What is left of an answer cannot be read: {error}.");
+                Cut::Broken
+            })?;
+            self.put(piece, parcel.left() == 0).await?;
+        }
+        Ok(())
+    }
+
+    async fn send_pieces(&mut self, pieces: &Pieces, deadline: Option<Instant>) -> Result<(), Cut> {
+        while let Some(piece) = self.next(pieces, deadline).await? {
+            self.put(piece, false).await?;
+        }
+        self.stream.send_data(Bytes::new(), true).map_err(|_| Cut::Gone)
+    }
+
+    async fn next(&mut self, pieces: &Pieces, deadline: Option<Instant>) -> Result<Option<Bytes>, Cut> {
+        poll_fn(|context| match pieces.poll_next(context) {
+            Poll::Ready(Ok(piece)) => Poll::Ready(Ok(Some(piece))),
+            Poll::Ready(Err(End::Well)) => Poll::Ready(Ok(None)),
+            Poll::Ready(Err(End::Broken)) => Poll::Ready(Err(Cut::Broken)),
+            Poll::Pending if self.stream.poll_reset(context).is_ready() => Poll::Ready(Err(Cut::Gone)),
+            Poll::Pending if self.patience.is_over(context, deadline) => Poll::Ready(Err(Cut::Broken)),
+            Poll::Pending => Poll::Pending,
+        })
+        .await
+    }
+
+    /// Sends a piece as the client takes it.
+    async fn put(&mut self, mut piece: Bytes, is_last: bool) -> Result<(), Cut> {
+        while !piece.is_empty() {
+            let size = self.room(piece.len().min(PIECE)).await?;
+            let taken = piece.split_to(size);
+            self.stream.send_data(taken, is_last && piece.is_empty()).map_err(|_| Cut::Gone)?;
+            self.line.sent += size as u64;
+        }
+        Ok(())
+    }
+
+    /// Waits until the client takes some of so many bytes. Gives how many.
+    async fn room(&mut self, size: usize) -> Result<usize, Cut> {
+        self.stream.reserve_capacity(size);
+        let (mut wait, mut ring) = (None, None);
+        let room = poll_fn(|context| {
+            if self.stream.poll_reset(context).is_ready() {
+                return Poll::Ready(Err(Cut::Gone));
+            }
+            let room = self.stream.capacity();
+            if room > 0 {
+                return Poll::Ready(Ok(room));
+            }
+            match self.stream.poll_capacity(context) {
+                Poll::Ready(Some(Ok(room))) => return Poll::Ready(Ok(room)),
+                Poll::Ready(_) => return Poll::Ready(Err(Cut::Gone)),
+                Poll::Pending => {}
+            }
+            let Some(limit) = self.limit else { return Poll::Pending };
+            let wait = wait.get_or_insert_with(|| self.pulse.begin_wait());
+            while self.patience.is_over(context, Some(ring.unwrap_or(wait.since() + limit))) {
+                if self.pulse.is_stalled(wait, limit) {
+                    return Poll::Ready(Err(Cut::Stalled));
+                }
+                ring = Some(Instant::now() + LOOK);
+            }
+            Poll::Pending
+        })
+        .await?;
+        if let Some(wait) = wait {
+            self.pulse.end_wait(self.waited.replace(wait));
+        }
+        Ok(room.min(size))
+    }
+}
