@@ -35,6 +35,8 @@ class Client:
                                            normalize_outbound_headers=False)
         self.h2 = h2.connection.H2Connection(config)
         self.answers, self.reset, self.goaway, self.last, self.settings, self.ended = {}, {}, False, 0, {}, set()
+        # Heads that precede those of answers, and whether what comes is taken at once, which lets more come.
+        self.hints, self.takes = [], True
         self.h2.initiate_connection()
         self.flush()
 
@@ -58,7 +60,10 @@ class Client:
                 self.answers[event.stream_id][0] = event.headers
             elif isinstance(event, h2.events.DataReceived):
                 self.answers[event.stream_id][1] += event.data
-                self.h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+                if self.takes:
+                    self.h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+            elif isinstance(event, h2.events.InformationalResponseReceived):
+                self.hints.append(event.headers)
             elif isinstance(event, h2.events.StreamEnded):
                 self.ended.add(event.stream_id)
             elif isinstance(event, h2.events.StreamReset):
@@ -173,6 +178,7 @@ def faults(port, ca):
         assert client.get(path)[0] == "500", path
     status, fields, body = client.get("/hints")
     assert (status, body) == ("200", b"hinted"), (status, body)
+    assert client.hints == [[(":status", "103"), ("link", "</a.css>; rel=preload")]], client.hints
     contradiction = [("x-forwarded-proto", "https"), ("x-forwarded-ssl", "off")]
     assert client.get("/environ", fields=contradiction)[0] == "400"
     # Shorter and longer than its content-length (RFC 9113 section 8.1.1).
@@ -282,6 +288,92 @@ def stalled(port, ca):
     assert client.get("/sleep?after")[2] == b"after"
 
 
+def pump(client, seconds):
+    """Takes what comes for so long."""
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        client.socket.settimeout(left)
+        try:
+            assert client.receive(), "closed"
+        except TimeoutError:
+            pass
+    client.socket.settimeout(30)
+
+
+def grant(client, size, *streams):
+    """Lets so much more come: of these streams, or else of the connection."""
+    for stream in streams or [None]:
+        client.h2.increment_flow_control_window(size, stream)
+    client.flush()
+
+
+def slow(port, ca):
+    """A client that takes little at a time is not one that takes nothing."""
+    client = Client(port)
+    client.takes = False
+    window(client, 0)
+    stream = client.begin("/big")
+    for _ in range(12):
+        grant(client, 100, stream)
+        pump(client, 0.25)
+    assert stream not in client.reset and len(client.answers[stream][1]) == 1200, client.reset
+    pump(client, 3)
+    assert stream in client.reset, "and then it took nothing"
+
+
+def shared(port, ca):
+    """Answers that wait for their turn, while one waits for its own window."""
+    client = Client(port)
+    client.takes = False
+    window(client, 1)
+    streams = [client.begin("/big") for _ in range(11)]
+    grant(client, 1 << 20, *streams[1:])
+    for _ in range(50):
+        pump(client, 0.2)
+        grant(client, 16_000)
+    assert set(client.reset) == {streams[0]}, (streams, client.reset)
+    assert min(len(client.answers[stream][1]) for stream in streams[1:]) > 32_000
+
+
+def partly(port, ca):
+    """An answer of which a client takes a hundred bytes, and no more."""
+    client = Client(port)
+    client.takes = False
+    window(client, 0)
+    stream = client.begin("/big?partly")
+    grant(client, 100, stream)
+    client.wait(stream)
+    assert len(client.answers[stream][1]) == 100
+
+
+def early(port, ca, answers=(("/early", [], "200"), ("/echo", [("content-length", "2000000")], "413"))):
+    """An answer before the body has come tells the client to send no more of it (RFC 9113 section 8.1)."""
+    for path, fields, status in answers:
+        client = Client(port)
+        stream = client.begin(path, "POST", fields, end=False)
+        client.h2.send_data(stream, b"x" * 10_000)
+        client.flush()
+        assert client.wait(stream)[0][":status"] == status and stream in client.ended, path
+        client.socket.settimeout(3)
+        while stream not in client.reset:
+            assert client.receive(), path
+        assert client.reset[stream] == 0, client.reset
+        client.socket.settimeout(30)
+        assert client.get("/204")[0] == "204", "the connection goes on"
+
+
+def refused(port, ca):
+    early(port, ca, [("/echo", [("content-length", "2000000")], "413")])
+
+
+def unread(port, ca):
+    """An app that does not read is answered for while its client still sends, and the rest is dropped."""
+    client = Client(port)
+    stream = client.begin("/unread", "POST", end=False)
+    client.send(stream, b"x" * 1_000_000)
+    assert client.wait(stream)[1] == b"not read" and stream in client.ended, client.reset
+
+
 def cancelled(port, ca):
     """Requests that are cancelled as soon as the server has them, while no thread is free for them."""
     busy = Client(port)
@@ -320,7 +412,7 @@ def trickle(port, ca):
 def gone(port, ca):
     """A client that does not wait for its answer."""
     client = Client(port)
-    stream = client.begin("/sleep?gone")
+    stream = client.begin("/wait?gone")
     client.receive()
     client.h2.reset_stream(stream, error_code=8)
     client.flush()
@@ -387,6 +479,64 @@ def idle(port, ca):
     while client.receive():
         pass
     assert client.goaway
+
+
+def drip(raw, head, limit):
+    """Sends the frame of a head byte by byte, until the server has had enough of it. Gives what came back."""
+    raw.sendall(head[:9])
+    raw.settimeout(0.2)
+    received, end = b"", time.monotonic() + limit
+    for byte in head[9:]:
+        assert time.monotonic() < end, "it goes on"
+        try:
+            raw.sendall(bytes([byte]))
+            if not (data := raw.recv(65536)):
+                break
+            received += data
+        except TimeoutError:
+            pass
+        except OSError:
+            break
+    return received
+
+
+def dripping(port, ca):
+    """Heads that never end, a client's first and its next."""
+    for before in [b"", frame(1, 5, 1, HEAD)]:
+        with connect(port) as raw:
+            raw.sendall(PREFACE + before)
+            time.sleep(0.5)
+            received = drip(raw, frame(1, 5, 3, bytes(3000)), 8)
+            assert frame(7, 0, 0)[3:] in received, received
+
+
+def drip_on(port, ca):
+    """A head that has begun, and does not end, when the server stops."""
+    Client(port).get("/204")
+    with connect(port) as raw:
+        raw.sendall(PREFACE)
+        print("begun", flush=True)
+        drip(raw, frame(1, 5, 1, bytes(3000)), 15)
+
+
+def deaf(port, ca):
+    """A client that never says that it knows that its connection ends."""
+    begun = time.monotonic()
+    with connect(port) as raw:
+        raw.sendall(PREFACE + frame(1, 5, 1, HEAD))
+        rest(raw)
+    assert time.monotonic() - begun < 10, time.monotonic() - begun
+
+
+def belated(port, ca):
+    """A client that takes its answers late, when it has been told that its connection ends: it has them all."""
+    client = Client(port)
+    window(client, 1 << 20)
+    grant(client, 1 << 30)
+    streams = [client.begin("/part") for _ in range(100)]
+    time.sleep(6)
+    for stream in streams:
+        assert len(client.wait(stream)[1]) == 60_000 and stream in client.ended
 
 
 def stop(port, ca):

@@ -8,11 +8,15 @@ use std::{
 use crate::support::{Builder, Client, Server, environment::venv, process, server::CERTIFICATE};
 
 const APP: &str = "
-import hashlib, time
+import hashlib, os, time
 CONTENT = bytes(range(251)) * 12_000
 open('content', 'wb').write(CONTENT)
 def app(environ, start_response):
     path = environ['PATH_INFO']
+    if path in ('/early', '/unread'):
+        time.sleep(0.5 if path == '/unread' else 0)
+        start_response('200 OK', [])
+        return [b'not read']
     body = environ['wsgi.input'].read()
     if path[1:] in ('204', '304'):
         start_response(path[1:] + ' Fine', [])
@@ -23,12 +27,14 @@ def app(environ, start_response):
         raise SystemExit(3) if path == '/exit' else KeyboardInterrupt
     if path == '/hints':
         environ['wsgi.early_hints']([('Link', '</a.css>; rel=preload')])
+    while path == '/wait' and not os.path.exists('go'):
+        time.sleep(0.01)
     if path == '/stuck':
         while True:
             time.sleep(0.01)
     start_response('200 OK', [('Content-Length', str(len(CONTENT)))] if path == '/big' else [])
-    if path == '/big':
-        return [CONTENT]
+    if path in ('/big', '/part'):
+        return [CONTENT[:60_000] if path == '/part' else CONTENT]
     if path == '/hints':
         return [b'hinted']
     if path == '/stuck-in-the-middle':
@@ -148,6 +154,26 @@ fn a_stream_that_its_client_takes_nothing_of_ends_and_its_connection_goes_on() {
 }
 
 #[test]
+fn a_stream_that_its_client_takes_little_of_goes_on() {
+    check(&cleartext().args(["--write-timeout", "1"]).start(), "slow");
+}
+
+#[test]
+fn a_stream_that_waits_for_others_goes_on_and_one_whose_client_takes_nothing_ends() {
+    check(&cleartext().args(["--write-timeout", "1"]).start(), "shared");
+}
+
+#[test]
+fn a_client_is_told_when_the_rest_of_its_body_is_not_wanted() {
+    let limit = ["--limit-request-body", "1000000"];
+    let (unbuffered, buffered) = (cleartext().args(["--no-buffering"]), cleartext());
+    let unbuffered = unbuffered.args(limit).start();
+    check(&unbuffered, "early");
+    check(&unbuffered, "unread");
+    check(&buffered.args(limit).start(), "refused");
+}
+
+#[test]
 fn requests_that_are_cancelled_do_not_wait_for_the_app_without_end() {
     let server = cleartext().args(["--threads", "2"]).start();
     let (worker, memory) = (server.worker(), process::resident_kib(server.worker()));
@@ -220,30 +246,31 @@ fn only_a_proxy_that_is_believed_begins_without_tls_and_it_has_to() {
 fn noise_behind_the_preface_harms_no_other_connection() {
     let server = cleartext().start();
     for seed in 0..50_u64 {
-        let mut random = fastrand_of(seed);
+        let mut random = fastrand::Rng::with_seed(seed);
         let mut client = Client::connect(server.address());
         client.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
-        let noise: Vec<u8> = (0..500).map(|_| random()).collect();
+        let noise: Vec<u8> = (0..500).map(|_| random.u8(..)).collect();
         let _ = client.try_send(noise);
     }
     check(&server, "many");
     assert!(!server.stderr().contains("panicked"), "{}", server.stderr());
 }
 
-/// Bytes of no pattern, the same each time (xorshift).
-fn fastrand_of(seed: u64) -> impl FnMut() -> u8 {
-    let mut state = seed * 2 + 0x9e37_79b9_7f4a_7c15;
-    move || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state.to_le_bytes()[3]
-    }
-}
-
 #[test]
 fn an_idle_connection_is_told_to_go() {
     check(&cleartext().args(["--keep-alive", "1"]).start(), "idle");
+}
+
+#[test]
+fn a_connection_ends_that_brings_no_whole_head_or_does_not_hear_that_it_ends() {
+    let server = cleartext().args(["--keep-alive", "1", "--header-timeout", "2"]).start();
+    check(&server, "dripping");
+    check(&server, "deaf");
+}
+
+#[test]
+fn answers_that_are_not_out_are_waited_for_when_a_connection_ends() {
+    check(&cleartext().args(["--keep-alive", "1"]).start(), "belated");
 }
 
 /// Stops the server once its client has begun, which must end well.
@@ -291,6 +318,13 @@ fn a_client_that_asks_for_nothing_does_not_keep_a_server_from_ending() {
 }
 
 #[test]
+fn a_head_that_does_not_end_does_not_keep_a_server_from_ending() {
+    let server = cleartext().start();
+    let client = &mut script(&server, "drip_on");
+    stop(server, client);
+}
+
+#[test]
 fn a_reload_loses_no_request() {
     let server = cleartext().start();
     let mut client = script(&server, "load");
@@ -317,7 +351,16 @@ fn a_line_in_the_access_log_has_the_version() {
     check(&server, "settings");
     server.wait_for_output("HTTP/2.0 GET /204 HTTP/2.0 204 0");
     check(&server, "gone");
-    server.wait_for_output("HTTP/2.0 GET /sleep?gone HTTP/2.0 499 0");
+    server.wait_for_output("HTTP/2.0 GET /wait?gone HTTP/2.0 499 0");
+    fs_err::write(server.directory().join("go"), "").expect("the app may end");
+}
+
+#[test]
+fn the_access_log_has_the_bytes_that_the_client_took() {
+    let args = ["--write-timeout", "1", "--access-logfile", "-", "--access-logformat", "%(r)s %(s)s %(B)s"];
+    let server = cleartext().args(args).start();
+    check(&server, "partly");
+    server.wait_for_output("GET /big?partly HTTP/2.0 200 100\n");
 }
 
 #[test]
