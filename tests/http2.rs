@@ -170,6 +170,7 @@ fn a_client_is_told_when_the_rest_of_its_body_is_not_wanted() {
     let unbuffered = unbuffered.args(limit).start();
     check(&unbuffered, "early");
     check(&unbuffered, "unread");
+    // Without buffering it is for the app to refuse it.
     check(&buffered.args(limit).start(), "refused");
 }
 

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::turns::{Turns, Wait};
+use super::turns::{Turn, Turns};
 
 /// What comes too often.
 const CANCELLED: &str = "There was a flood of requests that were cancelled before the app could answer them";
@@ -107,20 +107,20 @@ impl Pulse {
         self.flood.get().copied()
     }
 
-    /// An answer begins to wait for its client.
-    pub fn begin_wait(&self) -> Wait {
-        self.state().turns.begin()
+    /// An answer begins, or begins to wait for its client.
+    pub fn ask(&self) -> Turn {
+        self.state().turns.ask()
     }
 
-    /// It has waited, and before that it had waited this time.
-    pub fn end_wait(&self, before: Option<Wait>) {
-        self.state().turns.end(before);
+    /// An answer has waited, that had asked `before` that.
+    pub fn give(&self, before: Turn) {
+        self.state().turns.give(before);
     }
 
     /// Whether an answer has waited this long because its client takes nothing of it, and not because others are before it.
-    pub fn is_stalled(&self, wait: &Wait, limit: Duration) -> bool {
+    pub fn is_stalled(&self, turn: Turn, limit: Duration) -> bool {
         let state = self.state();
-        state.turns.is_stalled(wait, limit, state.jammed.is_some())
+        state.turns.is_stalled(turn, limit, state.jammed.is_some())
     }
 }
 

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use h2::{Reason, SendStream};
 use tokio::{task::yield_now, time::Instant};
 
-use super::{line::Line, pulse::Pulse, turns::Wait};
+use super::{line::Line, pulse::Pulse, turns::Turn};
 use crate::http::{
     outgoing::{End, Pieces},
     parcel::Parcel,
@@ -38,13 +38,13 @@ pub struct Sending<'a> {
     /// For how long the client may take nothing.
     limit: Option<Duration>,
     patience: Patience,
-    /// The last time that it waited for the client.
-    waited: Option<Wait>,
+    /// What it has asked for last.
+    asked: Turn,
 }
 
 impl<'a> Sending<'a> {
     pub fn new(stream: SendStream<Bytes>, pulse: &'a Pulse, line: &'a mut Line, limit: Option<Duration>) -> Self {
-        Self { stream, pulse, line, limit, patience: Patience::default(), waited: None }
+        Self { stream, pulse, line, limit, patience: Patience::default(), asked: pulse.ask() }
     }
 
     /// Sends the body, which is not empty, until this time at the latest while the app makes more of it. What breaks off is
@@ -109,7 +109,7 @@ impl<'a> Sending<'a> {
     /// Waits until the client takes some of so many bytes. Gives how many.
     async fn room(&mut self, size: usize) -> Result<usize, Cut> {
         self.stream.reserve_capacity(size);
-        let (mut wait, mut ring) = (None, None);
+        let (mut turn, mut ring) = (None, None);
         let room = poll_fn(|context| {
             if self.stream.poll_reset(context).is_ready() {
                 return Poll::Ready(Err(Cut::Gone));
@@ -124,9 +124,9 @@ impl<'a> Sending<'a> {
                 Poll::Pending => {}
             }
             let Some(limit) = self.limit else { return Poll::Pending };
-            let wait = wait.get_or_insert_with(|| self.pulse.begin_wait());
-            while self.patience.is_over(context, Some(ring.unwrap_or(wait.since() + limit))) {
-                if self.pulse.is_stalled(wait, limit) {
+            let turn = *turn.get_or_insert_with(|| self.pulse.ask());
+            while self.patience.is_over(context, Some(ring.unwrap_or(turn.since + limit))) {
+                if self.pulse.is_stalled(turn, limit) {
                     return Poll::Ready(Err(Cut::Stalled));
                 }
                 ring = Some(Instant::now() + LOOK);
@@ -134,8 +134,8 @@ impl<'a> Sending<'a> {
             Poll::Pending
         })
         .await?;
-        if let Some(wait) = wait {
-            self.pulse.end_wait(self.waited.replace(wait));
+        if let Some(turn) = turn {
+            self.pulse.give(std::mem::replace(&mut self.asked, turn));
         }
         Ok(room.min(size))
     }

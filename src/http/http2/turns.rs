@@ -5,52 +5,47 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The waits of a connection's answers, which are numbered as they begin.
+/// The turns of a connection's answers, which are numbered as they are asked for.
 pub struct Turns {
-    next: u64,
-    /// Whoever began to wait before this one has been passed by: another began later, and waited twice to the end.
+    last: u64,
+    /// Who has asked before this one and still waits has been passed by.
     passed: u64,
-    /// When the last wait ended well.
+    /// When an answer that had to wait was last given something.
     given: Instant,
 }
 
-/// An answer that waits for its client to take something.
+/// A turn that was asked for.
 #[derive(Clone, Copy)]
-pub struct Wait {
+pub struct Turn {
     number: u64,
-    since: Instant,
-}
-
-impl Wait {
-    pub fn since(&self) -> Instant {
-        self.since
-    }
+    pub since: Instant,
 }
 
 impl Default for Turns {
     fn default() -> Self {
-        Self { next: 1, passed: 0, given: Instant::now() }
+        Self { last: 0, passed: 0, given: Instant::now() }
     }
 }
 
 impl Turns {
-    /// An answer begins to wait.
-    pub fn begin(&mut self) -> Wait {
-        self.next += 1;
-        Wait { number: self.next, since: Instant::now() }
+    /// An answer begins, or begins to wait.
+    pub fn ask(&mut self) -> Turn {
+        self.last += 1;
+        Turn { number: self.last, since: Instant::now() }
     }
 
-    /// The client has taken something, after this wait and one `before` it.
-    pub fn end(&mut self, before: Option<Wait>) {
+    /// One was given something that had to wait, and that had asked `before` it waited this time: what is given in part
+    /// waits in h2 for the rest before it asks again, so only the turn before says who was earlier.
+    pub fn give(&mut self, before: Turn) {
         self.given = Instant::now();
-        self.passed = self.passed.max(before.map_or(0, |wait| wait.number));
+        self.passed = self.passed.max(before.number);
     }
 
-    /// Whether it is for its own client that an answer has waited for this long: others have had their turns twice
-    /// meanwhile, or nobody has one. Where they all wait for the socket that is for others to see to.
-    pub fn is_stalled(&self, wait: &Wait, limit: Duration, jammed: bool) -> bool {
+    /// Whether it is for its own client that an answer has waited for this long: others that have asked later were given
+    /// something, or nobody was. Where they all wait for the socket, which is `jammed`, that is for others to see to.
+    pub fn is_stalled(&self, turn: Turn, limit: Duration, jammed: bool) -> bool {
         let is_stuck = !jammed && self.given.elapsed() >= limit;
-        wait.since.elapsed() >= limit && (wait.number < self.passed || is_stuck)
+        turn.since.elapsed() >= limit && (turn.number < self.passed || is_stuck)
     }
 }
 
@@ -64,22 +59,18 @@ mod tests {
     fn who_waits_for_its_turn_is_not_stalled_and_who_is_passed_by_is() {
         let mut turns = Turns::default();
         let begun = Instant::now().checked_sub(LONG).expect("a time");
-        let waits = |turns: &mut Turns| Wait { since: begun, ..turns.begin() };
-        let (early, first) = (waits(&mut turns), waits(&mut turns));
+        let early = turns.ask();
+        let first = Turn { since: begun, ..turns.ask() };
         turns.given = begun;
-        assert!(turns.is_stalled(&first, LONG, false) && !turns.is_stalled(&first, LONG, true), "nobody has a turn");
-        turns.end(None);
-        assert!(!turns.is_stalled(&first, LONG, false));
-        // One that began earlier has its turn, and then its next.
-        let later = turns.begin();
-        turns.end(Some(early));
-        assert!(!turns.is_stalled(&first, LONG, false));
-        turns.end(Some(later));
-        assert!(turns.is_stalled(&first, LONG, false) && turns.is_stalled(&first, LONG, true));
-        let fresh = turns.begin();
-        turns.end(Some(fresh));
-        let next = turns.begin();
-        turns.end(Some(next));
-        assert!(turns.passed > fresh.number && !turns.is_stalled(&fresh, LONG, false), "it has not waited for long");
+        assert!(turns.is_stalled(first, LONG, false) && !turns.is_stalled(first, LONG, true), "nobody has a turn");
+        turns.give(early);
+        assert!(!turns.is_stalled(first, LONG, false), "that one was earlier");
+        let later = turns.ask();
+        turns.give(later);
+        assert!(turns.is_stalled(first, LONG, false) && turns.is_stalled(first, LONG, true));
+        let fresh = turns.ask();
+        let next = turns.ask();
+        turns.give(next);
+        assert!(!turns.is_stalled(fresh, LONG, false), "it has not waited for long");
     }
 }
