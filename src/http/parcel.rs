@@ -3,7 +3,7 @@
 use std::{
     fs::File,
     io::{self, IoSlice},
-    os::unix::fs::FileExt as _,
+    os::{fd::AsRawFd, unix::fs::FileExt as _},
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -23,7 +23,7 @@ pub enum Parcel {
 }
 
 /// A socket that a file can be sent to, and whose first byte can be looked at.
-pub trait Socket: AsyncRead + AsyncWrite + Unpin {
+pub trait Socket: AsyncRead + AsyncWrite + AsRawFd + Unpin {
     /// Whether it takes files; what goes over TLS has to be read first.
     const TAKES_FILES: bool;
 

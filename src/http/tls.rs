@@ -4,6 +4,7 @@ use std::{
     fs::File,
     future::poll_fn,
     io::{self, IoSlice},
+    os::fd::{AsRawFd, RawFd},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -100,6 +101,12 @@ impl<S> Counted<S> {
             self.sent += *size as u64;
         }
         written
+    }
+}
+
+impl<S: Socket> AsRawFd for Counted<S> {
+    fn as_raw_fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
     }
 }
 

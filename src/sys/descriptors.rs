@@ -85,6 +85,14 @@ pub fn waiting_connections(socket: BorrowedFd<'_>) -> io::Result<u32> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(about.tcpi_unacked) }
 }
 
+/// How many bytes of those that a socket has taken have not reached its peer's system; none where that is not known.
+pub fn undelivered(socket: RawFd) -> usize {
+    let mut size: libc::c_int = 0;
+    // SAFETY: the kernel writes one number, which `size` is.
+    let result = unsafe { libc::ioctl(socket, libc::TIOCOUTQ, &raw mut size) };
+    if result < 0 { 0 } else { usize::try_from(size).unwrap_or_default() }
+}
+
 /// Makes standard output and standard error the same as `file`.
 ///
 /// # Errors

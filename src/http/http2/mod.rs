@@ -12,7 +12,11 @@ mod sending;
 mod stream;
 mod turns;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    os::fd::{AsRawFd, RawFd},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use h2::server::{Builder, Handshake};
@@ -32,7 +36,7 @@ use super::{
     connection::{Connection, Running, Stop},
     parcel::Socket,
 };
-use crate::wire::Trust;
+use crate::{sys, wire::Trust};
 
 /// How often it is looked whether a connection should end.
 const LOOK: Duration = Duration::from_millis(500);
@@ -53,7 +57,7 @@ const WINDOW: u32 = 1 << 20;
 const BUFFER: usize = 64 << 10;
 
 /// A socket of any kind: the program has h2's code once, not once for each kind.
-pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {
+pub trait Duplex: AsyncRead + AsyncWrite + AsRawFd + Send + Unpin {
     /// How many bytes the system has taken, as [`Socket::sent`].
     fn taken(&self) -> u64;
 }
@@ -70,6 +74,8 @@ pub async fn serve(connection: Arc<Connection>, socket: Box<dyn Duplex>, first: 
     // Until the last byte is out this counts as a request: the answers of streams that have ended may still wait here.
     let own = Running::new(&connection.work);
     let pulse = Arc::<Pulse>::default();
+    // It is open for as long as h2 has it, which is below.
+    let descriptor = socket.as_raw_fd();
     let handshake = Builder::new()
         .initial_window_size(settings.initial_window_size)
         .initial_connection_window_size(WINDOW.max(settings.initial_window_size))
@@ -102,7 +108,7 @@ pub async fn serve(connection: Arc<Connection>, socket: Box<dyn Duplex>, first: 
                 last.notify_one();
             }
             () = sleep(if ending.is_some() { LOOK_AT_END } else { LOOK }) => {
-                if is_over(&connection, &pulse, ending) {
+                if is_over(&connection, &pulse, descriptor, ending) {
                     break;
                 }
                 if ending.is_none() && is_idle(&connection, &pulse) {
@@ -149,20 +155,18 @@ fn is_idle(connection: &Connection, pulse: &Pulse) -> bool {
 }
 
 /// Whether nothing is to be hoped of the connection, which has been `ending` since then.
-fn is_over(connection: &Connection, pulse: &Pulse, ending: Option<Instant>) -> bool {
+fn is_over(connection: &Connection, pulse: &Pulse, descriptor: RawFd, ending: Option<Instant>) -> bool {
     let write_timeout = connection.clients.write_timeout;
-    if let (Some(jammed), Some(limit)) = (pulse.jammed(), write_timeout)
-        && jammed >= limit
-    {
+    if write_timeout.is_some_and(|limit| pulse.jammed() >= limit) {
         return true;
     }
     let Some(since) = ending else { return false };
     // Only this connection's own count is left: whoever has not brought a request whole is not waited for.
     let cut = *connection.stop.borrow() == Stop::Cut && connection.work.running() <= 1;
-    // What the socket has not taken yet may be of an answer.
-    let patience = match pulse.jammed() {
-        Some(_) if !cut => write_timeout.unwrap_or(LINGER).max(LINGER),
-        _ => LINGER,
-    };
-    (pulse.streams() == 0 || cut) && pulse.still().min(since.elapsed()) >= patience
+    let still = pulse.still().min(since.elapsed());
+    if still < LINGER || !cut && pulse.streams() > 0 {
+        return false;
+    }
+    // What its client has not taken yet would be lost with the connection: it is perhaps of an answer.
+    cut || write_timeout.is_some_and(|limit| still >= limit) || sys::undelivered(descriptor) == 0
 }

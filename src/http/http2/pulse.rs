@@ -56,9 +56,9 @@ impl Pulse {
         self.state().moved.elapsed()
     }
 
-    /// For how long the socket has taken nothing of what there is for it; none where there is nothing.
-    pub fn jammed(&self) -> Option<Duration> {
-        self.state().jammed.map(|(since, _)| since.elapsed())
+    /// For how long the socket has taken nothing of what there is for it.
+    pub fn jammed(&self) -> Duration {
+        self.state().jammed.map_or(Duration::ZERO, |(since, _)| since.elapsed())
     }
 
     /// The socket has taken so many bytes, and takes no more if it `is_pending`.
