@@ -316,9 +316,9 @@ def slow(port, ca):
     stream = client.begin("/big")
     for _ in range(12):
         grant(client, 100, stream)
-        pump(client, 0.25)
+        pump(client, 0.4)
     assert stream not in client.reset and len(client.answers[stream][1]) == 1200, client.reset
-    pump(client, 3)
+    client.wait(stream)
     assert stream in client.reset, "and then it took nothing"
 
 
@@ -329,8 +329,8 @@ def shared(port, ca):
     window(client, 1)
     streams = [client.begin("/big") for _ in range(11)]
     grant(client, 1 << 20, *streams[1:])
-    for _ in range(50):
-        pump(client, 0.2)
+    for _ in range(30):
+        pump(client, 0.4)
         grant(client, 16_000)
     assert set(client.reset) == {streams[0]}, (streams, client.reset)
     assert min(len(client.answers[stream][1]) for stream in streams[1:]) > 32_000

@@ -155,12 +155,12 @@ fn a_stream_that_its_client_takes_nothing_of_ends_and_its_connection_goes_on() {
 
 #[test]
 fn a_stream_that_its_client_takes_little_of_goes_on() {
-    check(&cleartext().args(["--write-timeout", "1"]).start(), "slow");
+    check(&cleartext().args(["--write-timeout", "2"]).start(), "slow");
 }
 
 #[test]
 fn a_stream_that_waits_for_others_goes_on_and_one_whose_client_takes_nothing_ends() {
-    check(&cleartext().args(["--write-timeout", "1"]).start(), "shared");
+    check(&cleartext().args(["--write-timeout", "2"]).start(), "shared");
 }
 
 #[test]
