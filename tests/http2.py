@@ -21,6 +21,8 @@ TRANSITIONS[STATE.CLIENT_OPEN, INPUT.RECV_GOAWAY] = (None, STATE.CLIENT_OPEN)
 
 def connect(port, ca=None, alpn=("h2",)):
     connection = socket.create_connection(("127.0.0.1", port), 30)
+    # Frames are written one by one, and one does not wait for what is said to the one before.
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if ca:
         context = ssl.create_default_context(cafile=ca)
         context.set_alpn_protocols(list(alpn))
@@ -333,7 +335,7 @@ def shared(port, ca):
         pump(client, 0.4)
         grant(client, 16_000)
     assert set(client.reset) == {streams[0]}, (streams, client.reset)
-    assert min(len(client.answers[stream][1]) for stream in streams[1:]) > 32_000
+    assert min(len(client.answers[stream][1]) for stream in streams[1:]) > 16_000, "each has its turns"
 
 
 def partly(port, ca):
