@@ -397,6 +397,17 @@ def cancelled(port, ca):
     print(number)
 
 
+def expanding(port, ca):
+    """Heads of a few bytes that are large once they are read, of requests that do not end."""
+    clients = [Client(port) for _ in range(15)]
+    for client in clients:
+        for _ in range(90):
+            client.begin("/echo", "POST", [("x-a", "a" * 3900)] * 15, end=False)
+    # What was sent before has been taken in when this is answered.
+    for client in clients:
+        assert client.get("/")[0] == "200"
+
+
 def trickle(port, ca):
     """An upload that goes on for longer than a silent one would be waited for."""
     client = Client(port)

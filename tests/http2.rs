@@ -188,6 +188,18 @@ fn requests_that_are_cancelled_do_not_wait_for_the_app_without_end() {
 }
 
 #[test]
+fn the_memory_of_a_few_connections_with_many_streams_goes_with_them() {
+    let server = cleartext().start();
+    check(&server, "settings");
+    let now = || process::resident_kib(server.worker());
+    let before = now();
+    check(&server, "expanding");
+    let most = process::most_resident_kib(server.worker());
+    assert!(most > before + (50 << 10), "{most} KiB at most, {before} before");
+    assert!(process::holds(|| now() < before + (16 << 10)), "{} KiB, {before} before", now());
+}
+
+#[test]
 fn floods_of_frames_end_their_connection_and_harm_nobody_else() {
     let server = cleartext().start();
     check(&server, "settings");

@@ -4,7 +4,7 @@ use std::{
     net::IpAddr,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -54,6 +54,8 @@ pub struct Connection {
     pub stop: watch::Receiver<Stop>,
     /// How many further connections there may be; none where any number.
     pub places: Option<Arc<Semaphore>>,
+    /// What all of them have of HTTP/2.
+    pub streams: Arc<Streams>,
     /// What it is at.
     pub work: Arc<Work>,
 }
@@ -79,6 +81,42 @@ impl Work {
     /// A piece of a body has come.
     pub fn comes(&self) {
         self.came.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// The requests of HTTP/2 that are under way on all connections.
+#[derive(Debug, Default)]
+pub struct Streams {
+    now: AtomicU64,
+    most: AtomicU64,
+}
+
+impl Streams {
+    /// So many are there now.
+    pub fn now(&self) -> u64 {
+        self.now.load(Ordering::Relaxed)
+    }
+
+    /// The most that there were since this was asked before.
+    pub fn most(&self) -> u64 {
+        self.most.swap(self.now(), Ordering::Relaxed)
+    }
+}
+
+/// One of them, for as long as this lives.
+pub struct Stream(Arc<Streams>);
+
+impl Stream {
+    pub fn new(streams: &Arc<Streams>) -> Self {
+        let now = streams.now.fetch_add(1, Ordering::Relaxed) + 1;
+        streams.most.fetch_max(now, Ordering::Relaxed);
+        Self(Arc::clone(streams))
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.0.now.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

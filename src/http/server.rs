@@ -24,7 +24,7 @@ use tokio_rustls::rustls::ServerConfig;
 
 use super::{
     buffer,
-    connection::{Connection, Stop, Work},
+    connection::{Connection, Stop, Streams, Work},
     high_water::HighWater,
     parcel::Socket as Stream,
     spool::Spool,
@@ -46,8 +46,8 @@ const LAST_REQUESTS: Duration = Duration::from_secs(2);
 /// How often it is looked whether the last connection is gone.
 const LOOK: Duration = Duration::from_millis(10);
 
-/// So many connections may leave much memory behind.
-const MANY: u64 = 100;
+/// So many connections and streams may leave much memory behind: each may have brought a head of nearly a megabyte.
+const MANY: u64 = 20;
 
 /// How long to wait when no connection can be accepted, because descriptors have run out say.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -93,6 +93,7 @@ impl Server {
                 access_log: access_log.map(Arc::clone),
                 stop: server.stop.subscribe(),
                 places: server.open.places.clone(),
+                streams: Arc::clone(&lock(&server.open.connections).streams),
                 work: Arc::default(),
             };
             let acceptor = Acceptor {
@@ -160,6 +161,7 @@ struct Connections {
     tasks: HashMap<u64, Task>,
     next: u64,
     high: HighWater,
+    streams: Arc<Streams>,
 }
 
 impl Connections {
@@ -168,7 +170,8 @@ impl Connections {
     }
 
     fn have_gone(&mut self) -> bool {
-        self.high.has_fallen(self.count(), MANY)
+        self.high.rise(self.count() + self.streams.most());
+        self.high.has_fallen(self.count() + self.streams.now(), MANY)
     }
 }
 

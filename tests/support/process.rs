@@ -9,7 +9,16 @@ use super::server::LIMIT;
 
 /// Memory that the process has resident, in KiB.
 pub fn resident_kib(pid: u32) -> u64 {
-    field(pid, "VmRSS:").split_whitespace().next().and_then(|number| number.parse().ok()).expect("a number of kB")
+    kib(pid, "VmRSS:")
+}
+
+/// The most that it ever had resident, in KiB.
+pub fn most_resident_kib(pid: u32) -> u64 {
+    kib(pid, "VmHWM:")
+}
+
+fn kib(pid: u32, name: &str) -> u64 {
+    field(pid, name).split_whitespace().next().and_then(|number| number.parse().ok()).expect("a number of kB")
 }
 
 /// What the kernel has added up of the process's memory under this name (`smaps_rollup`), in KiB.

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     http::{
-        connection::{Connection, OUTSIDE, Running},
+        connection::{Connection, OUTSIDE, Running, Stream},
         patience::Patience,
         request_body::{RequestBody, TOO_LARGE},
         responder::{Answer, AnswerBody, ChannelResponder},
@@ -65,6 +65,7 @@ pub async fn serve(
     request: Request<RecvStream>,
     respond: SendResponse<Bytes>,
 ) {
+    let _counted = Stream::new(&connection.streams);
     let (parts, incoming) = request.into_parts();
     let (intake, drain) = Intake::new(incoming, &connection.clients, open.pulse());
     let method = parts.method.clone();
