@@ -4,7 +4,7 @@ use std::{net::TcpListener, os::unix::net::UnixListener, path::Path, process::Co
 
 use rwsgi::settings::{self, Kind, Standing};
 
-use crate::support::{Client, Server, environment, server::Ended};
+use crate::support::{Client, Server, environment, process, server::Ended};
 
 const HELLO: &str = "def app(environ, start_response):
     start_response('200 OK', [('Content-Type', 'text/plain')])
@@ -579,12 +579,18 @@ fn an_app_that_cannot_be_loaded_leaves_the_log_lines_and_the_exit_code_of_gunico
 }
 
 #[test]
-fn a_library_that_has_threads_before_the_program_begins_is_no_hindrance() {
+fn a_library_may_have_threads_and_handlers_before_the_program_begins() {
     let threads = "
         #include <pthread.h>
+        #include <signal.h>
         #include <unistd.h>
+        static void tell(int number) { write(2, \"a fault, says the library\\n\", 26); signal(number, SIG_DFL); raise(number); }
         static void *run(void *unused) { for (;;) sleep(1); return unused; }
-        __attribute__((constructor)) static void begin(void) { pthread_t thread; pthread_create(&thread, 0, run, 0); }
+        __attribute__((constructor)) static void begin(void) {
+            pthread_t thread;
+            pthread_create(&thread, 0, run, 0);
+            signal(SIGSEGV, tell);
+        }
     ";
     let server = Server::of_files(&[("app.py", HELLO), ("threads.c", threads), ("gunicorn.conf.py", "")]);
     let mut compile = Command::new("cc");
@@ -593,6 +599,9 @@ fn a_library_that_has_threads_before_the_program_begins_is_no_hindrance() {
     let library = server.directory().join("threads.so").display().to_string();
     let mut server = server.env("LD_PRELOAD", &library).args(["app:app"]).start();
     assert_eq!(server.connect().get("/").text(), "hello");
+    process::signal(server.worker(), "SEGV");
+    server.wait_for_log("a fault, says the library\n");
+    server.wait_for_log("was sent SIGSEGV!");
     server.stop();
 }
 

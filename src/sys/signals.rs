@@ -206,9 +206,24 @@ fn action(signal: i32) -> Option<libc::sigaction> {
 }
 
 /// Lets a fault end the process, also one that was sent (`kill -SEGV`). Rust's own handlers tell of a full stack, and let
-/// this thread go on where there is none.
+/// the thread go on where there is none. A library's that was there before stay.
 pub fn restore_faults() {
-    [NixSignal::SIGSEGV, NixSignal::SIGBUS].into_iter().for_each(by_default);
+    let is_rusts = |signal: &NixSignal| {
+        action(*signal as i32).is_some_and(|action| is_of_program(action.sa_sigaction as *const libc::c_void))
+    };
+    [NixSignal::SIGSEGV, NixSignal::SIGBUS].into_iter().filter(is_rusts).for_each(by_default);
+}
+
+/// Whether this is the address of something in the program itself, and not in a library.
+fn is_of_program(address: *const libc::c_void) -> bool {
+    let base = |address| {
+        let mut found = std::mem::MaybeUninit::<libc::Dl_info>::uninit();
+        // SAFETY: looks the address up, whatever it is, and `found` has room for the answer.
+        let result = unsafe { libc::dladdr(address, found.as_mut_ptr()) };
+        // SAFETY: the call has found it, and has written all of it then.
+        (result != 0).then(|| unsafe { found.assume_init() }.dli_fbase)
+    };
+    base(address).is_some_and(|found| Some(found) == base(is_of_program as *const libc::c_void))
 }
 
 /// Lets the [`dump_signal`] do nothing, which would end this process, unless an interpreter has come to answer it.
