@@ -1,10 +1,11 @@
 """Follows imports from module to module, without importing anything, and prints as JSON those that lead elsewhere.
 
-Reads JSON from standard input: {"starts": [module, ...], "scripts": [path, ...], which run first, "files": {path: file, ...}, "archive": tar or null, "place": the
-folder in it that modules are looked for in, "later": whether imports inside functions count}. Paths in "files" are relative
-to the folder that modules are looked for in. Imports count that are certain to happen: not below an "if", and not where
-their failure is expected. Prints {"imports": [{"module", "file", "line", "later", "start"}, ...], "searches": whether any
-file that was read changes where modules are looked for}; "start" is the index of the module that led there.
+Reads JSON from standard input: {"starts": [module, ...], "scripts": [path, ...], "files": {path: file, ...}, "archive": tar or
+null, "place": the folder in it that modules are looked for in, "later": whether imports inside functions count}. Scripts are
+those files that run before the modules and are none. Paths in "files" are relative to the folder that modules are looked for
+in. Imports count that are certain to happen: not below an "if", and not where their failure is expected. Prints {"imports":
+[{"module", "file", "line", "later", "start"}, ...], "searches": whether any file that was read changes where modules are
+looked for}; "start" is the index of the module that led there.
 """
 
 import ast
@@ -75,7 +76,9 @@ class Modules:
     def add(self, path, source):
         parts = path.split("/")
         if path in order["scripts"]:
+            # By a name that no module can have.
             self.found[path.replace(".", "/")] = (path, source, False)
+        # gunicorn.conf.py is no module of any name.
         if path.endswith(".py") and "." in parts[-1][:-3]:
             return
         self.names.add(parts[0].partition(".")[0])

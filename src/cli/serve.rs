@@ -65,7 +65,7 @@ pub fn run(matches: &ArgMatches, args: &[OsString]) -> Result<ExitCode, Fatal> {
     if settings.daemon && inherited.is_none() {
         sys::become_daemon(settings.enable_stdio_inheritance)
             .and_then(|()| telemetry::error_log::capture())
-            .map_err(|error| Fatal::new(format!("The server cannot become a daemon (daemon): {error}.")))?;
+            .map_err(|error| Fatal::new(format!("The server cannot become a daemon: {error}.")))?;
         // They were another process's, which has ended.
         listeners.iter_mut().for_each(Listener::own_file);
     }

@@ -12,9 +12,8 @@ pub fn wsgi_app(text: &str) -> Option<String> {
 
 /// Whether a line has modules looked for elsewhere.
 pub fn moves(text: &str) -> bool {
-    let sets = |line: &str, name| {
-        line.strip_prefix(name).is_some_and(|rest| rest.trim_start().starts_with('=') && !rest.contains("=="))
-    };
+    let is_assigned = |rest: &str| rest.starts_with('=') && !rest.starts_with("==");
+    let sets = |line: &str, name| line.strip_prefix(name).map(str::trim_start).is_some_and(is_assigned);
     text.lines().any(|line| sets(line, "chdir") || sets(line, "pythonpath"))
 }
 
@@ -32,10 +31,12 @@ mod tests {
 
     #[test]
     fn another_folder_is_seen() {
-        for text in ["workers = 2\nchdir = 'backend'", "pythonpath='lib,src'"] {
+        for text in ["workers = 2\nchdir = 'backend'", "pythonpath='lib,src'", "chdir = 'a=='"] {
             assert!(moves(text), "{text}");
         }
-        for text in ["", "# chdir = 'a'", "chdir_to = 'a'", "if chdir == 'a': pass", "print(pythonpath)"] {
+        for text in
+            ["", "# chdir = 'a'", "chdir_to = 'a'", "chdir == 'a'", "if chdir == 'a': pass", "print(pythonpath)"]
+        {
             assert!(!moves(text), "{text}");
         }
     }
