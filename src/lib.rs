@@ -1,14 +1,19 @@
 //! rwsgi serves WSGI apps from an embedded CPython, and packages them into slim container images.
 //!
-//! The modules stand in layers; each uses only rows below its own. This is the outline; `tests/layers.rs` has all rows, and
-//! keeps it so.
+//! The modules stand in rows, and each uses only rows below its own, which `tests/layers.rs` reads here and sees to.
+//! `worker` joins `http` and `python` to serve; `image` joins what is below it to package. Only `cli` prints to the terminal.
 //!
 //! ```text
-//! 4  cli          one short file a command; the only place that prints to the terminal
-//! 3  arbiter      worker (joins http and python)   image (joins plan and sinks)
-//! 2  http, python                              image sinks
-//! 1  link, wsgi, telemetry, net, health              image project, plan, layers, closure, ignore
-//! 0  wire, below it settings, and below that exit, sys
+//! 9  cli
+//! 8                            image
+//! 7                            image::build, image::sink
+//! 6                            image::dependencies, image::oci
+//! 5  arbiter, worker           image::contents, image::project
+//! 4  http, python              image::choices, image::interpreter
+//! 3  health, telemetry, wsgi   image::cache, image::elf
+//! 2  net, wire                 image::filter, image::layer
+//! 1  link, settings            image::job
+//! 0  exit, sys
 //! ```
 
 pub mod arbiter;

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use regex::Regex;
 use rwsgi::{
-    image::pyproject::Project,
+    image::project::pyproject::Project,
     settings::{self, Setting, Standing},
 };
 

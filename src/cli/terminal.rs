@@ -8,7 +8,7 @@ use std::{
 
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 
-use crate::image::progress::Progress;
+use crate::image::job::progress::Progress;
 
 const MOVING: &str = "{spinner} {prefix} {wide_msg:.dim}";
 const MEASURED: &str = "{spinner} {prefix} {bar:24.green/dim} {wide_msg:.dim}";

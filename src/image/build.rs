@@ -4,26 +4,35 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::exit::Fatal;
-use crate::image::base;
-use crate::image::cache::{Cache, Key};
-use crate::image::choices::Choices;
-use crate::image::closure::Closure;
-use crate::image::copies;
-use crate::image::dependencies::{Declared, Installation};
-use crate::image::disk;
-use crate::image::ignore::Rules;
-use crate::image::imports::{self, is_installed};
-use crate::image::interpreter::{Interpreter, Sources};
-use crate::image::kept::Kept;
-use crate::image::layer::{Contents, Layer, Times};
-use crate::image::packages;
-use crate::image::progress::{Cancel, Progress};
-use crate::image::project::{App, configuration};
-use crate::image::pyproject::Project;
-use crate::image::screen::Screen;
-use crate::image::stdlib::Modules;
-use crate::image::tree;
+use crate::{
+    exit::Fatal,
+    image::{
+        cache::{Cache, Key},
+        choices::Choices,
+        contents::{
+            base,
+            closure::Closure,
+            copies,
+            imports::{self, is_installed},
+            kept::Kept,
+            packages,
+            stdlib::Modules,
+            tree,
+        },
+        dependencies::{Declared, Installation},
+        filter::{ignore::Rules, screen::Screen},
+        interpreter::{Interpreter, Sources},
+        job::{
+            disk,
+            progress::{Cancel, Progress},
+        },
+        layer::{Contents, Layer, Times},
+        project::{
+            app::{App, configuration},
+            pyproject::Project,
+        },
+    },
+};
 
 /// The folder, among what is made on the way, that dependencies are installed into.
 const PACKAGES: &str = "packages";

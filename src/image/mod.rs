@@ -3,59 +3,37 @@
 //! Joins the parts: facts about the project and the interpreter, layers, the plan, and the engine it is loaded into. Prints
 //! nothing.
 
-pub mod archive;
-pub mod base;
 pub mod build;
 pub mod cache;
-pub mod child;
 pub mod choices;
-pub mod chosen;
-pub mod closure;
-pub mod container;
-pub mod copies;
-pub mod created;
+pub mod contents;
 pub mod dependencies;
-pub mod digest;
-pub mod disk;
 pub mod elf;
-pub mod git;
-pub mod ignore;
-pub mod imports;
-pub mod inputs;
+pub mod filter;
 pub mod interpreter;
-pub mod kept;
-pub mod labels;
+pub mod job;
 pub mod layer;
-pub mod package_tests;
-pub mod packages;
-pub mod plan;
-pub mod progress;
+pub mod oci;
 pub mod project;
-pub mod pyproject;
-pub mod reference;
-pub mod screen;
-pub mod secrets;
-pub mod shell;
 pub mod sink;
-pub mod stdlib;
-pub mod text;
-pub mod tree;
 
 use std::path::{Path, PathBuf};
 
 use build::Build;
 use cache::Cache;
 use choices::Choices;
-use container::Container;
+use contents::kept::Kept;
 use dependencies::Declared;
-use ignore::Rules;
-use interpreter::Interpreter;
-use kept::Kept;
+use filter::{ignore::Rules, screen::Screen};
+use interpreter::{Interpreter, python_from};
+use job::{
+    disk,
+    progress::{Cancel, Progress},
+    work,
+};
 use layer::Times;
-use plan::Plan;
-use progress::{Cancel, Progress};
-use pyproject::Project;
-use screen::Screen;
+use oci::{container::Container, created, labels, plan::Plan};
+use project::{app, git, pyproject::Project};
 use sink::{Output, engine::Engine};
 
 use crate::exit::{Code, Fatal};
@@ -106,18 +84,18 @@ pub fn dockerize(request: &Request, progress: &dyn Progress, cancel: &Cancel) ->
     let screen = Screen::new(&choices.include)?;
     warn_of_secrets(&choices, progress);
     // Everything that is made on the way is in here and goes with it, whichever way this function ends.
-    let (work, _lock) = cache::work_folder().map_err(|error| no_work_folder(&error))?;
+    let (work, _lock) = work::folder().map_err(|error| no_work_folder(&error))?;
     let cache = if request.cache { Cache::open(progress)? } else { Cache::none() };
     let mut interpreter = Interpreter::ask(&request.program, &cache, cancel)?;
     if let Some(directory) = &choices.python_from {
-        let chosen = chosen::choose(directory, &interpreter, &cache, cancel);
+        let chosen = python_from::choose(directory, &interpreter, &cache, cancel);
         interpreter = chosen.map_err(|error| directory.locate(error))?;
     }
     project.check_python(&interpreter.facts.full_version)?;
     let declared = Declared::find(&folder, &project, &choices, &interpreter.facts, progress)?;
 
     progress.step("Finding the app");
-    let app = project::find(&folder, choices.app.as_deref(), &interpreter, &cache, cancel)?;
+    let app = app::find(&folder, choices.app.as_deref(), &interpreter, &cache, cancel)?;
     progress.note(&format!("{} ({})", app.spec, app.reason));
 
     let result = request.output.as_ref().and_then(Output::path);

@@ -333,7 +333,7 @@ fn an_interrupt_leaves_no_half_file_and_no_half_cache() {
         assert!(names(&place.path().join("cache/tmp")).is_empty(), "{step}");
         for blob in names(&place.path().join("cache/blobs")) {
             let path = place.path().join("cache/blobs").join(&blob);
-            assert_eq!(rwsgi::image::digest::of(&std::fs::read(path).unwrap()), blob, "{step}");
+            assert_eq!(rwsgi::image::layer::digest::of(&std::fs::read(path).unwrap()), blob, "{step}");
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use rwsgi::image::{cache::Cache, interpreter::Interpreter, progress::Cancel, project};
+use rwsgi::image::{cache::Cache, interpreter::Interpreter, job::progress::Cancel, project::app};
 
 use super::folder;
 use crate::support::environment::rwsgi;
@@ -14,7 +14,7 @@ fn found(files: &[(&str, &str)]) -> Result<String, String> {
     let path = folder.path().canonicalize().unwrap();
     let cancel = Cancel::default();
     let interpreter = Interpreter::ask(Path::new(rwsgi()), &Cache::none(), &cancel).unwrap();
-    let app = project::find(&path, None, &interpreter, &Cache::none(), &cancel).map_err(|error| error.to_string())?;
+    let app = app::find(&path, None, &interpreter, &Cache::none(), &cancel).map_err(|error| error.to_string())?;
     Ok(match app.folder {
         Some(folder) => format!("{} in {}", app.spec, folder.display()),
         None => app.spec,

@@ -2,7 +2,12 @@
 
 use std::{collections::BTreeSet, io::Read as _, path::Path};
 
-use rwsgi::image::{ignore::Rules, layer::Contents, progress::Silent, screen::Screen, tree};
+use rwsgi::image::{
+    contents::tree,
+    filter::{ignore::Rules, screen::Screen},
+    job::progress::Silent,
+    layer::Contents,
+};
 
 use super::{
     engine::{docker, try_docker, unique},

@@ -4,8 +4,8 @@ use std::{env, path::PathBuf};
 
 use crate::{
     exit::{Code, Fatal},
+    image::choices::reference::{Invalid, Reference},
     image::choices::{self, Choices, Copy, FromVenv, HealthCheck, Said},
-    image::reference::{Invalid, Reference},
 };
 
 const CONTENT: &str = "What goes in";

@@ -15,7 +15,12 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::{output::say, terminal::Terminal};
 use crate::{
     exit::{Code, Fatal},
-    image::{self, Request, cache::recording::Recording, plan, progress::Cancel, sink::Output},
+    image::{
+        self, Request,
+        job::{progress::Cancel, recording::Recording},
+        oci::plan,
+        sink::Output,
+    },
 };
 
 /// What it does, in the list of commands.

@@ -5,8 +5,7 @@ use std::{io, path::Path};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::touch;
-use crate::image::digest;
-use crate::image::inputs::Inputs;
+use crate::image::layer::{digest, inputs::Inputs};
 
 #[derive(Serialize)]
 struct Written<'a, T> {

@@ -1,19 +1,15 @@
 //! Room on disk: what builds that were killed left, and what has not been used for longest.
 
 use std::{
-    env, io,
+    env,
     path::{Path, PathBuf},
     time::SystemTime,
 };
-
-use nix::fcntl::{Flock, FlockArg};
-use tempfile::TempDir;
 
 use crate::exit::Fatal;
 
 /// How much a cache may hold, in MB.
 const LIMIT: u64 = 4096;
-const WORK: &str = "rwsgi-image-";
 
 /// How many bytes a cache may hold.
 pub fn limit() -> Result<u64, Fatal> {
@@ -53,34 +49,6 @@ pub fn make(folders: &[PathBuf], limit: u64) {
         }
         if std::fs::remove_file(path).is_ok() {
             total -= size;
-        }
-    }
-}
-
-/// A folder for what a build makes on the way, locked while the build runs: what is not locked was left by one that was killed.
-pub fn work_folder() -> io::Result<(TempDir, Flock<std::fs::File>)> {
-    sweep_work(&env::temp_dir());
-    loop {
-        let folder = tempfile::Builder::new().prefix(WORK).tempdir()?;
-        let path = folder.path().join("lock");
-        let (file, _) = fs_err::File::create(&path)?.into_parts();
-        let lock = Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, error)| io::Error::from(error))?;
-        // Another build may have seen it before it was locked.
-        if path.exists() {
-            return Ok((folder, lock));
-        }
-    }
-}
-
-fn sweep_work(parent: &Path) {
-    for entry in std::fs::read_dir(parent).into_iter().flatten().filter_map(Result::ok) {
-        if !entry.file_name().as_encoded_bytes().starts_with(WORK.as_bytes()) {
-            continue;
-        }
-        // Another user's cannot be opened, and one without a lock is just being made.
-        let Ok(file) = std::fs::File::options().append(true).open(entry.path().join("lock")) else { continue };
-        if let Ok(_lock) = Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            let _ = std::fs::remove_dir_all(entry.path());
         }
     }
 }

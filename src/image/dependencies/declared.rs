@@ -3,12 +3,15 @@
 use std::path::{Path, PathBuf};
 
 use super::{environment::Environment, lines};
-use crate::exit::Fatal;
-use crate::image::choices::Choices;
-use crate::image::disk;
-use crate::image::interpreter::Facts;
-use crate::image::progress::Progress;
-use crate::image::pyproject::{Dependencies, FILE, Listed, Project};
+use crate::{
+    exit::Fatal,
+    image::{
+        choices::Choices,
+        interpreter::Facts,
+        job::{disk, progress::Progress},
+        project::pyproject::{Dependencies, FILE, Listed, Project},
+    },
+};
 
 const REQUIREMENTS: &str = "requirements.txt";
 const PIPFILE: &str = "Pipfile";
@@ -177,10 +180,10 @@ fn lists(folder: &Path) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::Declared;
-    use crate::image::cache::recording::Recording;
     use crate::image::choices::{Choices, Said};
-    use crate::image::progress::Silent;
-    use crate::image::pyproject::{Dependencies, Listed, Project};
+    use crate::image::job::progress::Silent;
+    use crate::image::job::recording::Recording;
+    use crate::image::project::pyproject::{Dependencies, Listed, Project};
 
     #[test]
     fn a_project_and_its_extras_declare_dependencies() {

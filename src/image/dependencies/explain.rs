@@ -3,8 +3,7 @@
 use std::path::Path;
 
 use super::declared::Declared;
-use crate::exit::Fatal;
-use crate::image::disk;
+use crate::{exit::Fatal, image::job::disk};
 
 const UNREACHABLE: [&str; 6] = [
     "NewConnectionError",

@@ -6,11 +6,17 @@ use std::{
 };
 
 use super::{declared::Declared, explain::explain, key, lines};
-use crate::exit::Fatal;
-use crate::image::cache::Key;
-use crate::image::child;
-use crate::image::interpreter::Interpreter;
-use crate::image::progress::{Cancel, Progress};
+use crate::{
+    exit::Fatal,
+    image::{
+        cache::Key,
+        interpreter::Interpreter,
+        job::{
+            child,
+            progress::{Cancel, Progress},
+        },
+    },
+};
 
 /// What is to be installed, and what it is installed with.
 pub struct Installation<'a> {

@@ -103,7 +103,7 @@ mod tests {
     use std::fs;
 
     use super::key;
-    use crate::image::digest;
+    use crate::image::layer::digest;
 
     fn key_of(folder: &std::path::Path) -> Option<String> {
         key(&folder.join("requirements.txt"), folder).map(|key| digest::of(format!("{key:?}").as_bytes()))

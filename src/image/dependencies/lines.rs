@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::image::text::decode;
+use crate::image::filter::text::decode;
 
 /// A line that is more than a comment.
 #[derive(Clone, Debug, Eq, PartialEq)]

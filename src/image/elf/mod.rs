@@ -15,9 +15,10 @@ use std::{
 use memchr::memmem;
 
 use self::versions::Version;
-use crate::exit::Fatal;
-use crate::image::disk;
-use crate::image::layer::Contents;
+use crate::{
+    exit::Fatal,
+    image::{job::disk, layer::Contents},
+};
 
 /// What a C library has that reads relocations in their packed form.
 const READS_PACKED: Version = Version { library: "libc.so.6", name: "GLIBC_ABI_DT_RELR" };

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::image::digest::Hashing;
+use crate::image::layer::digest::Hashing;
 
 /// The time of every entry, unless it follows the content: 2000-01-01. (1970 would break zip files made of them.)
 pub const TIME: u64 = 946_684_800;

@@ -9,8 +9,10 @@ use std::{
 };
 
 use super::{Contents, Layer, Times};
-use crate::image::digest;
-use crate::image::progress::{Cancel, Silent};
+use crate::image::{
+    job::progress::{Cancel, Silent},
+    layer::digest,
+};
 
 fn write(contents: &Contents) -> (tempfile::TempDir, Layer) {
     let directory = tempfile::tempdir().unwrap();

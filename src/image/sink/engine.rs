@@ -17,12 +17,20 @@ use bollard::{
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, stream};
 
-use crate::exit::Fatal;
-use crate::image::archive::{Archive, Piece};
-use crate::image::disk;
-use crate::image::plan::Plan;
-use crate::image::progress::{Cancel, Progress};
-use crate::image::sink::host::Host;
+use crate::{
+    exit::Fatal,
+    image::{
+        job::{
+            disk,
+            progress::{Cancel, Progress},
+        },
+        oci::{
+            archive::{Archive, Piece},
+            plan::Plan,
+        },
+        sink::host::Host,
+    },
+};
 
 /// An engine answers a load when it is done, and may have a slow disk.
 const LOAD_TIMEOUT: Duration = Duration::from_secs(3600);
@@ -138,7 +146,7 @@ impl Engine {
             let loaded = self.docker.inspect_image(name).await.map_err(|error| refused(&error))?;
             let id = loaded.id.unwrap_or_default();
             if [config, manifest].iter().all(|digest| id.strip_prefix("sha256:") != Some(digest)) {
-                let error = super::engine::refused(&format!("it says that {name} is {id}, which is another image"));
+                let error = refused(&format!("it says that {name} is {id}, which is another image"));
                 return Err(Failure { error, answered: true });
             }
             Ok(id)

@@ -12,9 +12,13 @@ use std::{
 use fs_err::File;
 use libdeflater::{CompressionError, CompressionLvl, Compressor};
 
-use crate::exit::Fatal;
-use crate::image::layer::Layer;
-use crate::image::progress::{Cancel, Progress};
+use crate::{
+    exit::Fatal,
+    image::{
+        job::progress::{Cancel, Progress},
+        layer::Layer,
+    },
+};
 
 /// How long a piece is. It decides the bytes, so it does not depend on the machine; each costs two kilobytes.
 const PIECE: usize = 4 << 20;
@@ -84,8 +88,8 @@ mod tests {
     use flate2::read::MultiGzDecoder;
 
     use super::{PIECE, compress};
+    use crate::image::job::progress::{Cancel, Silent};
     use crate::image::layer::Contents;
-    use crate::image::progress::{Cancel, Silent};
 
     #[test]
     fn a_layer_comes_back_as_it_was_however_many_pieces_it_has() {

@@ -8,8 +8,7 @@ use std::{
 use bollard::{API_DEFAULT_VERSION, Docker, errors::Error};
 use serde_json::Value;
 
-use crate::exit::Fatal;
-use crate::image::digest;
+use crate::{exit::Fatal, image::layer::digest};
 
 const TIMEOUT: u64 = 120;
 const SOCKET: &str = "unix:///var/run/docker.sock";
@@ -144,7 +143,7 @@ mod tests {
     use serde_json::json;
 
     use super::{Host, SOCKET};
-    use crate::{exit::Fatal, image::digest};
+    use crate::{exit::Fatal, image::layer::digest};
 
     fn find(settings: &Path, variables: &[(&str, &str)]) -> Result<Host, Fatal> {
         Host::from(|name| match name {

@@ -12,16 +12,25 @@ use fs_err::File;
 use nix::fcntl::{AT_FDCWD, FlockArg, RenameFlags, renameat2};
 use serde_json::{Value, json};
 
-use crate::exit::Fatal;
-use crate::image::archive::{Archive, Piece};
-use crate::image::cache::Cache;
-use crate::image::digest;
-use crate::image::disk;
-use crate::image::layer::Layer;
-use crate::image::plan::Plan;
-use crate::image::progress::{Cancel, Progress};
-use crate::image::sink::gzip::{self, Stopped};
-use crate::image::sink::part::{Kind, Part, failed, lock, parent};
+use crate::{
+    exit::Fatal,
+    image::{
+        cache::Cache,
+        job::{
+            disk,
+            progress::{Cancel, Progress},
+        },
+        layer::{Layer, digest},
+        oci::{
+            archive::{Archive, Piece},
+            plan::Plan,
+        },
+        sink::{
+            gzip::{self, Stopped},
+            part::{Kind, Part, failed, lock, parent},
+        },
+    },
+};
 
 const CHUNK: usize = 1 << 18;
 /// The file that makes a folder an OCI layout.
@@ -281,9 +290,9 @@ mod tests {
 
     use super::{Kind, Output, Part, REF_NAME};
     use crate::image::cache::Cache;
-    use crate::image::container::Container;
-    use crate::image::plan::Plan;
-    use crate::image::progress::{Cancel, Silent};
+    use crate::image::job::progress::{Cancel, Silent};
+    use crate::image::oci::container::Container;
+    use crate::image::oci::plan::Plan;
 
     fn plan(tag: &str) -> Plan {
         let reference = format!("shop:{tag}").parse().unwrap();

@@ -9,9 +9,10 @@ use std::{
 use fs_err::File;
 use nix::fcntl::{Flock, FlockArg};
 
-use crate::exit::Fatal;
-use crate::image::disk;
-use crate::image::tree;
+use crate::{
+    exit::Fatal,
+    image::{filter::PART, job::disk},
+};
 
 /// What is being written, under a name that nobody else writes to; removed unless it was put into its place. It is locked
 /// meanwhile: what is not locked was left by a build that was killed.
@@ -40,7 +41,7 @@ impl Part {
         for number in 0_u32.. {
             let mut name = std::ffi::OsString::from(".");
             name.push(path.file_name().unwrap_or_default());
-            name.push(format!(".{}-{number}{}", process::id(), tree::PART));
+            name.push(format!(".{}-{number}{}", process::id(), PART));
             let place = parent(path).join(name);
             let made = match kind {
                 Kind::File => fs_err::OpenOptions::new().write(true).create_new(true).open(&place).map(drop),
@@ -89,7 +90,7 @@ fn sweep(folder: &Path, start: &[u8]) {
     for entry in std::fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok) {
         let name = entry.file_name();
         let name = name.as_encoded_bytes();
-        if !(name.starts_with(start) && name.ends_with(tree::PART.as_bytes())) {
+        if !(name.starts_with(start) && name.ends_with(PART.as_bytes())) {
             continue;
         }
         let Ok(part) = File::open(entry.path()) else { continue };

@@ -1,7 +1,7 @@
 //! Small languages that people write: the access log's format, and what an image leaves out.
 
 use rwsgi::{
-    image::{ignore::Rules, project::procfile, reference::Reference},
+    image::{choices::reference::Reference, filter::ignore::Rules, project::app::procfile},
     telemetry::access::Format,
 };
 

@@ -15,13 +15,19 @@ use std::{
 use distribution::{Distribution, Place};
 
 use super::lines;
-use crate::exit::Fatal;
-use crate::image::cache::Key;
-use crate::image::choices::FromVenv;
-use crate::image::disk;
-use crate::image::inputs::Inputs;
-use crate::image::interpreter::Facts;
-use crate::image::progress::{Cancel, Progress};
+use crate::{
+    exit::Fatal,
+    image::{
+        cache::Key,
+        choices::FromVenv,
+        interpreter::Facts,
+        job::{
+            disk,
+            progress::{Cancel, Progress},
+        },
+        layer::inputs::Inputs,
+    },
+};
 
 const VARIABLE: &str = "VIRTUAL_ENV";
 /// What is there for installing, and goes along only where something needs it.

@@ -1,0 +1,158 @@
+//! What the base layer holds: rwsgi, the interpreter, the standard library, the system's libraries and files that they need.
+//!
+//! It depends on the interpreter and on rwsgi alone, so that all images that one rwsgi makes share it.
+
+use std::path::Path;
+
+use crate::{
+    exit::Fatal,
+    image::{
+        contents::{
+            busybox,
+            closure::Closure,
+            kept::Kept,
+            stdlib::{self, Modules},
+            tree,
+        },
+        elf::Loader,
+        filter::ignore::Rules,
+        interpreter::{Interpreter, PREFIX},
+        job::progress::{Cancel, Progress},
+        layer::Contents,
+    },
+};
+
+/// Files of ours.
+const FILES: [(&str, &str); 3] = [
+    ("etc/passwd", include_str!("../../../images/passwd")),
+    ("etc/group", include_str!("../../../images/group")),
+    ("etc/nsswitch.conf", include_str!("../../../images/nsswitch.conf")),
+];
+/// Files of the system's that calls of the standard library read, taken along where they exist.
+const SYSTEM_FILES: [&str; 2] = ["etc/protocols", "etc/services"];
+/// The certificate authorities of common systems, best first.
+const AUTHORITIES: [&str; 4] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
+/// Where they are in the image, whatever the system: what is not the interpreter's OpenSSL (wheels bring their own) looks there.
+const AUTHORITIES_PLACE: &str = "etc/ssl/certs/ca-certificates.crt";
+const ZONES_PLACE: &str = "usr/share/zoneinfo";
+/// The same zones a second time, and a third with leap seconds.
+const ZONES_IGNORE: &str = "posix\nright\nposixrules\nlocaltime\n";
+const LOCALE: &str = "usr/lib/locale/C.utf8";
+
+/// Gathers the base layer; what is made on the way is put into `work`.
+pub fn gather(
+    interpreter: &Interpreter,
+    kept: &Kept,
+    work: &Path,
+    progress: &dyn Progress,
+    cancel: &Cancel,
+) -> Result<(Contents, (Closure, Modules)), Fatal> {
+    let mut contents = Contents::default();
+    let mut roots = Vec::new();
+    let facts = &interpreter.facts;
+    let bin = Path::new(PREFIX).join("bin");
+    let own = Closure::of(&[interpreter.program().to_owned()], &[], cancel)?;
+    let loader = Loader::of(own.c_library());
+    loader.add(&mut contents, bin.join("rwsgi"), interpreter.program(), true)?;
+    roots.push(interpreter.program().to_owned());
+    for name in ["python", "python3", &format!("python{}", facts.version)] {
+        contents.symlink(bin.join(name), "rwsgi");
+    }
+    roots.extend(interpreter.libpython().map(Path::to_owned));
+    if kept.debug {
+        roots.push(busybox::add(&mut contents, cancel)?);
+    }
+    // ctypes asks ldconfig for libraries; the program answers to that name too.
+    contents.symlink("sbin/ldconfig", Path::new("/").join(&bin).join("rwsgi"));
+    let (modules, extensions) = stdlib::add(&mut contents, interpreter, loader, kept, work, cancel)?;
+    roots.extend(extensions);
+    let mut whereabouts = Contents::default();
+    own.watch(&mut whereabouts);
+    let mut closure = Closure::of(&roots, &[], cancel)?;
+    closure.add_loaded_by_name();
+    if let Some(libpython) = interpreter.libpython() {
+        closure.replace(libpython);
+    }
+    for (name, by) in &closure.missing {
+        progress.warning(&format!("{} needs {name}, which this machine does not have.", by.display()));
+    }
+    if !closure.missing.is_empty() {
+        contents.depend_like(&whereabouts);
+    }
+    closure.add_to(&mut contents, &closure)?;
+    add_system_files(&mut contents, interpreter, progress)?;
+    Ok((contents, (closure, modules)))
+}
+
+fn add_system_files(contents: &mut Contents, interpreter: &Interpreter, progress: &dyn Progress) -> Result<(), Fatal> {
+    for (path, content) in FILES {
+        contents.bytes(path, content, false);
+    }
+    contents.directory_with_mode("tmp", 0o1777);
+    for path in SYSTEM_FILES {
+        add_if_there(contents, path);
+    }
+    add_authorities(contents, interpreter, progress);
+    let every = Rules::default();
+    if let Some(zones) = &interpreter.facts.zones {
+        tree::add_whole(contents, Path::new(ZONES_PLACE), zones, &rules("zones", ZONES_IGNORE))?;
+    } else {
+        progress.warning("This machine has no time zones; add tzdata to the app's requirements if it needs them.");
+    }
+    let locale = Path::new("/").join(LOCALE);
+    if locale.is_dir() {
+        tree::add_whole(contents, Path::new(LOCALE), &locale, &every)?;
+    }
+    Ok(())
+}
+
+fn add_authorities(contents: &mut Contents, interpreter: &Interpreter, progress: &dyn Progress) {
+    let facts = &interpreter.facts;
+    for candidate in AUTHORITIES {
+        contents.depends_on(Path::new(candidate));
+    }
+    let Some(file) =
+        AUTHORITIES.iter().map(Path::new).chain([facts.openssl_cafile.as_path()]).find(|path| path.is_file())
+    else {
+        progress.warning(
+            "This machine has no certificate authorities, so the app will trust no TLS server: install the package \
+             ca-certificates and build again, or add certifi to the app's requirements.",
+        );
+        return;
+    };
+    contents.file(AUTHORITIES_PLACE, file, false);
+    let there = Path::new("/").join(AUTHORITIES_PLACE);
+    if let Ok(link) = facts.openssl_cafile.strip_prefix("/")
+        && facts.openssl_cafile != there
+    {
+        contents.symlink(link, &there);
+    }
+}
+
+fn add_if_there(contents: &mut Contents, path: &str) {
+    let file = Path::new("/").join(path);
+    contents.depends_on(&file);
+    if file.is_file() {
+        contents.file(path, file, false);
+    }
+}
+
+/// Rules of our own.
+fn rules(name: &str, text: &str) -> Rules {
+    Rules::parse(name, text).expect("the program's own lists are read by a test")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ZONES_IGNORE, rules};
+
+    #[test]
+    fn the_list_can_be_read() {
+        assert!(rules("zones", ZONES_IGNORE).excludes("right/Europe/Paris"));
+    }
+}

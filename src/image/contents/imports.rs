@@ -1,0 +1,258 @@
+//! What an app imports that its image does not have: told when the image is made, not when a request fails in it.
+//!
+//! Nothing is imported to find out. Imports count from the app's module on, through the app and its packages; those below an
+//! `if`, and those whose failure is caught, do not.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::{
+    exit::Fatal,
+    image::{
+        cache::{Cache, Key},
+        contents::stdlib::Modules,
+        interpreter::Interpreter,
+        job::progress::{Cancel, Progress},
+        layer::{Contents, Layer, inputs::Inputs},
+    },
+};
+
+const FIND: &str = include_str!("../../../python/find_imports.py");
+const KIND: &str = "imports";
+
+/// An import that leads out of the modules that were followed.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Import {
+    module: String,
+    file: String,
+    line: u32,
+    /// Whether it happens when a function is called.
+    later: bool,
+    /// Which of the starts led there.
+    start: usize,
+}
+
+#[derive(Debug, Default, Deserialize, Serialize)]
+struct Found {
+    imports: Vec<Import>,
+    /// Whether the app itself changes where modules are looked for, so that nobody can tell what it finds.
+    searches: bool,
+}
+
+/// What there is to import.
+pub struct Image<'a> {
+    /// The app's files.
+    pub app: &'a Contents,
+    /// Those that come from elsewhere.
+    pub files: Option<&'a Contents>,
+    /// The folder that it is served from, in the image.
+    pub root: &'a Path,
+    /// What is no module and runs all the same where a container starts, below that folder.
+    pub scripts: &'a [&'a str],
+    /// The names in the folder of the packages.
+    pub installed: &'a [String],
+    /// The packages' layer.
+    pub packages: Option<&'a Layer>,
+    /// The standard library.
+    pub modules: &'a Modules,
+    /// Whether its containers look for modules elsewhere too (`PYTHONPATH`).
+    pub searches: bool,
+}
+
+/// Who looks, and with what.
+pub struct Look<'a> {
+    /// The Python that goes along.
+    pub interpreter: &'a Interpreter,
+    /// What earlier builds left.
+    pub cache: &'a Cache,
+    /// Who hears of it.
+    pub progress: &'a dyn Progress,
+    /// Whether to go on.
+    pub cancel: &'a Cancel,
+}
+
+/// Why a module is not there.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Absence {
+    /// It is left out of images, and can be kept.
+    ByDesign,
+    /// Nothing brings it.
+    Unknown,
+}
+
+impl Look<'_> {
+    /// Warns of what is not in the image although the app whose module is `start` imports it.
+    ///
+    /// # Errors
+    /// The app would certainly not start, for want of a module of the standard library.
+    pub fn check(&self, image: &Image, start: &str) -> Result<(), Fatal> {
+        let found = self.of_app(image, start)?;
+        let searches = found.searches || image.searches;
+        let mut told = BTreeSet::new();
+        for import in &found.imports {
+            let name = top(&import.module);
+            let Some(absence) = image.absence(name) else { continue };
+            // It may be where only the app itself will look.
+            if absence == Absence::Unknown && (searches || image.is_below(name)) || !told.insert(name.to_owned()) {
+                continue;
+            }
+            let text = import.sentence(absence, "");
+            if absence == Absence::ByDesign && !import.later && !searches {
+                return Err(Fatal::new(text));
+            }
+            self.progress.warning(&text);
+        }
+        let Some(packages) = image.packages else { return Ok(()) };
+        let mut starts: Vec<_> =
+            found.imports.iter().filter(|it| is_installed(image.installed, top(&it.module))).collect();
+        let entry = Import { module: start.to_owned(), file: String::new(), line: 0, later: false, start: 0 };
+        if is_installed(image.installed, top(start)) {
+            starts.push(&entry);
+        }
+        for import in self.of_packages(&starts, packages)?.imports {
+            let name = top(&import.module);
+            let Some(absence) = image.absence(name) else { continue };
+            // setuptools brings it in a way of its own.
+            let is_brought = name == "distutils" && is_installed(image.installed, "_distutils_hack");
+            if is_brought || absence == Absence::Unknown && image.searches || !told.insert(name.to_owned()) {
+                continue;
+            }
+            let origin = starts.get(import.start).filter(|origin| origin.line > 0);
+            let from = origin.map_or_else(String::new, |it| format!(" ({}, line {}, leads there)", it.file, it.line));
+            self.progress.warning(&import.sentence(absence, &from));
+        }
+        Ok(())
+    }
+
+    fn of_app(&self, image: &Image, start: &str) -> Result<Found, Fatal> {
+        let files: BTreeMap<_, _> = image
+            .app
+            .files()
+            .filter_map(|(path, file)| Some((path.strip_prefix(image.root).ok()?.to_str()?, file.to_str()?)))
+            .collect();
+        let scripts: Vec<_> = files.keys().filter(|path| image.scripts.contains(path)).collect();
+        let order = json!({ "starts": [start], "scripts": scripts, "files": files, "archive": null, "place": "", "later": true });
+        let key = self.interpreter.key().with(image.app.key()).with(order.to_string());
+        self.find(&key, image.app.inputs(), &order)
+    }
+
+    fn of_packages(&self, starts: &[&Import], packages: &Layer) -> Result<Found, Fatal> {
+        let names: Vec<_> = starts.iter().map(|import| &import.module).collect();
+        let place = self.interpreter.facts.packages_place();
+        let order = json!({ "starts": names, "scripts": [], "files": {}, "archive": packages.path, "place": place, "later": false });
+        let key = self.interpreter.key().with(&packages.digest).with(json!(names).to_string());
+        self.find(&key, &Inputs::default(), &order)
+    }
+
+    fn find(&self, key: &Key, inputs: &Inputs, order: &serde_json::Value) -> Result<Found, Fatal> {
+        if let Some(found) = self.cache.recall(KIND, key) {
+            return Ok(found);
+        }
+        let text = self.interpreter.script(FIND, &[], order.to_string().into_bytes(), self.cancel)?;
+        let found = serde_json::from_str(&text)
+            .map_err(|error| Fatal::new(format!("The app's imports cannot be followed: {error}.")))?;
+        self.cache.remember(KIND, key, inputs, &found);
+        Ok(found)
+    }
+}
+
+/// The module that a file or a folder would be: `gunicorn.conf.py` is none.
+fn module_of(name: &str) -> &str {
+    name.strip_suffix(".py").unwrap_or_else(|| top(name))
+}
+
+impl Image<'_> {
+    /// Why the module of this name is not there, if it is not.
+    fn absence(&self, name: &str) -> Option<Absence> {
+        if is_installed(self.installed, name) || self.modules.shipped.contains(name) {
+            return None;
+        }
+        Some(if self.modules.left_out.contains(name) { Absence::ByDesign } else { Absence::Unknown })
+    }
+
+    /// Whether something of this name is anywhere among the app's files.
+    fn is_below(&self, name: &str) -> bool {
+        [Some(self.app), self.files]
+            .into_iter()
+            .flatten()
+            .flat_map(Contents::files)
+            .any(|(path, _)| path.iter().any(|part| module_of(&part.to_string_lossy()) == name))
+    }
+}
+
+impl Import {
+    fn sentence(&self, absence: Absence, from: &str) -> String {
+        let Self { file, line, later, .. } = self;
+        let name = top(&self.module);
+        let (when, then) = if *later {
+            (" in a function", "so that function will fail")
+        } else {
+            ("", "so it will fail at its start")
+        };
+        let what = format!("{file}, line {line}, imports {name}{when}{from}");
+        match (absence, name) {
+            (Absence::ByDesign, _) => format!(
+                "{what}, which is left out of images, {then}. Do without it, or keep it: --keep {name} --keep \
+                 'lib-dynload/*{name}*'."
+            ),
+            (Absence::Unknown, "pkg_resources") => {
+                format!("{what}, which is not in the image, {then}. Add setuptools<81 to the app's requirements.")
+            }
+            (Absence::Unknown, _) => format!(
+                "{what}, which is neither in the app's folder nor among its dependencies, {then}. Add what provides it to \
+                 requirements.txt or pyproject.toml."
+            ),
+        }
+    }
+}
+
+/// The name before the first dot.
+fn top(name: &str) -> &str {
+    name.split('.').next().unwrap_or_default()
+}
+
+/// Whether one of these names of files and folders is the module's.
+pub fn is_installed(installed: &[String], module: &str) -> bool {
+    installed.iter().any(|name| top(name) == module)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Absence, Import, is_installed};
+
+    #[test]
+    fn an_import_is_told_with_its_place_and_the_way_out() {
+        let import = |module: &str, later| Import {
+            module: module.to_owned(),
+            file: "a.py".to_owned(),
+            line: 3,
+            later,
+            start: 0,
+        };
+        let text = import("tkinter.ttk", false).sentence(Absence::ByDesign, "");
+        assert!(
+            text.starts_with(
+                "a.py, line 3, imports tkinter, which is left out of images, so it will fail at its start."
+            )
+        );
+        assert!(text.contains("--keep tkinter --keep 'lib-dynload/*tkinter*'"), "{text}");
+        let text = import("redis", true).sentence(Absence::Unknown, " (b.py, line 1, leads there)");
+        assert!(
+            text.starts_with("a.py, line 3, imports redis in a function (b.py, line 1, leads there), which is neither")
+        );
+        assert!(import("pkg_resources", false).sentence(Absence::Unknown, "").contains("setuptools"));
+    }
+
+    #[test]
+    fn modules_are_told_by_names_of_files_and_folders() {
+        let names = ["flask", "six.py", "_cffi_backend.cpython-311-x86_64-linux-gnu.so"].map(str::to_owned);
+        for (module, there) in [("flask", true), ("six", true), ("_cffi_backend", true), ("cffi", false)] {
+            assert_eq!(is_installed(&names, module), there, "{module}");
+        }
+    }
+}

@@ -1,0 +1,312 @@
+//! What the dependency layer holds: installed packages, their commands, their byte code, and the system libraries that they
+//! need beyond those of the base layer.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+};
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use sha2::{Digest as _, Sha256};
+
+use crate::{
+    exit::Fatal,
+    image::{
+        cache::Cache,
+        contents::{bundled_tests, closure::Closure, kept::Kept, tree},
+        filter::ignore::Rules,
+        interpreter::{Interpreter, PREFIX, Sources},
+        job::{
+            disk,
+            progress::{Cancel, Progress},
+        },
+        layer::{Contents, Times},
+    },
+};
+
+/// What of an installation does not go along: byte code is compiled anew, for the paths in the image. What uv notes for itself
+/// has the time of the build in it.
+const IGNORE: &str = "**/__pycache__\n*.dist-info/uv_cache.json\n/bin\n";
+const SHEBANG: &[u8] = b"#!/usr/local/bin/python3\n";
+
+/// Gathers the layer from an installation in `target`.
+pub fn gather(
+    interpreter: &Interpreter,
+    (target, work): (&Path, &Path),
+    base: &Closure,
+    kept: &Kept,
+    cache: &Cache,
+    progress: &dyn Progress,
+    cancel: &Cancel,
+) -> Result<(Contents, Closure), Fatal> {
+    let mut contents = Contents::new(Times::ByContent);
+    let place = interpreter.facts.packages_place();
+    contents.directory(place);
+    tree::add_whole(&mut contents, place, target, &rules())?;
+    leave_out_byte_code(&mut contents);
+    leave_out_origins(&mut contents)?;
+    leave_out_tests(&mut contents, place, kept, progress)?;
+    progress.detail("compiling");
+    let into = work.join("package-byte-code");
+    fs_err::create_dir_all(&into).map_err(|error| disk::failed("compile the dependencies", &error))?;
+    // One more requirement does not change the others' sources.
+    let compile =
+        |sources: Vec<_>, fate| interpreter.compile_with_cache(sources.into_iter(), fate, cache, &into, cancel);
+    let without = sourceless(&contents, place, kept);
+    let (absent, fixed) = contents.files().partition(|(path, _)| without.contains(*path));
+    let (absent, fixed) = (compile(absent, Sources::AbsentButHelp)?, compile(fixed, Sources::Fixed)?);
+    progress.detail("following shared libraries");
+    let target = fs_err::canonicalize(target).map_err(|error| disk::failed("find the dependencies", &error))?;
+    let closure = Closure::complete(&mut contents, &[&target], base, (progress, cancel))?;
+    for (path, byte_code) in absent {
+        contents.remove(&path.with_extension("py"));
+        contents.bytes(path, byte_code, false);
+    }
+    for (path, byte_code) in fixed {
+        contents.bytes(path, byte_code, false);
+    }
+    let commands = commands(&target.join("bin"), progress)?;
+    correct_records(&mut contents, &commands)?;
+    for (name, content) in commands {
+        contents.bytes(Path::new(PREFIX).join("bin").join(name), content, true);
+    }
+    Ok((contents, closure))
+}
+
+/// Takes out byte code whose source is there: it is compiled anew. What a package brings without a source is all that there is.
+fn leave_out_byte_code(contents: &mut Contents) {
+    let is_made_anew = |path: &Path| {
+        path.extension().is_some_and(|extension| extension == "pyc") && contents.contains(path.with_extension("py"))
+    };
+    let made: Vec<_> = contents.files().map(|(path, _)| path.to_owned()).filter(|path| is_made_anew(path)).collect();
+    for path in made {
+        contents.remove(&path);
+    }
+}
+
+/// Takes out what says where on this machine a package came from: nobody else's business, and another place on each machine.
+fn leave_out_origins(contents: &mut Contents) -> Result<(), Fatal> {
+    let is_origin = |path: &Path| path.ends_with("direct_url.json") && is_in_record(path);
+    let origins: Vec<_> =
+        contents.files().filter(|(path, _)| is_origin(path)).map(|(p, f)| (p.to_owned(), f.to_owned())).collect();
+    for (path, file) in origins {
+        let text = fs_err::read(&file).map_err(|error| disk::failed("read where a package came from", &error))?;
+        let origin: serde_json::Value = serde_json::from_slice(&text).unwrap_or_default();
+        if origin["url"].as_str().is_some_and(|url| url.starts_with("file:")) {
+            contents.remove(&path);
+        }
+    }
+    Ok(())
+}
+
+/// Whether a file is one of those by which an installed package is known.
+fn is_in_record(path: &Path) -> bool {
+    path.parent().and_then(Path::extension).is_some_and(|extension| extension == "dist-info")
+}
+
+/// Takes out packages' tests, but those that are to be kept.
+fn leave_out_tests(contents: &mut Contents, place: &Path, kept: &Kept, progress: &dyn Progress) -> Result<(), Fatal> {
+    let within = |path: &Path| path.strip_prefix(place).unwrap_or(path).to_owned();
+    let files = contents.files().map(|(path, file)| (path.strip_prefix(place).unwrap_or(path), file));
+    let folders = bundled_tests::folders(files)?;
+    let named = kept.rules();
+    contents.retain(|path| {
+        let path = within(path);
+        let is_below = path.ancestors().any(|folder| folders.contains(folder));
+        !is_below || named.excludes(&path.to_string_lossy())
+    });
+    let owners: BTreeSet<_> = folders.iter().filter_map(|folder| folder.iter().next()?.to_str()).collect();
+    if !owners.is_empty() {
+        let owners = owners.into_iter().collect::<Vec<_>>().join(", ");
+        progress.note(&format!("without the tests of {owners}, which --keep '**/tests' would keep"));
+    }
+    Ok(())
+}
+
+/// The modules whose byte code is enough, where an image is to be slim. What is not within a package with an `__init__.py` may
+/// be read as a file, as templates of modules are.
+fn sourceless(contents: &Contents, place: &Path, kept: &Kept) -> BTreeSet<PathBuf> {
+    if !kept.is_slim() {
+        return BTreeSet::new();
+    }
+    let named = kept.rules();
+    let is_module = |path: &Path| {
+        let Ok(within) = path.strip_prefix(place) else { return false };
+        let packages = path.ancestors().skip(1).take_while(|folder| *folder != place);
+        path.extension().is_some_and(|extension| extension == "py")
+            && packages.into_iter().all(|folder| contents.contains(folder.join("__init__.py")))
+            && !named.excludes(&within.to_string_lossy())
+    };
+    contents.files().map(|(path, _)| path).filter(|path| is_module(path)).map(Path::to_owned).collect()
+}
+
+fn rules() -> Rules {
+    Rules::parse("packages", IGNORE).expect("the list is a constant that a test reads")
+}
+
+/// The packages' commands, for the interpreter in the image; not those that are its own.
+fn commands(bin: &Path, progress: &dyn Progress) -> Result<BTreeMap<String, Vec<u8>>, Fatal> {
+    let failed = |error: std::io::Error| disk::failed("read the packages' commands", &error);
+    let Ok(entries) = fs_err::read_dir(bin) else { return Ok(BTreeMap::new()) };
+    let mut commands = BTreeMap::new();
+    for entry in entries {
+        let entry = entry.map_err(failed)?;
+        if let Some(name) = entry.file_name().to_str()
+            && entry.path().is_file()
+        {
+            if is_own(name) {
+                progress.note(&format!("without the command {name} of a dependency: the image has its own"));
+                continue;
+            }
+            commands.insert(name.to_owned(), with_shebang(fs_err::read(entry.path()).map_err(failed)?));
+        }
+    }
+    Ok(commands)
+}
+
+/// Whether a command is one of the base layer's: rwsgi, or Python by any of its names.
+fn is_own(name: &str) -> bool {
+    let version = name.strip_prefix("python");
+    name == "rwsgi" || version.is_some_and(|version| version.chars().all(|c| c.is_ascii_digit() || c == '.'))
+}
+
+/// Corrects what packages' records say of commands: their place and their content are not what the installer wrote. Its own
+/// lines would also differ from one machine to the next, as its path does.
+fn correct_records(contents: &mut Contents, commands: &BTreeMap<String, Vec<u8>>) -> Result<(), Fatal> {
+    let is_record = |path: &Path| path.ends_with("RECORD") && is_in_record(path);
+    let records: Vec<_> =
+        contents.files().filter(|(path, _)| is_record(path)).map(|(p, f)| (p.to_owned(), f.to_owned())).collect();
+    for (path, file) in records {
+        let record = fs_err::read_to_string(&file).map_err(|error| disk::failed("read a package's record", &error))?;
+        let place = path.parent().and_then(Path::parent).unwrap_or(Path::new(""));
+        let is_there = |name: &str| match name.strip_prefix("../../bin/") {
+            Some(command) => commands.contains_key(command),
+            None => name.starts_with("..") || name.starts_with('"') || contents.contains(place.join(name)),
+        };
+        if let Some(corrected) = correct_record(&record, commands, is_there) {
+            contents.bytes(path, corrected, false);
+        }
+    }
+    Ok(())
+}
+
+/// The record with other lines for commands, and with none for files that are left out; nothing if it stays as it is.
+fn correct_record(
+    record: &str,
+    commands: &BTreeMap<String, Vec<u8>>,
+    is_there: impl Fn(&str) -> bool,
+) -> Option<String> {
+    let mut any = false;
+    let there = record.lines().filter(|line| is_there(line.split(',').next().unwrap_or_default()));
+    let lines = there.map(|line| {
+        let command = line
+            .strip_prefix("../../bin/")
+            .and_then(|rest| rest.split(',').next())
+            .and_then(|name| Some((name, commands.get(name)?)));
+        let Some((name, content)) = command else { return line.to_owned() };
+        any = true;
+        let digest = URL_SAFE_NO_PAD.encode(Sha256::digest(content));
+        format!("../../../bin/{name},sha256={digest},{}", content.len())
+    });
+    let corrected = lines.collect::<Vec<_>>().join("\n") + "\n";
+    (any || corrected.lines().count() < record.lines().count()).then_some(corrected)
+}
+
+/// A script whose first line names this machine's Python, for the one in the image.
+fn with_shebang(content: Vec<u8>) -> Vec<u8> {
+    let mut lines = content.splitn(4, |byte| *byte == b'\n');
+    let first = lines.next().unwrap_or_default();
+    let second = lines.next().unwrap_or_default();
+    // A path too long for the kernel is wrapped: sh runs the second line, Python takes it for a string.
+    let rest = if first == b"#!/bin/sh" && second.starts_with(b"'''exec'") {
+        lines.nth(1)
+    } else if first.starts_with(b"#!") && first.windows(6).any(|part| part == b"python") {
+        content.get(first.len() + 1..)
+    } else {
+        None
+    };
+    rest.map(|rest| [SHEBANG, rest].concat()).unwrap_or(content)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{commands, correct_record, leave_out_byte_code, leave_out_origins, rules, with_shebang};
+    use crate::image::job::progress::Silent;
+    use crate::image::layer::Contents;
+
+    #[test]
+    fn the_list_can_be_read() {
+        assert!(rules().excludes("bin/flask"));
+        assert!(rules().excludes("own-1.dist-info/uv_cache.json"));
+        assert!(!rules().excludes("flask/bin"));
+    }
+
+    #[test]
+    fn commands_are_for_the_python_in_the_image() {
+        for (script, expected) in [
+            ("#!/home/me/venv/bin/python3.11\nimport x\n", "#!/usr/local/bin/python3\nimport x\n"),
+            (
+                "#!/bin/sh\n'''exec' /long/python \"$0\" \"$@\"\n' '''\nimport x\ny\n",
+                "#!/usr/local/bin/python3\nimport x\ny\n",
+            ),
+            ("#!/bin/sh\necho\n", "#!/bin/sh\necho\n"),
+            ("\u{7f}ELF", "\u{7f}ELF"),
+            ("#!/usr/bin/python", "#!/usr/bin/python"),
+        ] {
+            assert_eq!(String::from_utf8(with_shebang(script.into())).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn records_name_commands_as_they_are_in_the_image() {
+        let is_there = |name: &str| !name.starts_with("x/tests");
+        let commands = [("flask".to_owned(), b"x".to_vec())].into();
+        assert_eq!(
+            correct_record(
+                "../../bin/flask,sha256=old,3\nflask/__init__.py,sha256=y,1\nx/tests/a.py,,\n",
+                &commands,
+                is_there
+            )
+            .as_deref(),
+            Some(
+                "../../../bin/flask,sha256=LXEWQrcmsEQBYnyp-6wy9chTD7GQPMTbAiWHF5IaSIE,1\nflask/__init__.py,sha256=y,1\n"
+            )
+        );
+        assert_eq!(correct_record("flask/__init__.py,sha256=y,1\n", &commands, is_there), None);
+    }
+
+    #[test]
+    fn a_dependency_does_not_bring_the_images_own_commands() {
+        let bin = tempfile::tempdir().unwrap();
+        for name in ["rwsgi", "python", "python3", "python3.11", "flask", "python-argcomplete", "rwsgi-dockerize"] {
+            std::fs::write(bin.path().join(name), "").unwrap();
+        }
+        let names: Vec<_> = commands(bin.path(), &Silent).unwrap().into_keys().collect();
+        assert_eq!(names, ["flask", "python-argcomplete", "rwsgi-dockerize"]);
+    }
+
+    #[test]
+    fn byte_code_goes_along_where_it_is_all_that_there_is() {
+        let mut contents = Contents::default();
+        for name in ["a/both.py", "a/both.pyc", "a/alone.pyc"] {
+            contents.file(name, "/dev/null", false);
+        }
+        leave_out_byte_code(&mut contents);
+        let left: Vec<_> = contents.files().map(|(path, _)| path.to_str().unwrap()).collect();
+        assert_eq!(left, ["a/alone.pyc", "a/both.py"]);
+    }
+
+    #[test]
+    fn where_a_local_package_was_stays_here() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut contents = Contents::default();
+        for (name, url) in [("here", "file:///home/me/here"), ("there", "https://example.org/there.whl")] {
+            let file = folder.path().join(name);
+            std::fs::write(&file, format!("{{\"url\": \"{url}\"}}")).unwrap();
+            contents.file(format!("{name}-1.dist-info/direct_url.json"), &file, false);
+        }
+        leave_out_origins(&mut contents).unwrap();
+        let left: Vec<_> = contents.files().map(|(path, _)| path.to_str().unwrap()).collect();
+        assert_eq!(left, ["there-1.dist-info/direct_url.json"]);
+    }
+}

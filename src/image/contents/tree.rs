@@ -1,0 +1,149 @@
+//! Walks a folder on disk and says what of it goes into a layer.
+
+use std::{
+    fs::Metadata,
+    io,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+};
+
+use walkdir::{DirEntry, WalkDir};
+
+use crate::{
+    exit::Fatal,
+    image::{
+        filter::{PART, ignore::Rules, screen::Screen},
+        job::{disk, progress::Progress},
+        layer::Contents,
+    },
+};
+
+/// The names that never belong into an image, in whichever folder.
+const NEVER: [&str; 4] = [".git", ".hg", ".svn", "__pycache__"];
+
+/// How a name begins that means that something in a layer below is gone (OCI image specification, "Whiteouts").
+const WHITEOUT: &[u8] = b".wh.";
+
+/// Adds an app's folder below `place`, but what `rules` name, version control, byte code, virtual environments, `except`, and
+/// what `screen` keeps out.
+pub fn add_app(
+    contents: &mut Contents,
+    place: &Path,
+    folder: &Path,
+    rules: &Rules,
+    except: &[&Path],
+    screen: &Screen,
+    progress: &dyn Progress,
+) -> Result<(), Fatal> {
+    if place != Path::new("") {
+        contents.directory(place);
+    }
+    let enter = |entry: &DirEntry| entry.depth() == 0 || enters(entry, folder, rules, except);
+    for entry in WalkDir::new(folder).sort_by_file_name().into_iter().filter_entry(enter) {
+        let entry = entry.map_err(|error| failed(folder, error))?;
+        let relative = entry.path().strip_prefix(folder).unwrap_or(entry.path());
+        // An excluded directory is only entered for what may be kept below it.
+        if entry.depth() == 0 || rules.excludes(&relative.to_string_lossy()) {
+            continue;
+        }
+        let metadata = entry.metadata().map_err(|error| failed(folder, error))?;
+        if relative.iter().any(|name| name.as_encoded_bytes().starts_with(WHITEOUT)) {
+            progress.warning(&format!(
+                "{} stays out: in an image, a name that begins with .wh. takes another file away.",
+                relative.display()
+            ));
+        } else if metadata.is_file() {
+            if screen.admits(relative, entry.path(), &metadata)? {
+                add_file(contents, &place.join(relative), entry.path(), &metadata);
+            }
+        } else if !add(contents, &place.join(relative), entry.path(), &metadata)? {
+            progress.warning(&format!("{} is a socket, a pipe or a device and stays out.", relative.display()));
+        }
+    }
+    Ok(())
+}
+
+fn enters(entry: &DirEntry, folder: &Path, rules: &Rules, except: &[&Path]) -> bool {
+    let name = entry.file_name();
+    if name.as_encoded_bytes().ends_with(PART.as_bytes()) {
+        return false;
+    }
+    if NEVER.iter().any(|never| name == *never) || except.contains(&entry.path()) {
+        return false;
+    }
+    if !entry.file_type().is_dir() {
+        // Byte code is compiled anew, unless it is all that there is.
+        let is_byte_code = entry.path().extension().is_some_and(|extension| extension == "pyc");
+        return !(is_byte_code && entry.path().with_extension("py").exists());
+    }
+    if entry.path().join("pyvenv.cfg").exists() {
+        return false;
+    }
+    let relative = entry.path().strip_prefix(folder).unwrap_or(entry.path());
+    rules.may_keep_below() || !rules.excludes(&relative.to_string_lossy())
+}
+
+/// Adds the whole of a folder below `place`, but what `rules` name. Links that lead out of the folder are followed: what they
+/// lead to is not in the image.
+pub fn add_whole(contents: &mut Contents, place: &Path, folder: &Path, rules: &Rules) -> Result<(), Fatal> {
+    let enter = |entry: &DirEntry| {
+        let relative = entry.path().strip_prefix(folder).unwrap_or(entry.path());
+        entry.depth() == 0 || rules.may_keep_below() || !rules.excludes(&relative.to_string_lossy())
+    };
+    for entry in WalkDir::new(folder).sort_by_file_name().into_iter().filter_entry(enter) {
+        let entry = entry.map_err(|error| failed(folder, error))?;
+        let relative = entry.path().strip_prefix(folder).unwrap_or(entry.path());
+        if entry.depth() > 0 && rules.excludes(&relative.to_string_lossy()) {
+            continue;
+        }
+        let mut metadata = entry.metadata().map_err(|error| failed(folder, error))?;
+        if metadata.is_dir() {
+            contents.depends_on(entry.path());
+        }
+        if metadata.is_symlink() && leads_out(entry.path(), folder) {
+            match fs_err::metadata(entry.path()) {
+                Ok(behind) if behind.is_file() => metadata = behind,
+                _ => continue,
+            }
+        }
+        if entry.depth() > 0 {
+            add(contents, &place.join(relative), entry.path(), &metadata)?;
+        }
+    }
+    Ok(())
+}
+
+fn leads_out(link: &Path, folder: &Path) -> bool {
+    !fs_err::read_link(link).is_ok_and(|target| target.is_relative())
+        || !fs_err::canonicalize(link).is_ok_and(|path| path.starts_with(folder))
+}
+
+/// Adds one file, link or directory; false for what an image cannot hold.
+fn add(contents: &mut Contents, place: &Path, path: &Path, metadata: &Metadata) -> Result<bool, Fatal> {
+    if metadata.is_dir() {
+        contents.directory(place);
+    } else if metadata.is_symlink() {
+        let target =
+            fs_err::read_link(path).map_err(|error| disk::failed(&format!("read {}", path.display()), &error))?;
+        contents.symlink(place, target);
+    } else if metadata.is_file() {
+        add_file(contents, place, path, metadata);
+    } else {
+        return Ok(false);
+    }
+    Ok(true)
+}
+
+/// Adds a file, which anyone may run where its owner may.
+pub fn add_file(contents: &mut Contents, place: &Path, path: &Path, metadata: &Metadata) {
+    contents.file(place, path, metadata.permissions().mode() & 0o111 != 0);
+}
+
+fn failed(folder: &Path, error: walkdir::Error) -> Fatal {
+    let path = error.path().map_or_else(|| folder.to_owned(), PathBuf::from);
+    let error = error.into_io_error().unwrap_or_else(|| io::Error::other("its links go round in a circle"));
+    if error.kind() == io::ErrorKind::PermissionDenied {
+        return disk::unreadable(&path, &error);
+    }
+    disk::failed(&format!("read {}", path.display()), &error)
+}
