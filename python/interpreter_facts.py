@@ -82,7 +82,6 @@ json.dump(
         "cache_tag": sys.implementation.cache_tag,
         "packages": packages_directory(),
         "openssl_cafile": defaults.openssl_cafile,
-        "openssl_capath": defaults.openssl_capath,
         "zones": zone_directory(),
         "modules": modules(stdlib),
         "builtins": sorted(sys.builtin_module_names),

@@ -43,7 +43,7 @@ pub fn open_missing(settings: &Settings, listeners: &mut Vec<Listener>, attempts
     }
     let missing = settings.bind.iter().filter(|bind| listeners.iter().all(|listener| listener.name() != Some(bind)));
     let opened = missing.map(|bind| open(bind, settings, attempts)).collect::<Result<Vec<_>, Fatal>>()?;
-    listeners.extend(opened.into_iter().flatten());
+    listeners.extend(opened);
     Ok(())
 }
 
@@ -76,7 +76,7 @@ pub fn address(bind: &str, settings: &Settings) -> Result<Bind, Fatal> {
     })
 }
 
-fn open(bind: &str, settings: &Settings, attempts: u32) -> Result<Vec<Listener>, Fatal> {
+fn open(bind: &str, settings: &Settings, attempts: u32) -> Result<Listener, Fatal> {
     let run_as = &settings.run_as;
     let options = Options {
         backlog: settings.backlog,
@@ -95,9 +95,7 @@ fn open(bind: &str, settings: &Settings, attempts: u32) -> Result<Vec<Listener>,
         thread::sleep(Duration::from_secs(1));
         opened = Listener::open(&address, &options);
     }
-    let mut listeners = opened.map_err(|error| net::refuse(&address, &error))?;
-    for listener in &mut listeners {
-        listener.set_name(bind);
-    }
-    Ok(listeners)
+    let mut listener = opened.map_err(|error| net::refuse(&address, &error))?;
+    listener.set_name(bind);
+    Ok(listener)
 }

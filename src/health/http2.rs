@@ -15,11 +15,9 @@ use tokio::{
     time::timeout_at,
 };
 
-use super::{
-    place::Place,
-    question::{AGENT, Reply},
-    timed::Timed,
-};
+use crate::wire::HEALTHCHECK;
+
+use super::{place::Place, question::Reply, timed::Timed};
 
 trait Stream: AsyncRead + AsyncWrite + Unpin {}
 
@@ -35,7 +33,7 @@ pub fn put(stream: Timed, place: &Place, path: &str) -> io::Result<Reply> {
 }
 
 async fn ask(socket: Socket, place: &Place, path: &str) -> io::Result<Reply> {
-    let request = Request::get(format!("http://{}{path}", place.host())).header(USER_AGENT, AGENT).body(());
+    let request = Request::get(format!("http://{}{path}", place.host())).header(USER_AGENT, HEALTHCHECK).body(());
     let request = request.map_err(io::Error::other)?;
     let (client, mut connection) = h2::client::handshake(stream(socket)?).await.map_err(io::Error::other)?;
     let answer = async {

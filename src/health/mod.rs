@@ -12,8 +12,6 @@ mod tls;
 
 use std::time::{Duration, Instant};
 
-pub use question::AGENT;
-
 use place::{Place, Scheme};
 use question::Reply;
 use timed::Timed;

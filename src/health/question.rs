@@ -3,15 +3,10 @@
 use std::io::{self, Read, Write};
 
 use super::place::Place;
+use crate::wire::{HEALTHCHECK, HTTP2_WANTED, TLS_WANTED};
 
 /// More of a head than this is not an answer.
 const LONGEST: usize = 1 << 16;
-/// What rwsgi answers in the clear where it speaks TLS.
-const TLS_WANTED: &[u8] = b"This port speaks TLS";
-/// What rwsgi answers in HTTP/1 where it takes nothing but HTTP/2.
-const HTTP2_WANTED: &[u8] = b"HTTP/2 is expected from this address";
-/// Who asks.
-pub const AGENT: &str = concat!("rwsgi-healthcheck/", env!("CARGO_PKG_VERSION"));
 
 /// What came back.
 #[derive(Debug, Eq, PartialEq)]
@@ -35,7 +30,7 @@ impl Reply {
 pub fn put(stream: &mut (impl Read + Write), place: &Place, path: &str) -> io::Result<Reply> {
     let host = place.host();
     let request = format!(
-        "GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {AGENT}\r\nAccept: */*\r\nConnection: close\r\n\r\n"
+        "GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {HEALTHCHECK}\r\nAccept: */*\r\nConnection: close\r\n\r\n"
     );
     stream.write_all(request.as_bytes())?;
     stream.flush()?;
@@ -82,7 +77,7 @@ fn read(bytes: &mut Vec<u8>) -> io::Result<Option<Reply>> {
 fn wanted(stream: &mut impl Read, mut body: Vec<u8>) -> Option<Reply> {
     // What does not come is not in there.
     let _ = stream.take(1024).read_to_end(&mut body);
-    let says = |text| memchr::memmem::find(&body, text).is_some();
+    let says = |text: &str| memchr::memmem::find(&body, text.as_bytes()).is_some();
     if says(TLS_WANTED) { Some(Reply::WantsTls) } else { says(HTTP2_WANTED).then_some(Reply::WantsHttp2) }
 }
 

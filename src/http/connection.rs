@@ -19,7 +19,7 @@ use super::{
 use crate::{
     settings::{Clients, ProxyProtocol},
     telemetry::access::AccessLog,
-    wire::{Proxied, Refusal, Trust},
+    wire::{HTTP2_WANTED, Proxied, Refusal, Trust},
     wsgi::{App, Origin},
 };
 
@@ -177,7 +177,7 @@ impl Connection {
             http2 = transport.has_preface().await;
             if !http2 {
                 // As gunicorn: who is to speak HTTP/2 and does not is set up wrongly.
-                let why = Refusal::bad("HTTP/2 is expected from this address, from its first byte on");
+                let why = Refusal::bad(HTTP2_WANTED);
                 return http1::end(&self, transport, Some(why)).await;
             }
         }

@@ -19,9 +19,8 @@ use tokio_rustls::{TlsAcceptor, rustls::ServerConfig, server::TlsStream};
 
 use super::{connection::Connection, parcel::Socket};
 use crate::{
-    health::AGENT,
     settings::ProxyProtocol,
-    wire::{ProxyHeader, Refusal},
+    wire::{HEALTHCHECK, ProxyHeader, Refusal, TLS_WANTED},
 };
 
 /// Begins TLS. None where the client does not, or its certificate is not good enough.
@@ -81,13 +80,13 @@ async fn is_own_question(stream: &mut impl Socket, connection: &Connection) -> i
     let mut begin = [0; 512];
     let size = stream.read(&mut begin).await?;
     let is_near = connection.peer.is_none_or(|(address, _)| address.to_canonical().is_loopback());
-    Ok(is_near && memchr::memmem::find(&begin[..size], AGENT.as_bytes()).is_some())
+    Ok(is_near && memchr::memmem::find(&begin[..size], HEALTHCHECK.as_bytes()).is_some())
 }
 
 /// The first byte of TLS: the type of a record with a handshake (RFC 8446 section 5.1).
 const HANDSHAKE: u8 = 22;
 
-const NOT_TLS: Refusal = Refusal::new(403, "This port speaks TLS: use https");
+const NOT_TLS: Refusal = Refusal::new(403, TLS_WANTED);
 
 /// A socket that counts what it takes: TLS takes more than it can pass on, and its client may be at that for long.
 pub struct Counted<S> {

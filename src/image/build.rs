@@ -20,7 +20,7 @@ use crate::{
             tree,
         },
         dependencies::{Declared, Installation},
-        filter::{ignore::Rules, screen::Screen},
+        filter::{ignore::Patterns, screen::Screen},
         interpreter::{Interpreter, Sources},
         job::{
             disk,
@@ -73,7 +73,13 @@ struct Installed {
 
 impl Build<'_> {
     /// All layers, bottom first.
-    pub fn layers(&self, declared: &Declared, app: &App, rules: &Rules, screen: &Screen) -> Result<Vec<Layer>, Fatal> {
+    pub fn layers(
+        &self,
+        declared: &Declared,
+        app: &App,
+        ignored: &Patterns,
+        screen: &Screen,
+    ) -> Result<Vec<Layer>, Fatal> {
         let (base, (closure, modules)) = self.base()?;
         let mut layers = vec![base];
         let installed = match self.packages(declared, &closure)? {
@@ -86,7 +92,7 @@ impl Build<'_> {
         let closure = closure.and(&installed.libraries);
         self.progress.step("Adding the app");
         let mut contents = Contents::new(self.times);
-        tree::add_app(&mut contents, Path::new("app"), self.folder, rules, self.except, screen, self.progress)?;
+        tree::add_app(&mut contents, Path::new("app"), self.folder, ignored, self.except, screen, self.progress)?;
         self.let_write(&mut contents)?;
         if let Some((folder, files)) = self.project.record(&installed.names) {
             let place = self.interpreter.facts.packages_place().join(folder);

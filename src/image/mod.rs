@@ -24,7 +24,7 @@ use cache::Cache;
 use choices::Choices;
 use contents::kept::Kept;
 use dependencies::Declared;
-use filter::{ignore::Rules, screen::Screen};
+use filter::{ignore::Patterns, screen::Screen};
 use interpreter::{Interpreter, python_from};
 use job::{
     disk,
@@ -80,7 +80,7 @@ pub fn dockerize(request: &Request, progress: &dyn Progress, cancel: &Cancel) ->
         }
         None => Some(Engine::connect()?),
     };
-    let rules = ignore_rules(&folder)?;
+    let ignored = ignored_by(&folder)?;
     let screen = Screen::new(&choices.include)?;
     warn_of_secrets(&choices, progress);
     // Everything that is made on the way is in here and goes with it, whichever way this function ends.
@@ -118,14 +118,14 @@ pub fn dockerize(request: &Request, progress: &dyn Progress, cancel: &Cancel) ->
     let created = created::created(commit.as_ref())?;
     let labels = labels::of(&project, commit.as_ref(), &created, &choices.labels);
     let container = Container::of(&app.spec, app.folder.as_deref(), &choices, labels);
-    let layers = build.layers(&declared, &app, &rules, &screen)?;
+    let layers = build.layers(&declared, &app, &ignored, &screen)?;
     screen.report(progress);
     let left_out = screen.left_out();
     let mut plan = Plan { reference, layers, container, created };
     let mut known = engine.as_ref().map_or(0, |engine| engine.known(&plan));
     if cache.drop_damaged(&plan.layers[known..], cancel)? {
         progress.warning("The cache was damaged; what was is made anew.");
-        plan.layers = build.layers(&declared, &app, &rules, &screen)?;
+        plan.layers = build.layers(&declared, &app, &ignored, &screen)?;
     }
     if let Some(output) = &request.output {
         let written = output.write(&plan, &cache, work.path(), progress, cancel)?;
@@ -139,7 +139,7 @@ pub fn dockerize(request: &Request, progress: &dyn Progress, cancel: &Cancel) ->
             Err(failure) if failure.answered && known > 0 => {
                 known = 0;
                 if cache.drop_damaged(&plan.layers, cancel)? {
-                    plan.layers = build.layers(&declared, &app, &rules, &screen)?;
+                    plan.layers = build.layers(&declared, &app, &ignored, &screen)?;
                 }
             }
             Err(failure) => return Err(failure.error),
@@ -152,13 +152,13 @@ fn no_work_folder(error: &std::io::Error) -> Fatal {
     disk::failed_at("make a folder for the build", &std::env::temp_dir(), advice, error)
 }
 
-fn ignore_rules(folder: &Path) -> Result<Rules, Fatal> {
+fn ignored_by(folder: &Path) -> Result<Patterns, Fatal> {
     let file = folder.join(".dockerignore");
     if !file.is_file() {
-        return Ok(Rules::default());
+        return Ok(Patterns::default());
     }
     let text = fs_err::read(&file).map_err(|error| disk::failed("read .dockerignore", &error))?;
-    Rules::parse(".dockerignore", &String::from_utf8_lossy(&text))
+    Patterns::parse(".dockerignore", &String::from_utf8_lossy(&text))
         .map_err(|error| Fatal::new(format!("Cannot tell what stays out of the image: {error}. Correct it.")))
 }
 
@@ -188,16 +188,16 @@ fn warn_of_secrets(choices: &Choices, progress: &dyn Progress) {
 
 #[cfg(test)]
 mod tests {
-    use super::ignore_rules;
+    use super::ignored_by;
 
     #[test]
     fn a_list_of_what_stays_out_is_a_file() {
         let folder = tempfile::tempdir().unwrap();
         let list = folder.path().join(".dockerignore");
         nix::unistd::mkfifo(&list, nix::sys::stat::Mode::S_IRWXU).unwrap();
-        assert!(!ignore_rules(folder.path()).unwrap().excludes("a"));
+        assert!(!ignored_by(folder.path()).unwrap().matches("a"));
         std::fs::remove_file(&list).unwrap();
         std::fs::write(&list, "a\n").unwrap();
-        assert!(ignore_rules(folder.path()).unwrap().excludes("a"));
+        assert!(ignored_by(folder.path()).unwrap().matches("a"));
     }
 }

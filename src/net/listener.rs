@@ -91,36 +91,35 @@ impl Drop for SocketFile {
 }
 
 impl Listener {
-    /// Listens at every address that `bind` names: a host name may have several.
+    /// Listens at the address that `bind` names: the first one of a host name that has several, as gunicorn.
     ///
     /// # Errors
-    /// The first address that cannot be listened at, with the reason.
-    pub fn open(bind: &Bind, options: &Options) -> io::Result<Vec<Self>> {
+    /// It cannot be listened at, or the name has no address.
+    pub fn open(bind: &Bind, options: &Options) -> io::Result<Self> {
         match bind {
             Bind::Tcp(host, port) => {
-                // As gunicorn: the first address of a name, so that `localhost` is one listener.
-                let addresses = (host.as_str(), *port).to_socket_addrs()?.take(1);
-                addresses.map(|address| open_tcp(address, options)).collect()
+                let address = (host.as_str(), *port).to_socket_addrs()?.next();
+                open_tcp(address.ok_or_else(|| io::Error::other("the name has no address"))?, options)
             }
             Bind::Unix(path) => {
                 remove_stale(path)?;
                 let listener = open_unix(&SockAddr::unix(path)?, options)?;
                 let address = Address::Unix(path.clone());
                 let file = Some(SocketFile::at(path, std::process::id()));
-                Ok(vec![Self { address, socket: Socket::Unix(listener), file, name: None, passed: false }])
+                Ok(Self { address, socket: Socket::Unix(listener), file, name: None, passed: false })
             }
-            Bind::Descriptor(number) => Ok(vec![Self::adopt(*number)?]),
+            Bind::Descriptor(number) => Self::adopt(*number),
             Bind::Abstract(name) => {
                 let address = std::os::unix::net::SocketAddr::from_abstract_name(name)?;
                 let listener = UnixListener::bind_addr(&address)?;
                 listener.set_nonblocking(true)?;
-                Ok(vec![Self {
+                Ok(Self {
                     address: Address::Abstract(name.clone()),
                     socket: Socket::Unix(listener),
                     file: None,
                     name: None,
                     passed: false,
-                }])
+                })
             }
         }
     }

@@ -22,8 +22,7 @@ static STATSD: Mutex<Option<Arc<Statsd>>> = Mutex::new(None);
 static PROGRAM: Mutex<String> = Mutex::new(String::new());
 
 /// Starts the error log and metrics as the settings say, and sees whether there can be an access log. `app` is the app's
-/// spec, by which syslog knows the program if it has no other name. May be called
-/// again, with other settings.
+/// spec, by which syslog knows the program if it has no other name. May be called again, with other settings.
 ///
 /// # Errors
 /// A file cannot be opened, or the format of the access log has a mistake.

@@ -20,7 +20,7 @@ pub use framing::Framing;
 pub use head::{Head, Line, Version};
 pub use policy::Trust;
 pub use proxy::{Proxied, ProxyHeader};
-pub use refusal::{Refusal, page};
+pub use refusal::{HEALTHCHECK, HTTP2_WANTED, Refusal, TLS_WANTED, page};
 pub use response::{Connection, write_date, write_head};
 pub use scanner::Scanner;
 pub use syntax::{is_token, is_value};

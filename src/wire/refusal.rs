@@ -11,6 +11,15 @@ pub struct Refusal {
     pub why: &'static str,
 }
 
+/// What is said to a client that does not speak TLS where nothing else is spoken, by which a health check learns of it.
+pub const TLS_WANTED: &str = "This port speaks TLS: use https";
+
+/// What is said to a client that does not speak HTTP/2 where nothing else is spoken, by which a health check learns of it.
+pub const HTTP2_WANTED: &str = "HTTP/2 is expected from this address, from its first byte on";
+
+/// The User-Agent of a health check, which a server does not log where it is no more than such a lesson.
+pub const HEALTHCHECK: &str = concat!("rwsgi-healthcheck/", env!("CARGO_PKG_VERSION"));
+
 impl Refusal {
     /// The request is not HTTP as RFC 9112 has it.
     pub const fn bad(why: &'static str) -> Self {
@@ -29,16 +38,14 @@ impl Refusal {
     }
 
     /// The whole answer: gunicorn's page, on a connection that ends with it.
-    pub fn answer(&self, with_body: bool) -> Vec<u8> {
+    pub fn answer(&self) -> Vec<u8> {
         let (status, reason, why) = (self.status, self.reason(), self.why);
         let page = page(reason, why);
-        let mut answer = format!(
-            "HTTP/1.1 {status} {reason}\r\nConnection: close\r\nContent-Type: text/html\r\nContent-Length: {}\r\n\r\n",
+        let answer = format!(
+            "HTTP/1.1 {status} {reason}\r\nConnection: close\r\nContent-Type: text/html\r\nContent-Length: {}\r\n\r\n\
+             {page}",
             page.len()
         );
-        if with_body {
-            answer.push_str(&page);
-        }
         answer.into_bytes()
     }
 }

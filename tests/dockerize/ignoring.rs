@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, io::Read as _, path::Path};
 
 use rwsgi::image::{
     contents::tree,
-    filter::{ignore::Rules, screen::Screen},
+    filter::{ignore::Patterns, screen::Screen},
     job::progress::Silent,
     layer::Contents,
 };
@@ -125,7 +125,7 @@ const PATTERNS: [&str; 67] = [
 
 /// Files that an image of ours would have.
 fn ours(folder: &Path, patterns: &str) -> BTreeSet<String> {
-    let rules = Rules::parse(".dockerignore", patterns).unwrap();
+    let rules = Patterns::parse(".dockerignore", patterns).unwrap();
     let mut contents = Contents::default();
     let all = Screen::new(&["**".to_owned()]).unwrap();
     tree::add_app(&mut contents, Path::new(""), folder, &rules, &[], &all, &Silent).unwrap();

@@ -178,7 +178,7 @@ impl<S: Socket> Transport<S> {
     pub async fn close(mut self, refusal: Option<Refusal>, mut stop: watch::Receiver<Stop>) {
         let end = async {
             if let Some(refusal) = refusal {
-                self.socket.write_all(&refusal.answer(true)).await?;
+                self.socket.write_all(&refusal.answer()).await?;
             }
             self.socket.shutdown().await
         };

@@ -17,7 +17,7 @@ pub use said::Said;
 
 use crate::{
     health::place::Named,
-    image::{choices::reference::Reference, filter::ignore::Rules},
+    image::{choices::reference::Reference, filter::ignore::Patterns},
 };
 
 /// The file that chooses in a table.
@@ -186,7 +186,7 @@ pub fn pattern(text: &str) -> Result<String, String> {
     if text.trim().is_empty() || text.starts_with(['!', '#']) || text.contains('\n') {
         return Err("it is not a pattern".to_owned());
     }
-    Rules::parse("", text).map_err(|error| format!("it {}", error.reason()))?;
+    Patterns::parse("", text).map_err(|error| format!("it {}", error.reason()))?;
     Ok(text.to_owned())
 }
 

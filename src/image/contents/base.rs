@@ -15,7 +15,7 @@ use crate::{
             tree,
         },
         elf::Loader,
-        filter::ignore::Rules,
+        filter::ignore::Patterns,
         interpreter::{Interpreter, PREFIX},
         job::progress::{Cancel, Progress},
         layer::Contents,
@@ -98,9 +98,9 @@ fn add_system_files(contents: &mut Contents, interpreter: &Interpreter, progress
         add_if_there(contents, path);
     }
     add_authorities(contents, interpreter, progress);
-    let every = Rules::default();
+    let every = Patterns::default();
     if let Some(zones) = &interpreter.facts.zones {
-        tree::add_whole(contents, Path::new(ZONES_PLACE), zones, &rules("zones", ZONES_IGNORE))?;
+        tree::add_whole(contents, Path::new(ZONES_PLACE), zones, &Patterns::known(ZONES_IGNORE))?;
     } else {
         progress.warning("This machine has no time zones; add tzdata to the app's requirements if it needs them.");
     }
@@ -142,17 +142,12 @@ fn add_if_there(contents: &mut Contents, path: &str) {
     }
 }
 
-/// Rules of our own.
-fn rules(name: &str, text: &str) -> Rules {
-    Rules::parse(name, text).expect("the program's own lists are read by a test")
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{ZONES_IGNORE, rules};
+    use super::{Patterns, ZONES_IGNORE};
 
     #[test]
     fn the_list_can_be_read() {
-        assert!(rules("zones", ZONES_IGNORE).excludes("right/Europe/Paris"));
+        assert!(Patterns::known(ZONES_IGNORE).matches("right/Europe/Paris"));
     }
 }

@@ -15,7 +15,7 @@ use crate::{
     image::{
         choices::{Copy, Said},
         contents::tree,
-        filter::{ignore::Rules, screen::Screen},
+        filter::{ignore::Patterns, screen::Screen},
         job::{disk, progress::Progress},
         layer::{Contents, Layer, Times},
     },
@@ -27,7 +27,7 @@ fn add(copy: &Copy, contents: &mut Contents, screen: &Screen, progress: &dyn Pro
     let metadata = fs_err::metadata(source).map_err(|_| refused(&format!("there is no {}", source.display())))?;
     contents.depends_on(source);
     if metadata.is_dir() {
-        return tree::add_app(contents, place, source, &Rules::default(), &[], screen, progress);
+        return tree::add_app(contents, place, source, &Patterns::default(), &[], screen, progress);
     }
     if !metadata.is_file() {
         return Err(refused(&format!("{} is neither a file nor a folder", source.display())));

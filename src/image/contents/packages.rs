@@ -14,7 +14,7 @@ use crate::{
     image::{
         cache::Cache,
         contents::{bundled_tests, closure::Closure, kept::Kept, tree},
-        filter::ignore::Rules,
+        filter::ignore::Patterns,
         interpreter::{Interpreter, PREFIX, Sources},
         job::{
             disk,
@@ -42,7 +42,7 @@ pub fn gather(
     let mut contents = Contents::new(Times::ByContent);
     let place = interpreter.facts.packages_place();
     contents.directory(place);
-    tree::add_whole(&mut contents, place, target, &rules())?;
+    tree::add_whole(&mut contents, place, target, &Patterns::known(IGNORE))?;
     leave_out_byte_code(&mut contents);
     leave_out_origins(&mut contents)?;
     leave_out_tests(&mut contents, place, kept, progress)?;
@@ -109,11 +109,11 @@ fn leave_out_tests(contents: &mut Contents, place: &Path, kept: &Kept, progress:
     let within = |path: &Path| path.strip_prefix(place).unwrap_or(path).to_owned();
     let files = contents.files().map(|(path, file)| (path.strip_prefix(place).unwrap_or(path), file));
     let folders = bundled_tests::folders(files)?;
-    let named = kept.rules();
+    let named = kept.patterns();
     contents.retain(|path| {
         let path = within(path);
         let is_below = path.ancestors().any(|folder| folders.contains(folder));
-        !is_below || named.excludes(&path.to_string_lossy())
+        !is_below || named.matches(&path.to_string_lossy())
     });
     let owners: BTreeSet<_> = folders.iter().filter_map(|folder| folder.iter().next()?.to_str()).collect();
     if !owners.is_empty() {
@@ -129,19 +129,15 @@ fn sourceless(contents: &Contents, place: &Path, kept: &Kept) -> BTreeSet<PathBu
     if !kept.is_slim() {
         return BTreeSet::new();
     }
-    let named = kept.rules();
+    let named = kept.patterns();
     let is_module = |path: &Path| {
         let Ok(within) = path.strip_prefix(place) else { return false };
         let packages = path.ancestors().skip(1).take_while(|folder| *folder != place);
         path.extension().is_some_and(|extension| extension == "py")
             && packages.into_iter().all(|folder| contents.contains(folder.join("__init__.py")))
-            && !named.excludes(&within.to_string_lossy())
+            && !named.matches(&within.to_string_lossy())
     };
     contents.files().map(|(path, _)| path).filter(|path| is_module(path)).map(Path::to_owned).collect()
-}
-
-fn rules() -> Rules {
-    Rules::parse("packages", IGNORE).expect("the list is a constant that a test reads")
 }
 
 /// The packages' commands, for the interpreter in the image; not those that are its own.
@@ -230,15 +226,15 @@ fn with_shebang(content: Vec<u8>) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::{commands, correct_record, leave_out_byte_code, leave_out_origins, rules, with_shebang};
+    use super::{IGNORE, Patterns, commands, correct_record, leave_out_byte_code, leave_out_origins, with_shebang};
     use crate::image::job::progress::Silent;
     use crate::image::layer::Contents;
 
     #[test]
     fn the_list_can_be_read() {
-        assert!(rules().excludes("bin/flask"));
-        assert!(rules().excludes("own-1.dist-info/uv_cache.json"));
-        assert!(!rules().excludes("flask/bin"));
+        assert!(Patterns::known(IGNORE).matches("bin/flask"));
+        assert!(Patterns::known(IGNORE).matches("own-1.dist-info/uv_cache.json"));
+        assert!(!Patterns::known(IGNORE).matches("flask/bin"));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::{
     image::{
         contents::{kept::Kept, tree},
         elf::{Loader, is_elf},
-        filter::ignore::Rules,
+        filter::ignore::Patterns,
         interpreter::{Interpreter, Sources},
         job::{disk, progress::Cancel},
         layer::Contents,
@@ -25,9 +25,9 @@ use crate::{
 
 const IGNORE: &str = include_str!("../../../images/stdlib.ignore");
 const LOOSE: &str = include_str!("../../../images/stdlib.loose");
-/// Packages are a layer of their own; byte code is compiled anew, for the paths in the image.
 /// Modules in Python, each loaded only where the compiled one is missing that does the same.
 const SUBSTITUTES: [(&str, &str); 3] = [("_pydatetime", "_datetime"), ("_pydecimal", "_decimal"), ("_pyio", "_io")];
+/// Packages are a layer of their own; byte code is compiled anew, for the paths in the image.
 const NEVER: &str = "site-packages\ndist-packages\n**/__pycache__\n**/*.pyc\n";
 
 /// The names of the standard library's modules, without packages before them and what is below them.
@@ -50,18 +50,18 @@ pub fn add(
 ) -> Result<(Modules, Vec<PathBuf>), Fatal> {
     let facts = &interpreter.facts;
     let place = facts.standard_library();
-    let rules = kept.left_out(IGNORE, NEVER);
+    let ignored = kept.left_out(IGNORE, NEVER);
     let mut library = Contents::default();
-    tree::add_whole(&mut library, &place, &facts.stdlib, &rules)?;
+    tree::add_whole(&mut library, &place, &facts.stdlib, &ignored)?;
     if !facts.extensions.starts_with(&facts.stdlib) {
         let place = place.join("lib-dynload");
-        tree::add_whole(&mut library, &place, &facts.extensions, &rules)?;
+        tree::add_whole(&mut library, &place, &facts.extensions, &ignored)?;
     }
     contents.depend_like(&library);
-    let named = kept.rules();
+    let named = kept.patterns();
     leave_out_substitutes(&mut library, &place, &facts.builtins, &named);
     let modules = modules(&library, &place, interpreter)?;
-    let keeps = |path: &Path| kept.debug || named.excludes(&within(path, &place).to_string_lossy());
+    let keeps = |path: &Path| kept.debug || named.matches(&within(path, &place).to_string_lossy());
     let (mut absent, mut fixed, mut extensions) = (Vec::new(), Vec::new(), Vec::new());
     for (path, file) in library.files() {
         if has_extension(path, "so") && is_elf(file) {
@@ -100,14 +100,14 @@ pub fn add(
 }
 
 /// Takes out what is loaded only where a compiled module is missing which is there.
-fn leave_out_substitutes(library: &mut Contents, place: &Path, builtins: &[String], named: &Rules) {
+fn leave_out_substitutes(library: &mut Contents, place: &Path, builtins: &[String], named: &Patterns) {
     let extensions = place.join("lib-dynload");
     let there: BTreeSet<_> =
         library.files().filter_map(|(path, _)| path.strip_prefix(&extensions).ok()).map(top).collect();
     let is_there = |module: &str| there.contains(module) || builtins.iter().any(|builtin| builtin == module);
     for (substitute, _) in SUBSTITUTES.iter().filter(|(_, compiled)| is_there(compiled)) {
         let file = format!("{substitute}.py");
-        if !named.excludes(&file) {
+        if !named.matches(&file) {
             library.remove(&place.join(file));
         }
     }
@@ -184,7 +184,7 @@ mod tests {
             }
             let keep: Vec<_> = keep.iter().map(|&pattern| pattern.to_owned()).collect();
             let kept = Kept::new(&keep, false, false);
-            leave_out_substitutes(&mut library, place, &["_io".to_owned()], &kept.rules());
+            leave_out_substitutes(&mut library, place, &["_io".to_owned()], &kept.patterns());
             ["_pyio.py", "_pydecimal.py", "os.py"].map(|file| library.contains(place.join(file)))
         };
         assert_eq!(left(&[], &[]), [false, true, true]);
@@ -198,10 +198,10 @@ mod tests {
         for path in
             ["test/support/__init__.py", "json/tests/x.py", "idlelib", "lib-dynload/_dbm.cpython-311.so", "x.pyc"]
         {
-            assert!(stdlib.excludes(path), "{path}");
+            assert!(stdlib.matches(path), "{path}");
         }
         for path in ["unittest/mock.py", "os.py", "lib-dynload/_ssl.cpython-311.so", "json/decoder.py"] {
-            assert!(!stdlib.excludes(path), "{path}");
+            assert!(!stdlib.matches(path), "{path}");
         }
         assert!(is_loose("os") && is_loose("json") && !is_loose("asyncio") && !is_loose("# The"));
     }

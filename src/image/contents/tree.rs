@@ -12,7 +12,7 @@ use walkdir::{DirEntry, WalkDir};
 use crate::{
     exit::Fatal,
     image::{
-        filter::{PART, ignore::Rules, screen::Screen},
+        filter::{PART, ignore::Patterns, screen::Screen},
         job::{disk, progress::Progress},
         layer::Contents,
     },
@@ -24,13 +24,13 @@ const NEVER: [&str; 4] = [".git", ".hg", ".svn", "__pycache__"];
 /// How a name begins that means that something in a layer below is gone (OCI image specification, "Whiteouts").
 const WHITEOUT: &[u8] = b".wh.";
 
-/// Adds an app's folder below `place`, but what `rules` name, version control, byte code, virtual environments, `except`, and
+/// Adds an app's folder below `place`, but what `ignored` name, version control, byte code, virtual environments, `except`, and
 /// what `screen` keeps out.
 pub fn add_app(
     contents: &mut Contents,
     place: &Path,
     folder: &Path,
-    rules: &Rules,
+    ignored: &Patterns,
     except: &[&Path],
     screen: &Screen,
     progress: &dyn Progress,
@@ -38,12 +38,12 @@ pub fn add_app(
     if place != Path::new("") {
         contents.directory(place);
     }
-    let enter = |entry: &DirEntry| entry.depth() == 0 || enters(entry, folder, rules, except);
+    let enter = |entry: &DirEntry| entry.depth() == 0 || enters(entry, folder, ignored, except);
     for entry in WalkDir::new(folder).sort_by_file_name().into_iter().filter_entry(enter) {
         let entry = entry.map_err(|error| failed(folder, error))?;
         let relative = entry.path().strip_prefix(folder).unwrap_or(entry.path());
         // An excluded directory is only entered for what may be kept below it.
-        if entry.depth() == 0 || rules.excludes(&relative.to_string_lossy()) {
+        if entry.depth() == 0 || ignored.matches(&relative.to_string_lossy()) {
             continue;
         }
         let metadata = entry.metadata().map_err(|error| failed(folder, error))?;
@@ -63,7 +63,7 @@ pub fn add_app(
     Ok(())
 }
 
-fn enters(entry: &DirEntry, folder: &Path, rules: &Rules, except: &[&Path]) -> bool {
+fn enters(entry: &DirEntry, folder: &Path, ignored: &Patterns, except: &[&Path]) -> bool {
     let name = entry.file_name();
     if name.as_encoded_bytes().ends_with(PART.as_bytes()) {
         return false;
@@ -80,20 +80,20 @@ fn enters(entry: &DirEntry, folder: &Path, rules: &Rules, except: &[&Path]) -> b
         return false;
     }
     let relative = entry.path().strip_prefix(folder).unwrap_or(entry.path());
-    rules.may_keep_below() || !rules.excludes(&relative.to_string_lossy())
+    ignored.may_keep_below() || !ignored.matches(&relative.to_string_lossy())
 }
 
-/// Adds the whole of a folder below `place`, but what `rules` name. Links that lead out of the folder are followed: what they
+/// Adds the whole of a folder below `place`, but what `ignored` name. Links that lead out of the folder are followed: what they
 /// lead to is not in the image.
-pub fn add_whole(contents: &mut Contents, place: &Path, folder: &Path, rules: &Rules) -> Result<(), Fatal> {
+pub fn add_whole(contents: &mut Contents, place: &Path, folder: &Path, ignored: &Patterns) -> Result<(), Fatal> {
     let enter = |entry: &DirEntry| {
         let relative = entry.path().strip_prefix(folder).unwrap_or(entry.path());
-        entry.depth() == 0 || rules.may_keep_below() || !rules.excludes(&relative.to_string_lossy())
+        entry.depth() == 0 || ignored.may_keep_below() || !ignored.matches(&relative.to_string_lossy())
     };
     for entry in WalkDir::new(folder).sort_by_file_name().into_iter().filter_entry(enter) {
         let entry = entry.map_err(|error| failed(folder, error))?;
         let relative = entry.path().strip_prefix(folder).unwrap_or(entry.path());
-        if entry.depth() > 0 && rules.excludes(&relative.to_string_lossy()) {
+        if entry.depth() > 0 && ignored.matches(&relative.to_string_lossy()) {
             continue;
         }
         let mut metadata = entry.metadata().map_err(|error| failed(folder, error))?;

@@ -12,7 +12,7 @@ use std::{
 use crate::{
     exit::Fatal,
     image::{
-        filter::{ignore::Rules, secrets},
+        filter::{ignore::Patterns, secrets},
         job::{disk, progress::Progress},
     },
 };
@@ -35,7 +35,7 @@ enum Reason {
 #[derive(Debug, Default)]
 pub struct Screen {
     /// What was asked for.
-    include: Rules,
+    include: Patterns,
     left_out: Mutex<Vec<(PathBuf, Reason)>>,
 }
 
@@ -45,7 +45,7 @@ impl Screen {
     /// # Errors
     /// A pattern that is none.
     pub fn new(include: &[String]) -> Result<Self, Fatal> {
-        let include = Rules::parse("--include", &include.join("\n"))
+        let include = Patterns::parse("--include", &include.join("\n"))
             .map_err(|error| Fatal::new(format!("Cannot tell what is to be included: {error}. Correct it.")))?;
         Ok(Self { include, left_out: Mutex::default() })
     }
@@ -61,7 +61,7 @@ impl Screen {
             None if metadata.len() > LARGEST => Reason::Large(metadata.len()),
             None => return Ok(true),
         };
-        if self.include.excludes(&relative.to_string_lossy()) {
+        if self.include.matches(&relative.to_string_lossy()) {
             return Ok(true);
         }
         self.left_out.lock().unwrap_or_else(PoisonError::into_inner).push((relative.to_owned(), reason));

@@ -70,8 +70,6 @@ pub struct Facts {
     pub packages: PathBuf,
     /// Where its OpenSSL looks for certificate authorities, whatever the environment says.
     pub openssl_cafile: PathBuf,
-    /// The same, as a folder.
-    pub openssl_capath: PathBuf,
     /// The system's time zones.
     pub zones: Option<PathBuf>,
     /// The names of the standard library's modules.
@@ -352,7 +350,7 @@ mod tests {
         let facts = serde_json::json!({
             "version": "3.11", "full_version": "3.11.4", "executable": "/python", "stdlib": "/lib", "extensions": "/lib/x",
             "libpython": null, "linked_in": true, "abi": null, "platlibdir": "lib", "cache_tag": "", "packages": "",
-            "openssl_cafile": "/ca.pem", "openssl_capath": "", "modules": [], "builtins": [],
+            "openssl_cafile": "/ca.pem", "modules": [], "builtins": [],
         });
         let facts: Facts = serde_json::from_value(facts).unwrap();
         assert!(facts.made_of().any(|path| path == Path::new(ZONES)));

@@ -99,7 +99,7 @@ mod tests {
         let facts = serde_json::json!({
             "version": version, "full_version": format!("{version}.4"), "executable": "", "stdlib": "", "extensions": "",
             "libpython": libpython, "linked_in": false, "abi": "abi", "platlibdir": "lib", "cache_tag": "", "packages": "", "openssl_cafile": "",
-            "openssl_capath": "", "modules": [], "builtins": [],
+            "modules": [], "builtins": [],
         });
         serde_json::from_value(facts).unwrap()
     }

@@ -106,9 +106,8 @@ impl Engine {
         let id = format!("sha256:{}", archive.config);
         let there = self.runtime.block_on(async {
             self.docker.inspect_image(&id).await.ok()?;
-            let repository = plan.reference.to_string();
-            let repository = repository.strip_suffix(&format!(":{}", plan.reference.tag()))?;
-            let options = TagImageOptionsBuilder::default().repo(repository).tag(plan.reference.tag()).build();
+            let name = &plan.reference;
+            let options = TagImageOptionsBuilder::default().repo(name.repository()).tag(name.tag()).build();
             self.docker.tag_image(&id, Some(options)).await.ok()
         });
         if there.is_some() {
@@ -183,7 +182,6 @@ fn read(archive: Archive, sent: Arc<AtomicU64>) -> impl Stream<Item = std::io::R
     })
 }
 
-/// An error's own words, and those of what caused it.
 /// What keeps this user from the engine: what the system says, without what it went through on its way here.
 fn unreachable(error: &Error) -> String {
     let causes = std::iter::successors(std::error::Error::source(error), |inner| inner.source());
@@ -196,6 +194,7 @@ fn unreachable(error: &Error) -> String {
     }
 }
 
+/// An error's own words, and those of what caused it.
 fn reason(error: &Error) -> String {
     let mut text = match error {
         Error::DockerStreamError { error } => error.clone(),

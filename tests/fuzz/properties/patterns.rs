@@ -1,7 +1,7 @@
 //! Small languages that people write: the access log's format, and what an image leaves out.
 
 use rwsgi::{
-    image::{choices::reference::Reference, filter::ignore::Rules, project::app::procfile},
+    image::{choices::reference::Reference, filter::ignore::Patterns, project::app::procfile},
     telemetry::access::Format,
 };
 
@@ -17,11 +17,11 @@ pub fn format(bytes: &[u8]) {
 pub fn ignore(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let (patterns, path) = text.split_once('\0').unwrap_or((&text, "a/b.c"));
-    let Ok(rules) = Rules::parse("patterns", patterns) else { return };
-    assert_eq!(rules.excludes(path), rules.excludes(path));
+    let Ok(rules) = Patterns::parse("patterns", patterns) else { return };
+    assert_eq!(rules.matches(path), rules.matches(path));
     if !rules.may_keep_below() {
-        let all = Rules::parse("patterns", &format!("{patterns}\n**")).expect("each line is a pattern");
-        assert!(all.excludes("a"));
+        let all = Patterns::parse("patterns", &format!("{patterns}\n**")).expect("each line is a pattern");
+        assert!(all.matches("a"));
     }
 }
 

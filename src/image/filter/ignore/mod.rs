@@ -7,9 +7,9 @@ mod pattern;
 
 use pattern::Pattern;
 
-/// The rules of one `.dockerignore`, in order.
+/// The lines of one `.dockerignore`, or of another list in its form, in order.
 #[derive(Debug, Default)]
-pub struct Rules {
+pub struct Patterns {
     rules: Vec<Rule>,
 }
 
@@ -37,7 +37,7 @@ impl Invalid {
     }
 }
 
-impl Rules {
+impl Patterns {
     /// Reads the lines of a `.dockerignore`; `file` is its name for messages.
     pub fn parse(file: &str, text: &str) -> Result<Self, Invalid> {
         let mut rules = Vec::new();
@@ -65,20 +65,28 @@ impl Rules {
         Ok(Self { rules })
     }
 
-    /// Whether `path` (relative to the folder, `/` between names) stays out.
-    pub fn excludes(&self, path: &str) -> bool {
-        let characters: Vec<char> = path.chars().collect();
-        let mut excluded = false;
-        for rule in &self.rules {
-            // A rule that could not change the outcome need not be tried.
-            if rule.keeps == excluded && rule.matches_or_parent(&characters) {
-                excluded = !rule.keeps;
-            }
-        }
-        excluded
+    /// A list of the program's own, or lines that were read before.
+    ///
+    /// # Panics
+    /// A line is no pattern: each list is read by a test.
+    pub fn known(text: &str) -> Self {
+        Self::parse("a list of rwsgi's own", text).expect("a list that was read before")
     }
 
-    /// Whether something below an excluded directory may be kept after all, so that the directory must be entered.
+    /// Whether these mean `path` (relative to the folder, `/` between names).
+    pub fn excludes(&self, path: &str) -> bool {
+        let characters: Vec<char> = path.chars().collect();
+        let mut matched = false;
+        for rule in &self.rules {
+            // A rule that could not change the outcome need not be tried.
+            if rule.keeps == matched && rule.matches_or_parent(&characters) {
+                matched = !rule.keeps;
+            }
+        }
+        matched
+    }
+
+    /// Whether something below a directory that they mean may be kept after all, so that the directory must be entered.
     pub fn may_keep_below(&self) -> bool {
         self.rules.iter().any(|rule| rule.keeps)
     }

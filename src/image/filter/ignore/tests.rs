@@ -1,6 +1,6 @@
 //! What the engine's own builder does with a pattern, row by row.
 
-use super::Rules;
+use super::Patterns;
 
 /// Patterns (one a line), a path, and whether the path stays out.
 const ROWS: &[(&str, &str, bool)] = &[
@@ -119,17 +119,17 @@ const ROWS: &[(&str, &str, bool)] = &[
 #[test]
 fn each_row_is_decided_as_docker_decides_it() {
     for (text, path, excluded) in ROWS {
-        let rules = Rules::parse(".dockerignore", text).unwrap_or_else(|error| panic!("{text:?}: {error}"));
-        assert_eq!(rules.excludes(path), *excluded, "pattern {text:?}, path {path:?}");
+        let rules = Patterns::parse(".dockerignore", text).unwrap_or_else(|error| panic!("{text:?}: {error}"));
+        assert_eq!(rules.matches(path), *excluded, "pattern {text:?}, path {path:?}");
     }
 }
 
 #[test]
 fn what_docker_refuses_is_refused_with_its_line() {
     for text in ["!", "! ", "[", "a[", "[^", "[a", "[]a]", "[-]", "[x-]", "[-x]", "[a-b-c]", "[z-a]", "a\\"] {
-        assert!(Rules::parse(".dockerignore", text).is_err(), "{text:?}");
+        assert!(Patterns::parse(".dockerignore", text).is_err(), "{text:?}");
     }
-    let error = Rules::parse(".dockerignore", "a\n\n[b\n").map(|_| ()).map_err(|error| error.to_string());
+    let error = Patterns::parse(".dockerignore", "a\n\n[b\n").map(|_| ()).map_err(|error| error.to_string());
     assert_eq!(
         error,
         Err("line 3 of .dockerignore, \"[b\", is not a pattern: a '[' or a '\\' has no end, or a range is not one"
@@ -139,8 +139,8 @@ fn what_docker_refuses_is_refused_with_its_line() {
 
 #[test]
 fn only_an_exception_makes_a_walker_enter_an_excluded_directory() {
-    assert!(!Rules::parse("", "a\nb").is_ok_and(|rules| rules.may_keep_below()));
-    assert!(Rules::parse("", "a\n!b").is_ok_and(|rules| rules.may_keep_below()));
+    assert!(!Patterns::parse("", "a\nb").is_ok_and(|rules| rules.may_keep_below()));
+    assert!(Patterns::parse("", "a\n!b").is_ok_and(|rules| rules.may_keep_below()));
 }
 
 #[test]
@@ -148,8 +148,8 @@ fn many_stars_are_no_more_work_than_one() {
     let path = "a/".repeat(1000);
     for part in ["*a", "**/a", "**a*", "*?", "[a/]*"] {
         let pattern = format!("x{}", part.repeat(200));
-        assert!(!Rules::parse("", &pattern).expect("a pattern").excludes(&path), "{part}");
+        assert!(!Patterns::parse("", &pattern).expect("a pattern").matches(&path), "{part}");
         let pattern = format!("{}b", part.repeat(200));
-        assert!(!Rules::parse("", &pattern).expect("a pattern").excludes(&path), "{part}");
+        assert!(!Patterns::parse("", &pattern).expect("a pattern").matches(&path), "{part}");
     }
 }

@@ -7,7 +7,7 @@ use crate::{
     exit::Fatal,
     image::{
         choices::{self, Choices, Copy, FromVenv, HealthCheck, Said, reference::Invalid},
-        filter::ignore::Rules,
+        filter::ignore::Patterns,
     },
 };
 
@@ -69,7 +69,7 @@ fn choose(chosen: &mut Choices, name: &str, at: &At<'_>, folder: &Path) -> Resul
         "include" => {
             for each in at.list()? {
                 let pattern = each.text()?;
-                Rules::parse("", pattern)
+                Patterns::parse("", pattern)
                     .map_err(|error| each.refuse(&format!("cannot be used: it {}", error.reason())))?;
                 chosen.include.push(pattern.to_owned());
             }
