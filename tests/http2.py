@@ -555,6 +555,70 @@ def belated(port, ca):
             assert len(client.wait(stream)[1]) == 60_000 and stream in client.ended
 
 
+def leaving(port, ca):
+    """A client that still takes what the server has sent when that has nothing more to do, and says so all the time."""
+    client = Client(port)
+    client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+    window(client, 1 << 30)
+    grant(client, 1 << 30)
+    streams = [client.begin("/big") for _ in range(4)]
+    client.receive()
+    print("begun", flush=True)
+    while len(client.ended) < len(streams):
+        assert client.receive(), {stream: len(client.answers[stream][1]) for stream in streams}
+        grant(client, 1)
+        # What says that the server stops it takes at once, which lets the server finish; what comes then, it does not.
+        time.sleep(0.005 if client.goaway else 0)
+    assert all(len(client.answers[stream][1]) == 251 * 12_000 for stream in streams)
+
+
+def pausing(port, ca):
+    """A client that takes nothing of its answers for a while, when the server stops: it has them all."""
+    client = Client(port)
+    client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+    window(client, 1 << 30)
+    grant(client, 1 << 30)
+    streams = [client.begin("/part") for _ in range(100)]
+    # The app has made them all.
+    time.sleep(2)
+    print("begun", flush=True)
+    time.sleep(6)
+    for stream in streams:
+        assert len(client.wait(stream)[1]) == 60_000 and stream in client.ended
+
+
+def held(port, ca):
+    """A client that takes nothing of a large answer until it is told to."""
+    client = Client(port)
+    window(client, 0)
+    stream = client.begin("/big")
+    print("begun", flush=True)
+    sys.stdin.readline()
+    window(client, 1 << 30)
+    grant(client, 1 << 30)
+    assert len(client.wait(stream)[1]) == 251 * 12_000
+
+
+def crowd(port, ca):
+    """More uploads at a time than the app has threads: those that wait leave the others their part of the window."""
+    client = Client(port)
+    streams = [client.begin("/echo", "POST", end=False) for _ in range(20)]
+    for stream in streams:
+        client.send(stream, b"x" * 65_535, end=False)
+    for stream in streams:
+        client.send(stream, b"x" * 10_000)
+    expected = hashlib.sha256(b"x" * 75_535).hexdigest().encode()
+    assert all(client.wait(stream)[1] == expected for stream in streams)
+
+
+def odd(port, ca):
+    """Requests of one client that h2 refuses by itself, which come through a proxy: the others of the proxy go on."""
+    client = Client(port)
+    for _ in range(1100):
+        client.wait(client.begin('/?q="'))
+    assert client.get("/204")[0] == "204"
+
+
 def stop(port, ca):
     client = Client(port)
     streams = [client.begin(f"/sleep?{number}") for number in range(20)]

@@ -256,6 +256,39 @@ fn only_a_proxy_that_is_believed_begins_without_tls_and_it_has_to() {
 }
 
 #[test]
+fn who_says_nothing_where_http2_is_expected_is_not_answered_nor_logged() {
+    let server = cleartext().start();
+    let mut probe = server.connect();
+    probe.end();
+    assert_eq!(probe.read_all(), b"");
+    let mut begun = server.connect();
+    begun.send("PRI");
+    begun.end();
+    assert!(begun.read_all().starts_with(b"HTTP/1.1 400 "));
+    assert_eq!(server.stderr().matches("Invalid request").count(), 1, "{}", server.stderr());
+}
+
+#[test]
+fn a_large_answer_waits_in_a_file_where_its_client_is_slow() {
+    let server = cleartext().start();
+    let mut client = script(&server, "held").stdin(Stdio::piped()).spawn().expect("Python starts");
+    assert!(process::holds(|| process::files_without_names(server.worker()) == 1), "it waits in a file");
+    drop(client.stdin.take());
+    assert!(client.wait().expect("it ends").success(), "{}", server.stderr());
+    assert!(process::holds(|| process::files_without_names(server.worker()) == 0), "the file is gone");
+}
+
+#[test]
+fn uploads_that_wait_for_the_app_leave_the_others_theirs() {
+    check(&cleartext().args(["--threads", "4", "--no-buffering"]).start(), "crowd");
+}
+
+#[test]
+fn what_one_client_of_a_proxy_sends_does_not_end_the_connection_of_all() {
+    check(&cleartext().start(), "odd");
+}
+
+#[test]
 fn noise_behind_the_preface_harms_no_other_connection() {
     let server = cleartext().start();
     for seed in 0..50_u64 {
@@ -303,6 +336,15 @@ fn what_has_begun_is_answered_when_the_server_stops() {
     let server = cleartext().args(["--threads", "2"]).start();
     let client = &mut script(&server, "stop");
     stop(server, client);
+}
+
+#[test]
+fn what_the_client_has_not_taken_yet_is_not_lost_when_the_server_stops() {
+    for check in ["leaving", "pausing"] {
+        let server = cleartext().start();
+        let client = &mut script(&server, check);
+        stop(server, client);
+    }
 }
 
 #[test]

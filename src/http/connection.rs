@@ -176,9 +176,9 @@ impl Connection {
         if !self.https && trust == Trust::Proxy && self.clients.is_cleartext_http2() {
             http2 = transport.has_preface().await;
             if !http2 {
-                // As gunicorn: who is to speak HTTP/2 and does not is set up wrongly.
-                let why = Refusal::bad(HTTP2_WANTED);
-                return http1::end(&self, transport, Some(why)).await;
+                // As gunicorn: who is to speak HTTP/2 and does not is set up wrongly. Who says nothing only looks who is there.
+                let why = (!transport.is_silent()).then_some(Refusal::bad(HTTP2_WANTED));
+                return http1::end(&self, transport, why).await;
             }
         }
         if http2 {

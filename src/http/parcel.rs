@@ -80,6 +80,11 @@ impl Parcel {
         }
     }
 
+    /// Whether it is in memory, and too much for a slow client.
+    pub fn is_large(&self) -> bool {
+        matches!(self, Self::Memory(bytes) if bytes.len() > SMALL)
+    }
+
     /// Writes `before`, and as much of the parcel as goes with it. Gives the number of bytes of both.
     ///
     /// # Errors

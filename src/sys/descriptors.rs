@@ -93,6 +93,45 @@ pub fn undelivered(socket: RawFd) -> usize {
     if result < 0 { 0 } else { usize::try_from(size).unwrap_or_default() }
 }
 
+/// Drops what a socket has received: closed with that, it would be reset, and its peer lose what it has not read yet.
+///
+/// # Errors
+/// The connection broke.
+pub fn discard(socket: RawFd) -> io::Result<()> {
+    let mut place = [0_u8; 16 << 10];
+    // What comes faster is for the next time.
+    for _ in 0..64 {
+        // SAFETY: the kernel writes no more than `place` has.
+        let size = unsafe { libc::recv(socket, place.as_mut_ptr().cast(), place.len(), libc::MSG_DONTWAIT) };
+        if size == 0 {
+            return broken(socket);
+        }
+        if size < 0 {
+            let error = io::Error::last_os_error();
+            match error.kind() {
+                io::ErrorKind::WouldBlock => return Ok(()),
+                io::ErrorKind::Interrupted => {}
+                _ => return Err(error),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Why a connection broke behind the end of what was received, if it did.
+fn broken(socket: RawFd) -> io::Result<()> {
+    let mut number: libc::c_int = 0;
+    let mut size = libc::socklen_t::try_from(size_of::<libc::c_int>()).unwrap_or_default();
+    let into = (&raw mut number).cast();
+    // SAFETY: the kernel writes no more than `size` bytes, which `number` has.
+    let result = unsafe { libc::getsockopt(socket, libc::SOL_SOCKET, libc::SO_ERROR, into, &raw mut size) };
+    match (result, number) {
+        (0, 0) => Ok(()),
+        (0, _) => Err(io::Error::from_raw_os_error(number)),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 /// Makes standard output and standard error the same as `file`.
 ///
 /// # Errors

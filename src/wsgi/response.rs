@@ -156,6 +156,7 @@ fn kind(name: &[u8]) -> Kind {
         8 => &["trailers"],
         10 => &["connection", "keep-alive"],
         14 if name.eq_ignore_ascii_case(b"content-length") => return Kind::ContentLength,
+        16 => &["proxy-connection"],
         17 => &["transfer-encoding"],
         18 => &["proxy-authenticate"],
         19 => &["proxy-authorization"],

@@ -168,7 +168,8 @@ def inject(environ, start_response):
 
 
 def hop_by_hop(environ, start_response):
-    names = ["Connection", "Keep-Alive", "Transfer-Encoding", "TE", "Trailer", "Upgrade", "Proxy-Authenticate"]
+    names = ["Connection", "Keep-Alive", "Transfer-Encoding", "TE", "Trailer", "Upgrade", "Proxy-Authenticate",
+             "Proxy-Connection"]
     start_response("200 OK", [(name, "close") for name in names] + [("X-Kept", "1")])
     return [b"body"]
 

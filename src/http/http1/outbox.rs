@@ -22,9 +22,6 @@ use crate::http::{
 /// What is not larger than this is copied behind what precedes it, and goes out with it in one piece.
 const COPIED: usize = 16 << 10;
 
-/// More than this does not wait in memory for a slow client.
-const MEMORY: u64 = 64 << 10;
-
 /// What waits for the client.
 #[derive(Default)]
 pub struct Outbox {
@@ -178,8 +175,8 @@ impl Outbox {
             self.stalled = None;
         }
         let since = *self.stalled.get_or_insert_with(Instant::now);
-        if let (Some(parcel @ Parcel::Memory(_)), Some(spool)) = (&mut self.parcel, slowness.spool)
-            && parcel.left() > MEMORY
+        if let (Some(parcel), Some(spool)) = (&mut self.parcel, slowness.spool)
+            && parcel.is_large()
         {
             if !self.patience.is_over(context, Some(since + SLOW)) {
                 return Poll::Pending;

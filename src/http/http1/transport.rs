@@ -112,6 +112,11 @@ impl<S: Socket> Transport<S> {
         timeout(limit, preface).await.unwrap_or(false)
     }
 
+    /// Whether nothing was taken from it that waits here.
+    pub fn is_silent(&self) -> bool {
+        self.inbox.is_empty()
+    }
+
     /// The socket, and what was taken from it.
     pub fn into_socket(self) -> (S, Bytes) {
         (self.socket, self.inbox.freeze())

@@ -36,7 +36,11 @@ use super::{
     connection::{Connection, Running, Stop},
     parcel::Socket,
 };
-use crate::{sys, wire::Trust};
+use crate::{
+    settings::{Clients, Http2},
+    sys,
+    wire::Trust,
+};
 
 /// How often it is looked whether a connection should end.
 const LOOK: Duration = Duration::from_millis(500);
@@ -50,8 +54,14 @@ const LINGER: Duration = Duration::from_secs(2);
 /// A connection is kept for this long without a request at least: its client may have sent one already.
 const SHORTEST: Duration = Duration::from_secs(1);
 
-/// So much of all bodies of a connection may be under way.
+/// No more than this is what a client is told of the end of its connection: GOAWAY twice, PING, and what TLS adds.
+const FAREWELL: usize = 256;
+
+/// So much of all bodies of a connection may be under way, at least.
 const WINDOW: u32 = 1 << 20;
+
+/// RFC 9113 section 6.9.1.
+const LARGEST_WINDOW: u32 = (1 << 31) - 1;
 
 /// So much of an answer waits for the socket.
 const BUFFER: usize = 64 << 10;
@@ -76,19 +86,25 @@ pub async fn serve(connection: Arc<Connection>, socket: Box<dyn Duplex>, first: 
     let pulse = Arc::<Pulse>::default();
     // It is open for as long as h2 has it, which is below.
     let descriptor = socket.as_raw_fd();
-    let handshake = Builder::new()
+    let mut builder = Builder::new();
+    if trust == Trust::Proxy {
+        // It carries the requests of many, and one of them could have it ended for all by what h2 resets on its own.
+        builder.max_local_error_reset_streams(None);
+    }
+    let handshake = builder
         .initial_window_size(settings.initial_window_size)
-        .initial_connection_window_size(WINDOW.max(settings.initial_window_size))
+        .initial_connection_window_size(window(&connection.clients, settings))
         .max_concurrent_streams(settings.max_concurrent_streams)
         .max_frame_size(settings.max_frame_size)
         .max_header_list_size(settings.max_header_list_size)
         .max_send_buffer_size(BUFFER)
         .handshake(Beating::new(socket, first, Arc::clone(&pulse)));
     let last = Notify::new();
-    let mut accepting = std::pin::pin!(accept(&connection, &pulse, trust, handshake, &last));
+    let mut accepting = std::pin::pin!(accept(&connection, &pulse, trust, handshake, &last, descriptor));
     let mut stop = connection.stop.clone();
     // Since when the client is told to bring no further request.
     let mut ending = None;
+    let mut rest = Rest::default();
     loop {
         tokio::select! {
             ended = accepting.as_mut() => {
@@ -108,7 +124,7 @@ pub async fn serve(connection: Arc<Connection>, socket: Box<dyn Duplex>, first: 
                 last.notify_one();
             }
             () = sleep(if ending.is_some() { LOOK_AT_END } else { LOOK }) => {
-                if is_over(&connection, &pulse, descriptor, ending) {
+                if is_over(&connection, &pulse, rest.left(descriptor), ending) {
                     break;
                 }
                 if ending.is_none() && is_idle(&connection, &pulse) {
@@ -121,6 +137,49 @@ pub async fn serve(connection: Arc<Connection>, socket: Box<dyn Duplex>, first: 
     drop(own);
 }
 
+/// So much of all bodies of a connection may be under way. Bodies that are not taken in before the app is called wait for it
+/// with what has come of them: those of all streams have room, so that none takes another's.
+fn window(clients: &Clients, settings: Http2) -> u32 {
+    let streams = if clients.buffering { 1 } else { settings.max_concurrent_streams };
+    settings.initial_window_size.saturating_mul(streams).clamp(WINDOW, LARGEST_WINDOW)
+}
+
+/// What its peer's system has not got yet of a connection.
+struct Rest {
+    left: usize,
+    moved: Instant,
+}
+
+impl Default for Rest {
+    fn default() -> Self {
+        Self { left: 0, moved: Instant::now() }
+    }
+}
+
+impl Rest {
+    /// How many bytes that are, and for how long they have been as many.
+    fn left(&mut self, descriptor: RawFd) -> (usize, Duration) {
+        let left = sys::undelivered(descriptor);
+        if left != self.left {
+            *self = Self { left, moved: Instant::now() };
+        }
+        (left, self.moved.elapsed())
+    }
+}
+
+/// Waits until the client's system has what was sent, which closing the socket could take from it: whatever else comes from
+/// the client then resets the connection (RFC 1122 section 4.2.2.13).
+async fn deliver(descriptor: RawFd, limit: Option<Duration>) {
+    let mut rest = Rest::default();
+    while sys::discard(descriptor).is_ok() {
+        let (left, still) = rest.left(descriptor);
+        if left == 0 || limit.is_some_and(|limit| still >= limit) {
+            break;
+        }
+        sleep(LOOK_AT_END).await;
+    }
+}
+
 /// Begins a connection, and looks after each stream that comes, until the `last` that may.
 async fn accept(
     connection: &Arc<Connection>,
@@ -128,15 +187,27 @@ async fn accept(
     trust: Trust,
     handshake: Handshake<Beating, Bytes>,
     last: &Notify,
+    descriptor: RawFd,
 ) -> Result<(), h2::Error> {
     let mut streams = handshake.await?;
     loop {
         tokio::select! {
-            accepted = streams.accept() => {
-                let Some(accepted) = accepted else { return Ok(()) };
-                let (request, respond) = accepted?;
-                tokio::spawn(stream::serve(Arc::clone(connection), Open::new(pulse), trust, request, respond));
-            }
+            accepted = streams.accept() => match accepted {
+                Some(Ok((request, respond))) => {
+                    tokio::spawn(stream::serve(Arc::clone(connection), Open::new(pulse), trust, request, respond));
+                }
+                Some(Err(error)) => {
+                    if error.is_library() {
+                        // It was told why.
+                        deliver(descriptor, Some(LINGER)).await;
+                    }
+                    return Err(error);
+                }
+                None => {
+                    deliver(descriptor, connection.clients.write_timeout).await;
+                    return Ok(());
+                }
+            },
             () = last.notified() => streams.graceful_shutdown(),
         }
     }
@@ -154,8 +225,9 @@ fn is_idle(connection: &Connection, pulse: &Pulse) -> bool {
     pulse.streams() == 0 && limit.is_some_and(|limit| pulse.still() >= limit)
 }
 
-/// Whether nothing is to be hoped of the connection, which has been `ending` since then.
-fn is_over(connection: &Connection, pulse: &Pulse, descriptor: RawFd, ending: Option<Instant>) -> bool {
+/// Whether nothing is to be hoped of the connection, which has been `ending` since then, and of which so much is `left` for so
+/// long already.
+fn is_over(connection: &Connection, pulse: &Pulse, left: (usize, Duration), ending: Option<Instant>) -> bool {
     let write_timeout = connection.clients.write_timeout;
     if write_timeout.is_some_and(|limit| pulse.jammed() >= limit) {
         return true;
@@ -168,5 +240,6 @@ fn is_over(connection: &Connection, pulse: &Pulse, descriptor: RawFd, ending: Op
         return false;
     }
     // What its client has not taken yet would be lost with the connection: it is perhaps of an answer.
-    cut || write_timeout.is_some_and(|limit| still >= limit) || sys::undelivered(descriptor) == 0
+    let (left, still) = left;
+    left == 0 || cut && left <= FAREWELL || write_timeout.is_some_and(|limit| still >= limit)
 }

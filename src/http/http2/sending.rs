@@ -4,14 +4,19 @@ use std::{future::poll_fn, task::Poll, time::Duration};
 
 use bytes::Bytes;
 use h2::{Reason, SendStream};
-use tokio::{task::yield_now, time::Instant};
+use tokio::{
+    task::yield_now,
+    time::{Instant, timeout},
+};
 
 use super::{line::Line, pulse::Pulse, turns::Turn};
 use crate::http::{
+    connection::Connection,
     outgoing::{End, Pieces},
     parcel::Parcel,
     patience::Patience,
     responder::AnswerBody,
+    spool::{SLOW, Spool},
 };
 
 /// So much is asked for at a time: the other answers of the connection want their turns.
@@ -37,14 +42,17 @@ pub struct Sending<'a> {
     line: &'a mut Line,
     /// For how long the client may take nothing.
     limit: Option<Duration>,
+    /// Where a large answer waits that is in memory, when its client is slow.
+    spool: Option<&'a Spool>,
     patience: Patience,
     /// What it has asked for last.
     asked: Turn,
 }
 
 impl<'a> Sending<'a> {
-    pub fn new(stream: SendStream<Bytes>, pulse: &'a Pulse, line: &'a mut Line, limit: Option<Duration>) -> Self {
-        Self { stream, pulse, line, limit, patience: Patience::default(), asked: pulse.ask() }
+    pub fn new(stream: SendStream<Bytes>, pulse: &'a Pulse, line: &'a mut Line, connection: &'a Connection) -> Self {
+        let (limit, spool) = (connection.clients.write_timeout, connection.spool.as_deref());
+        Self { stream, pulse, line, limit, spool, patience: Patience::default(), asked: pulse.ask() }
     }
 
     /// Sends the body, which is not empty, until this time at the latest while the app makes more of it. What breaks off is
@@ -67,18 +75,30 @@ impl<'a> Sending<'a> {
 
     async fn send_whole(&mut self, mut parcel: Parcel) -> Result<(), Cut> {
         while parcel.left() > 0 {
-            let piece = parcel.next_piece().map_err(|error| {
+            let mut piece = parcel.next_piece().map_err(|error| {
                 tracing::error!("What is left of an answer cannot be read: {error}.");
                 Cut::Broken
             })?;
-            self.put(piece, parcel.left() == 0).await?;
+            if parcel.is_large()
+                && let Some(spool) = self.spool
+            {
+                // The client may be slow. What it has not been given yet is part of all of it.
+                match timeout(SLOW, self.put(&mut piece, false)).await {
+                    Ok(put) => put?,
+                    Err(_) => {
+                        piece = Bytes::copy_from_slice(&piece);
+                        parcel.spill(spool);
+                    }
+                }
+            }
+            self.put(&mut piece, parcel.left() == 0).await?;
         }
         Ok(())
     }
 
     async fn send_pieces(&mut self, pieces: &Pieces, deadline: Option<Instant>) -> Result<(), Cut> {
-        while let Some(piece) = self.next(pieces, deadline).await? {
-            self.put(piece, false).await?;
+        while let Some(mut piece) = self.next(pieces, deadline).await? {
+            self.put(&mut piece, false).await?;
         }
         self.stream.send_data(Bytes::new(), true).map_err(|_| Cut::Gone)
     }
@@ -96,7 +116,7 @@ impl<'a> Sending<'a> {
     }
 
     /// Sends a piece as the client takes it.
-    async fn put(&mut self, mut piece: Bytes, is_last: bool) -> Result<(), Cut> {
+    async fn put(&mut self, piece: &mut Bytes, is_last: bool) -> Result<(), Cut> {
         while !piece.is_empty() {
             let size = self.room(piece.len().min(PIECE)).await?;
             let taken = piece.split_to(size);

@@ -175,8 +175,7 @@ impl Exchange {
         let Ok(stream) = self.respond.send_response(response(&head, length), is_empty) else { return };
         self.line.answered(&head);
         if !is_empty {
-            let limit = self.connection.clients.write_timeout;
-            Sending::new(stream, self.open.pulse(), &mut self.line, limit).send(body, deadline).await;
+            Sending::new(stream, self.open.pulse(), &mut self.line, &self.connection).send(body, deadline).await;
         }
     }
 }
