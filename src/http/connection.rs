@@ -11,10 +11,10 @@ use std::{
 use tokio::sync::{Semaphore, watch};
 
 use super::{
+    body::spool::Spool,
     http1::{self, Transport},
     http2,
-    parcel::Socket,
-    spool::Spool,
+    socket::Socket,
 };
 use crate::{
     settings::{Clients, ProxyProtocol},

@@ -2,24 +2,16 @@
 //! strict as [`wire`](crate::wire) is; the frames of HTTP/2 are h2's. Knows no Python; it hands requests to a
 //! [`wsgi::App`](crate::wsgi::App).
 
-mod buffer;
+mod body;
 mod connection;
-mod gathered;
-mod high_water;
 mod http1;
 mod http2;
 mod log_entry;
-mod outgoing;
-mod parcel;
-mod patience;
-mod rate;
-mod request_body;
 mod responder;
-mod room;
 mod server;
 mod slot;
 mod socket;
-mod spool;
+mod timer;
 mod tls;
 
 pub use http2::read_head;

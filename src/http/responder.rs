@@ -5,10 +5,12 @@ use std::{fs::File, sync::Arc, task::Waker};
 use bytes::Bytes;
 
 use super::{
-    outgoing::{End, Outgoing, Pieces, Sent},
-    parcel::Parcel,
+    body::{
+        pieces::{End, Outgoing, Pieces, Sent},
+        spool::Spool,
+        whole::WholeBody,
+    },
     slot::Slot,
-    spool::Spool,
 };
 use crate::{
     wire::Refusal,
@@ -24,14 +26,14 @@ pub struct Answer {
 /// The body of an answer.
 pub enum AnswerBody {
     /// All of it.
-    Whole(Parcel),
+    Whole(WholeBody),
     /// Its pieces as they come.
     Pieces(Pieces),
 }
 
 impl Answer {
     pub fn complete(head: Head, body: Bytes) -> Self {
-        Self { head, body: AnswerBody::Whole(Parcel::Memory(body)) }
+        Self { head, body: AnswerBody::Whole(WholeBody::Memory(body)) }
     }
 
     /// The page that says why there is no other.
@@ -89,12 +91,12 @@ fn is_buffered(head: &Head) -> bool {
 impl Responder for ChannelResponder {
     fn complete(&mut self, head: Head, body: Bytes) {
         // On the app's thread: it is its answers that are too many.
-        let body = AnswerBody::Whole(Parcel::new(body, self.spool.as_deref()));
+        let body = AnswerBody::Whole(WholeBody::new(body, self.spool.as_deref()));
         self.answer(Answer { head, body });
     }
 
     fn complete_file(&mut self, head: Head, file: File, offset: u64, length: u64) {
-        let body = AnswerBody::Whole(Parcel::File { file, offset, left: length });
+        let body = AnswerBody::Whole(WholeBody::File { file, offset, left: length });
         self.answer(Answer { head, body });
     }
 

@@ -23,11 +23,9 @@ use tokio::{
 use tokio_rustls::rustls::ServerConfig;
 
 use super::{
-    buffer,
+    body::{buffer, high_water::HighWater, spool::Spool},
     connection::{Connection, Stop, Streams, Work},
-    high_water::HighWater,
-    parcel::Socket as Stream,
-    spool::Spool,
+    socket,
     tls::shake_hands,
 };
 use crate::{
@@ -121,7 +119,7 @@ impl Server {
     pub fn has_let_go(&self) -> bool {
         buffer::release();
         let connections = lock(&self.open.connections).have_gone();
-        let bodies = self.spool.as_ref().is_some_and(|spool| spool.room().has_drained());
+        let bodies = self.spool.as_ref().is_some_and(|spool| spool.budget().has_drained());
         connections || bodies
     }
 
@@ -150,7 +148,7 @@ struct Open {
     connections: Arc<Mutex<Connections>>,
     places: Option<Arc<Semaphore>>,
     /// How long a connection may wait for its place before it is sent away.
-    patience: Option<Duration>,
+    timer: Option<Duration>,
     /// How many files may be open, where that is what limits the connections, and whether that was told.
     files: Option<usize>,
     told: Arc<AtomicBool>,
@@ -195,7 +193,7 @@ impl Open {
         let files = sys::most_files().filter(|_| clients.worker_connections.is_none());
         let most = clients.worker_connections.or(files.map(|files| (files - files / 4).max(1)));
         let places = most.map(|most| Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS))));
-        Self { connections: Arc::default(), places, patience: clients.backlog_timeout, files, told: Arc::default() }
+        Self { connections: Arc::default(), places, timer: clients.backlog_timeout, files, told: Arc::default() }
     }
 
     fn count(&self) -> usize {
@@ -224,7 +222,7 @@ impl Open {
     /// one, where another worker may take it. No place is held for a connection that may never come: the next may come to
     /// another listener.
     async fn accept<A: Accept>(&self, listener: &A) -> Accepted<A> {
-        if self.places.is_none() || self.patience.is_some() {
+        if self.places.is_none() || self.timer.is_some() {
             return (listener.accept().await, None);
         }
         loop {
@@ -296,7 +294,7 @@ type Peer = Option<(IpAddr, u16)>;
 
 /// A socket that gives connections.
 trait Accept: Send + Sync {
-    type Stream: Stream + Send + Sync + 'static;
+    type Stream: socket::Socket + Send + Sync + 'static;
 
     /// Waits for the next.
     fn accept(&self) -> impl Future<Output = io::Result<(Self::Stream, Peer)>> + Send;
@@ -345,7 +343,7 @@ impl Acceptor {
         }
     }
 
-    fn serve(&self, stream: impl Stream + Send + Sync + 'static, peer: Peer, permit: Option<OwnedSemaphorePermit>) {
+    fn serve(&self, stream: impl socket::Socket + Send + Sync + 'static, peer: Peer, permit: Option<OwnedSemaphorePermit>) {
         let mut connection = Connection { peer, work: Arc::default(), ..self.connection.clone() };
         if connection.clients.forwarded_allow_ips.contain(peer.map(|(address, _)| address)) {
             connection.trust = Trust::Proxy;
@@ -353,8 +351,8 @@ impl Acceptor {
         let (open, tls) = (self.open.clone(), self.tls.clone());
         self.open.begin(permit, Arc::clone(&connection.work), |mut place| async move {
             let mut refusal = None;
-            if let Some(patience) = open.patience {
-                match timeout(patience, open.permit()).await {
+            if let Some(timer) = open.timer {
+                match timeout(timer, open.permit()).await {
                     Ok(permit) => place.permit = permit,
                     Err(_) => refusal = Some(FULL),
                 }
@@ -378,7 +376,7 @@ impl Acceptor {
 }
 
 /// Answers a connection's requests, or says why not.
-async fn serve(connection: Connection, stream: impl Stream + Send + 'static, refusal: Option<Refusal>) {
+async fn serve(connection: Connection, stream: impl socket::Socket + Send + 'static, refusal: Option<Refusal>) {
     let Some(refusal) = refusal else { return connection.run(stream).await };
     connection.log(refusal);
     // Who speaks HTTP/2 already could not read it.

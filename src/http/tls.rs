@@ -17,7 +17,7 @@ use tokio::{
 };
 use tokio_rustls::{TlsAcceptor, rustls::ServerConfig, server::TlsStream};
 
-use super::{connection::Connection, parcel::Socket};
+use super::{connection::Connection, socket::Socket};
 use crate::{
     settings::ProxyProtocol,
     wire::{HEALTHCHECK, ProxyHeader, Refusal, TLS_WANTED},

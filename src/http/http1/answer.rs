@@ -18,14 +18,16 @@ use super::{
 };
 use crate::{
     http::{
+        body::{
+            pieces::{End, Pieces},
+            request::{NoBody, RequestBody, TOO_LARGE},
+        },
         connection::{Connection, OUTSIDE, Running, Stop},
         log_entry::LogEntry,
-        outgoing::{End, Pieces},
-        parcel::Socket,
-        patience::Patience,
-        request_body::{NoBody, RequestBody, TOO_LARGE},
         responder::{Answer, AnswerBody, ChannelResponder},
         slot::{Found, Slot, Waiting},
+        socket::Socket,
+        timer::Timer,
     },
     wire::{self, Framing, Refusal, Version},
     wsgi::{self, BodyReader, Call, Notes},
@@ -193,7 +195,7 @@ impl<S: Socket> Exchange<'_, S> {
 
     /// Waits for the answer.
     async fn wait(&mut self, waiting: &Waiting, deadline: Option<Instant>) -> io::Result<Result<Answer, Refusal>> {
-        let mut patience = Patience::default();
+        let mut timer = Timer::default();
         poll_fn(|context| {
             self.poll_feed(context);
             loop {
@@ -207,7 +209,7 @@ impl<S: Socket> Exchange<'_, S> {
             if let Poll::Ready(Err(error)) = self.poll_write(context) {
                 return Poll::Ready(Err(error));
             }
-            if patience.is_over(context, deadline) {
+            if timer.is_over(context, deadline) {
                 return Poll::Ready(Ok(Err(Refusal::new(503, "The app has taken too long"))));
             }
             Poll::Pending
@@ -234,7 +236,7 @@ impl<S: Socket> Exchange<'_, S> {
         let is_tunnel = request.method() == "CONNECT" && head.status.is_success();
         let length = match &body {
             _ if is_tunnel => None,
-            AnswerBody::Whole(parcel) if has_body => Some(parcel.left()),
+            AnswerBody::Whole(whole) if has_body => Some(whole.left()),
             _ => head.content_length,
         };
         let chunked = has_body && length.is_none() && request.version >= Version::HTTP_11 && !is_tunnel;
@@ -258,9 +260,9 @@ impl<S: Socket> Exchange<'_, S> {
         }
         let written = match body {
             AnswerBody::Pieces(pieces) if has_body => self.stream(&pieces, chunked, deadline).await,
-            AnswerBody::Whole(parcel) if has_body => {
-                let size = parcel.left();
-                self.outbox.add(parcel);
+            AnswerBody::Whole(whole) if has_body => {
+                let size = whole.left();
+                self.outbox.add(whole);
                 let written = poll_fn(|context| self.poll_write(context)).await;
                 self.sent = size - self.outbox.left();
                 written.map(|()| End::Well)
@@ -286,7 +288,7 @@ impl<S: Socket> Exchange<'_, S> {
 
     /// Sends pieces as they come, until this time at the latest while the app has not ended.
     async fn stream(&mut self, pieces: &Pieces, chunked: bool, deadline: Option<Instant>) -> io::Result<End> {
-        let mut patience = Patience::default();
+        let mut timer = Timer::default();
         let mut end = None;
         poll_fn(|context| {
             self.poll_feed(context);
@@ -298,7 +300,7 @@ impl<S: Socket> Exchange<'_, S> {
                             self.outbox.add_piece(piece, chunked);
                         }
                         Poll::Ready(Err(how)) => end = Some(how),
-                        Poll::Pending if patience.is_over(context, deadline) => {
+                        Poll::Pending if timer.is_over(context, deadline) => {
                             pieces.break_off();
                             end = Some(End::Broken);
                         }
@@ -341,7 +343,7 @@ impl<S: Socket> Exchange<'_, S> {
 
     fn broken(&self, error: &io::Error) -> Next {
         if error.kind() == io::ErrorKind::UnexpectedEof {
-            // No client's doing: it is the parcel's word for a file.
+            // No client's doing: it is the whole's word for a file.
             tracing::error!("What is left of an answer cannot be read: {error}.");
         } else {
             tracing::debug!("The connection from ip={} ended: {error}.", self.connection.shown_peer());

@@ -11,10 +11,12 @@ use tokio::io::AsyncReadExt as _;
 use super::transport::Transport;
 use crate::{
     http::{
-        buffer::{self, Buffer},
-        parcel::Socket,
-        rate::Rate,
-        request_body::{TOO_LARGE, TOO_SLOW},
+        body::{
+            buffer::{self, Buffer},
+            rate::Rate,
+            request::{TOO_LARGE, TOO_SLOW},
+        },
+        socket::Socket,
     },
     settings::Clients,
     wire::{Chunks, Framing, Refusal},
@@ -82,7 +84,7 @@ impl Body {
                 }
             }
             Poll::Ready(result) => result,
-            Poll::Pending if transport.patience.is_over(context, self.rate.wait()) => Err(TOO_SLOW),
+            Poll::Pending if transport.timer.is_over(context, self.rate.wait()) => Err(TOO_SLOW),
             Poll::Pending => return Poll::Pending,
         };
         self.refusal = result.as_ref().err().copied();

@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Bytes;
 
-use crate::{http::gathered::Gathered, wire::Refusal};
+use crate::{http::body::coalesced::Coalesced, wire::Refusal};
 
 /// The connection reads ahead by so many bytes.
 const AHEAD: usize = 64 << 10;
@@ -21,7 +21,7 @@ pub struct Feed {
 
 #[derive(Default)]
 struct State {
-    queue: Gathered,
+    queue: Coalesced,
     queued: usize,
     /// The app has asked for a piece: before that, a client that waits to be told to send is not told.
     wanted: bool,

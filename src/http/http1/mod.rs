@@ -15,7 +15,7 @@ use std::{future::poll_fn, sync::Arc};
 use self::answer::{Next, answer};
 use super::{
     connection::{Connection, Running},
-    parcel::Socket,
+    socket::Socket,
 };
 use crate::wire::{Refusal, Trust};
 

@@ -14,9 +14,12 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::http::{
-    parcel::{Parcel, Socket},
-    patience::Patience,
-    spool::{SLOW, Spool},
+    body::{
+        spool::{SLOW, Spool},
+        whole::WholeBody,
+    },
+    socket::Socket,
+    timer::Timer,
 };
 
 /// What is not larger than this is copied behind what precedes it, and goes out with it in one piece.
@@ -30,14 +33,14 @@ pub struct Outbox {
     /// So much of it is out.
     written: usize,
     /// What comes behind it.
-    parcel: Option<Parcel>,
+    whole: Option<WholeBody>,
     /// The end of a chunk is to come.
     open_chunk: bool,
     /// Since when the client has taken nothing.
     stalled: Option<Instant>,
     /// So much had the system taken then.
     sent: u64,
-    patience: Patience,
+    timer: Timer,
 }
 
 thread_local! {
@@ -63,7 +66,7 @@ pub struct Slowness<'a> {
 }
 
 impl Outbox {
-    /// What goes out next. More may be added behind it, as long as there is no parcel.
+    /// What goes out next. More may be added behind it, as long as there is no whole.
     pub fn text(&mut self) -> &mut Vec<u8> {
         if self.text.capacity() == 0 {
             self.text = SPARE.take();
@@ -72,24 +75,24 @@ impl Outbox {
     }
 
     /// A body, or a piece of one, goes out behind the text.
-    pub fn add(&mut self, parcel: Parcel) {
-        match parcel {
-            Parcel::Memory(bytes) if bytes.len() <= COPIED => self.text().extend_from_slice(&bytes),
-            parcel => self.parcel = Some(parcel).filter(|parcel| parcel.left() > 0),
+    pub fn add(&mut self, whole: WholeBody) {
+        match whole {
+            WholeBody::Memory(bytes) if bytes.len() <= COPIED => self.text().extend_from_slice(&bytes),
+            whole => self.whole = Some(whole).filter(|whole| whole.left() > 0),
         }
     }
 
     /// A piece of a body whose length nobody knows goes out behind the text; in a chunk, or not.
     pub fn add_piece(&mut self, piece: Bytes, chunked: bool) {
         if !chunked {
-            return self.add(Parcel::Memory(piece));
+            return self.add(WholeBody::Memory(piece));
         }
         self.close_chunk();
         // Writing to a Vec cannot fail.
         let _ = write!(self.text, "{:X}\r\n", piece.len());
-        self.add(Parcel::Memory(piece));
+        self.add(WholeBody::Memory(piece));
         self.open_chunk = true;
-        if self.parcel.is_none() {
+        if self.whole.is_none() {
             self.close_chunk();
         }
     }
@@ -108,12 +111,12 @@ impl Outbox {
 
     /// Whether more may be added before what there is was written.
     pub fn has_room(&self) -> bool {
-        self.parcel.is_none() && self.text.len() < COPIED
+        self.whole.is_none() && self.text.len() < COPIED
     }
 
-    /// How many bytes of the parcel are left.
+    /// How many bytes of the whole are left.
     pub fn left(&self) -> u64 {
-        self.parcel.as_ref().map_or(0, Parcel::left)
+        self.whole.as_ref().map_or(0, WholeBody::left)
     }
 
     /// Writes everything.
@@ -126,10 +129,10 @@ impl Outbox {
         context: &mut Context<'_>,
         slowness: &Slowness<'_>,
     ) -> Poll<io::Result<()>> {
-        while self.written < self.text.len() || self.parcel.is_some() {
+        while self.written < self.text.len() || self.whole.is_some() {
             let before = &self.text[self.written..];
-            let written = match &mut self.parcel {
-                Some(parcel) => parcel.poll_write(socket, context, before),
+            let written = match &mut self.whole {
+                Some(whole) => whole.poll_write(socket, context, before),
                 None => Pin::new(&mut *socket).poll_write(context, before),
             };
             match written {
@@ -154,10 +157,10 @@ impl Outbox {
         self.stalled = None;
         let text = size.min(self.text.len() - self.written);
         self.written += text;
-        if let Some(parcel) = &mut self.parcel {
-            parcel.advance(size - text);
-            if parcel.left() == 0 {
-                self.parcel = None;
+        if let Some(whole) = &mut self.whole {
+            whole.advance(size - text);
+            if whole.left() == 0 {
+                self.whole = None;
             }
         }
     }
@@ -175,15 +178,15 @@ impl Outbox {
             self.stalled = None;
         }
         let since = *self.stalled.get_or_insert_with(Instant::now);
-        if let (Some(parcel), Some(spool)) = (&mut self.parcel, slowness.spool)
-            && parcel.is_large()
+        if let (Some(whole), Some(spool)) = (&mut self.whole, slowness.spool)
+            && whole.is_large()
         {
-            if !self.patience.is_over(context, Some(since + SLOW)) {
+            if !self.timer.is_over(context, Some(since + SLOW)) {
                 return Poll::Pending;
             }
-            parcel.spill(spool);
+            whole.spill(spool);
         }
-        if self.patience.is_over(context, slowness.limit.map(|limit| since + limit)) {
+        if self.timer.is_over(context, slowness.limit.map(|limit| since + limit)) {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
         Poll::Pending

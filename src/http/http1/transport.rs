@@ -19,10 +19,10 @@ use tokio::{
 
 use crate::{
     http::{
+        body::request::TOO_SLOW,
         connection::{PREFACE, Stop},
-        parcel::Socket,
-        patience::Patience,
-        request_body::TOO_SLOW,
+        socket::Socket,
+        timer::Timer,
     },
     settings::Clients,
     wire::{Head, Proxied, ProxyHeader, Refusal, Scanner, Trust},
@@ -51,7 +51,7 @@ pub struct Transport<S> {
     /// Since when the next head is waited for. The first of a connection is expected from its begin on, others only once
     /// they have begun.
     since: Option<Instant>,
-    pub(super) patience: Patience,
+    pub(super) timer: Timer,
 }
 
 impl<S: Socket> Transport<S> {
@@ -63,7 +63,7 @@ impl<S: Socket> Transport<S> {
             scanner: Scanner::default(),
             kept: false,
             since: None,
-            patience: Patience::default(),
+            timer: Timer::default(),
         }
     }
 
@@ -155,7 +155,7 @@ impl<S: Socket> Transport<S> {
                     // An empty line behind a body begins no request (RFC 9112 section 2.2).
                     let is_idle = self.kept && self.inbox.iter().all(|byte| matches!(byte, b'\r' | b'\n'));
                     let limit = if is_idle { Some(self.clients.keepalive) } else { self.clients.header_timeout };
-                    if !self.patience.is_over(context, limit.map(|limit| since + limit)) {
+                    if !self.timer.is_over(context, limit.map(|limit| since + limit)) {
                         return Poll::Pending;
                     }
                     let silent = is_idle || self.inbox.is_empty();

@@ -10,11 +10,11 @@ use tokio::{
     time::{timeout, timeout_at},
 };
 
-use super::pulse::Pulse;
+use super::activity::Activity;
 use crate::{
-    http::{
+    http::body::{
         rate::Rate,
-        request_body::{TOO_LARGE, TOO_SLOW},
+        request::{TOO_LARGE, TOO_SLOW},
     },
     settings::Clients,
     wire::{Refusal, Trailers},
@@ -32,7 +32,7 @@ pub struct Intake {
     rate: Rate,
     trailers: Trailers,
     clients: Arc<Clients>,
-    pulse: Arc<Pulse>,
+    activity: Arc<Activity>,
     /// Who drops the rest of it.
     drain: Option<oneshot::Sender<Intake>>,
     /// Where it comes; an app thread has no timers of its own.
@@ -44,7 +44,7 @@ pub struct Drain(oneshot::Receiver<Intake>);
 
 impl Intake {
     /// As much of it, and as fast, as clients are to send.
-    pub fn new(incoming: RecvStream, clients: &Arc<Clients>, pulse: &Arc<Pulse>) -> (Self, Drain) {
+    pub fn new(incoming: RecvStream, clients: &Arc<Clients>, activity: &Arc<Activity>) -> (Self, Drain) {
         let (drain, drained) = oneshot::channel();
         let intake = Self {
             incoming,
@@ -52,7 +52,7 @@ impl Intake {
             rate: Rate::new(clients.body_min_rate),
             trailers: Trailers::default(),
             clients: Arc::clone(clients),
-            pulse: Arc::clone(pulse),
+            activity: Arc::clone(activity),
             drain: Some(drain),
             runtime: Handle::current(),
         };
@@ -81,7 +81,7 @@ impl Intake {
             if data.is_empty() {
                 continue;
             }
-            self.pulse.beat();
+            self.activity.beat();
             self.rate.came(data.len());
             if let Some(room) = &mut self.room {
                 *room = room.checked_sub(data.len() as u64).ok_or(TOO_LARGE)?;

@@ -1,16 +1,16 @@
 //! A connection of HTTP/2 (RFC 9113): h2 has its frames, streams and windows, and bounds their memory; here is when it
 //! ends. Heads are read by the same rules as those of HTTP/1, and requests go the same way to the app.
 
-mod beating;
+mod activity;
 mod frames;
 mod head;
 mod intake;
 mod line;
-mod pulse;
 mod response;
 mod sending;
 mod stream;
 mod turns;
+mod watched;
 
 use std::{
     os::fd::{AsRawFd, RawFd},
@@ -29,12 +29,12 @@ use tokio::{
 pub use self::{head::read as read_head, intake::Intake};
 
 use self::{
-    beating::Beating,
-    pulse::{Open, Pulse},
+    activity::{Activity, Open},
+    watched::Watched,
 };
 use super::{
     connection::{Connection, Running, Stop},
-    parcel::Socket,
+    socket::Socket,
 };
 use crate::{
     settings::{Clients, Http2},
@@ -83,7 +83,7 @@ pub async fn serve(connection: Arc<Connection>, socket: Box<dyn Duplex>, first: 
     let Some(settings) = connection.clients.http2 else { return };
     // Until the last byte is out this counts as a request: the answers of streams that have ended may still wait here.
     let own = Running::new(&connection.work);
-    let pulse = Arc::<Pulse>::default();
+    let activity = Arc::<Activity>::default();
     // It is open for as long as h2 has it, which is below.
     let descriptor = socket.as_raw_fd();
     let mut builder = Builder::new();
@@ -98,9 +98,9 @@ pub async fn serve(connection: Arc<Connection>, socket: Box<dyn Duplex>, first: 
         .max_frame_size(settings.max_frame_size)
         .max_header_list_size(settings.max_header_list_size)
         .max_send_buffer_size(BUFFER)
-        .handshake(Beating::new(socket, first, Arc::clone(&pulse)));
+        .handshake(Watched::new(socket, first, Arc::clone(&activity)));
     let last = Notify::new();
-    let mut accepting = std::pin::pin!(accept(&connection, &pulse, trust, handshake, &last, descriptor));
+    let mut accepting = std::pin::pin!(accept(&connection, &activity, trust, handshake, &last, descriptor));
     let mut stop = connection.stop.clone();
     // Since when the client is told to bring no further request.
     let mut ending = None;
@@ -110,7 +110,7 @@ pub async fn serve(connection: Arc<Connection>, socket: Box<dyn Duplex>, first: 
             ended = accepting.as_mut() => {
                 if let Err(error) = ended {
                     let peer = connection.shown_peer();
-                    if let Some(fault) = fault(&error, &pulse) {
+                    if let Some(fault) = fault(&error, &activity) {
                         tracing::warn!("Invalid request from ip={peer}: {fault} (HTTP/2)");
                     } else {
                         tracing::debug!("The connection from ip={peer} ended: {error}.");
@@ -124,10 +124,10 @@ pub async fn serve(connection: Arc<Connection>, socket: Box<dyn Duplex>, first: 
                 last.notify_one();
             }
             () = sleep(if ending.is_some() { LOOK_AT_END } else { LOOK }) => {
-                if is_over(&connection, &pulse, rest.left(descriptor), ending) {
+                if is_over(&connection, &activity, rest.left(descriptor), ending) {
                     break;
                 }
-                if ending.is_none() && is_idle(&connection, &pulse) {
+                if ending.is_none() && is_idle(&connection, &activity) {
                     ending = Some(Instant::now());
                     last.notify_one();
                 }
@@ -183,9 +183,9 @@ async fn deliver(descriptor: RawFd, limit: Option<Duration>) {
 /// Begins a connection, and looks after each stream that comes, until the `last` that may.
 async fn accept(
     connection: &Arc<Connection>,
-    pulse: &Arc<Pulse>,
+    activity: &Arc<Activity>,
     trust: Trust,
-    handshake: Handshake<Beating, Bytes>,
+    handshake: Handshake<Watched, Bytes>,
     last: &Notify,
     descriptor: RawFd,
 ) -> Result<(), h2::Error> {
@@ -194,7 +194,7 @@ async fn accept(
         tokio::select! {
             accepted = streams.accept() => match accepted {
                 Some(Ok((request, respond))) => {
-                    tokio::spawn(stream::serve(Arc::clone(connection), Open::new(pulse), trust, request, respond));
+                    tokio::spawn(stream::serve(Arc::clone(connection), Open::new(activity), trust, request, respond));
                 }
                 Some(Err(error)) => {
                     if error.is_library() {
@@ -214,29 +214,29 @@ async fn accept(
 }
 
 /// What of a client's is no HTTP/2, or too much of it; none where its connection just ended.
-fn fault(error: &h2::Error, pulse: &Pulse) -> Option<String> {
-    pulse.flood().map(str::to_owned).or_else(|| error.is_library().then(|| error.to_string()))
+fn fault(error: &h2::Error, activity: &Activity) -> Option<String> {
+    activity.flood().map(str::to_owned).or_else(|| error.is_library().then(|| error.to_string()))
 }
 
 /// Whether the client is told to bring no further request.
-fn is_idle(connection: &Connection, pulse: &Pulse) -> bool {
+fn is_idle(connection: &Connection, activity: &Activity) -> bool {
     let clients = &connection.clients;
-    let limit = if pulse.awaits_head() { clients.header_timeout } else { Some(clients.keepalive.max(SHORTEST)) };
-    pulse.streams() == 0 && limit.is_some_and(|limit| pulse.still() >= limit)
+    let limit = if activity.awaits_head() { clients.header_timeout } else { Some(clients.keepalive.max(SHORTEST)) };
+    activity.streams() == 0 && limit.is_some_and(|limit| activity.still() >= limit)
 }
 
 /// Whether nothing is to be hoped of the connection, which has been `ending` since then, and of which so much is `left` for so
 /// long already.
-fn is_over(connection: &Connection, pulse: &Pulse, left: (usize, Duration), ending: Option<Instant>) -> bool {
+fn is_over(connection: &Connection, activity: &Activity, left: (usize, Duration), ending: Option<Instant>) -> bool {
     let write_timeout = connection.clients.write_timeout;
-    if write_timeout.is_some_and(|limit| pulse.jammed() >= limit) {
+    if write_timeout.is_some_and(|limit| activity.jammed() >= limit) {
         return true;
     }
     let Some(since) = ending else { return false };
     // Only this connection's own count is left: whoever has not brought a request whole is not waited for.
     let cut = *connection.stop.borrow() == Stop::Cut && connection.work.running() <= 1;
-    let still = pulse.still().min(since.elapsed());
-    if still < LINGER || !cut && pulse.streams() > 0 {
+    let still = activity.still().min(since.elapsed());
+    if still < LINGER || !cut && activity.streams() > 0 {
         return false;
     }
     // What its client has not taken yet would be lost with the connection: it is perhaps of an answer.

@@ -9,14 +9,16 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::{line::Line, pulse::Pulse, turns::Turn};
+use super::{activity::Activity, line::Line, turns::Turn};
 use crate::http::{
+    body::{
+        pieces::{End, Pieces},
+        spool::{SLOW, Spool},
+        whole::WholeBody,
+    },
     connection::Connection,
-    outgoing::{End, Pieces},
-    parcel::Parcel,
-    patience::Patience,
     responder::AnswerBody,
-    spool::{SLOW, Spool},
+    timer::Timer,
 };
 
 /// So much is asked for at a time: the other answers of the connection want their turns.
@@ -38,28 +40,33 @@ enum Cut {
 /// An answer whose head is sent.
 pub struct Sending<'a> {
     stream: SendStream<Bytes>,
-    pulse: &'a Pulse,
+    activity: &'a Activity,
     line: &'a mut Line,
     /// For how long the client may take nothing.
     limit: Option<Duration>,
     /// Where a large answer waits that is in memory, when its client is slow.
     spool: Option<&'a Spool>,
-    patience: Patience,
+    timer: Timer,
     /// What it has asked for last.
     asked: Turn,
 }
 
 impl<'a> Sending<'a> {
-    pub fn new(stream: SendStream<Bytes>, pulse: &'a Pulse, line: &'a mut Line, connection: &'a Connection) -> Self {
+    pub fn new(
+        stream: SendStream<Bytes>,
+        activity: &'a Activity,
+        line: &'a mut Line,
+        connection: &'a Connection,
+    ) -> Self {
         let (limit, spool) = (connection.clients.write_timeout, connection.spool.as_deref());
-        Self { stream, pulse, line, limit, spool, patience: Patience::default(), asked: pulse.ask() }
+        Self { stream, activity, line, limit, spool, timer: Timer::default(), asked: activity.ask() }
     }
 
     /// Sends the body, which is not empty, until this time at the latest while the app makes more of it. What breaks off is
     /// reset, so that it is not taken for the whole.
     pub async fn send(mut self, body: AnswerBody, deadline: Option<Instant>) {
         let sent = match body {
-            AnswerBody::Whole(parcel) => self.send_whole(parcel).await,
+            AnswerBody::Whole(whole) => self.send_whole(whole).await,
             AnswerBody::Pieces(pieces) => self.send_pieces(&pieces, deadline).await,
         };
         match sent {
@@ -73,13 +80,13 @@ impl<'a> Sending<'a> {
         }
     }
 
-    async fn send_whole(&mut self, mut parcel: Parcel) -> Result<(), Cut> {
-        while parcel.left() > 0 {
-            let mut piece = parcel.next_piece().map_err(|error| {
+    async fn send_whole(&mut self, mut whole: WholeBody) -> Result<(), Cut> {
+        while whole.left() > 0 {
+            let mut piece = whole.next_piece().map_err(|error| {
                 tracing::error!("What is left of an answer cannot be read: {error}.");
                 Cut::Broken
             })?;
-            if parcel.is_large()
+            if whole.is_large()
                 && let Some(spool) = self.spool
             {
                 // The client may be slow. What it has not been given yet is part of all of it.
@@ -87,11 +94,11 @@ impl<'a> Sending<'a> {
                     Ok(put) => put?,
                     Err(_) => {
                         piece = Bytes::copy_from_slice(&piece);
-                        parcel.spill(spool);
+                        whole.spill(spool);
                     }
                 }
             }
-            self.put(&mut piece, parcel.left() == 0).await?;
+            self.put(&mut piece, whole.left() == 0).await?;
         }
         Ok(())
     }
@@ -109,7 +116,7 @@ impl<'a> Sending<'a> {
             Poll::Ready(Err(End::Well)) => Poll::Ready(Ok(None)),
             Poll::Ready(Err(End::Broken)) => Poll::Ready(Err(Cut::Broken)),
             Poll::Pending if self.stream.poll_reset(context).is_ready() => Poll::Ready(Err(Cut::Gone)),
-            Poll::Pending if self.patience.is_over(context, deadline) => Poll::Ready(Err(Cut::Broken)),
+            Poll::Pending if self.timer.is_over(context, deadline) => Poll::Ready(Err(Cut::Broken)),
             Poll::Pending => Poll::Pending,
         })
         .await
@@ -144,9 +151,9 @@ impl<'a> Sending<'a> {
                 Poll::Pending => {}
             }
             let Some(limit) = self.limit else { return Poll::Pending };
-            let turn = *turn.get_or_insert_with(|| self.pulse.ask());
-            while self.patience.is_over(context, Some(ring.unwrap_or(turn.since + limit))) {
-                if self.pulse.is_stalled(turn, limit) {
+            let turn = *turn.get_or_insert_with(|| self.activity.ask());
+            while self.timer.is_over(context, Some(ring.unwrap_or(turn.since + limit))) {
+                if self.activity.is_stalled(turn, limit) {
                     return Poll::Ready(Err(Cut::Stalled));
                 }
                 ring = Some(Instant::now() + LOOK);
@@ -155,7 +162,7 @@ impl<'a> Sending<'a> {
         })
         .await?;
         if let Some(turn) = turn {
-            self.pulse.give(std::mem::replace(&mut self.asked, turn));
+            self.activity.give(std::mem::replace(&mut self.asked, turn));
         }
         Ok(room.min(size))
     }

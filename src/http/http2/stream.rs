@@ -8,20 +8,20 @@ use http::{Method, Request, request::Parts};
 use tokio::time::Instant;
 
 use super::{
+    activity::{Calling, Open},
     head,
     intake::Intake,
     line::Line,
-    pulse::{Calling, Open},
     response::{interim, response},
     sending::Sending,
 };
 use crate::{
     http::{
+        body::request::{RequestBody, TOO_LARGE},
         connection::{Connection, OUTSIDE, Running, Stream},
-        patience::Patience,
-        request_body::{RequestBody, TOO_LARGE},
         responder::{Answer, AnswerBody, ChannelResponder},
         slot::{Found, Slot, Waiting},
+        timer::Timer,
     },
     wire::{Framing, Refusal, Trust},
     wsgi::{self, BodyError, BodyReader, Call},
@@ -67,7 +67,7 @@ pub async fn serve(
 ) {
     let _counted = Stream::new(&connection.streams);
     let (parts, incoming) = request.into_parts();
-    let (intake, drain) = Intake::new(incoming, &connection.clients, open.pulse());
+    let (intake, drain) = Intake::new(incoming, &connection.clients, open.activity());
     let method = parts.method.clone();
     let exchange = Exchange { connection, open, respond, method, running: None, line: Line::default() };
     tokio::select! {
@@ -125,7 +125,7 @@ impl Exchange {
         }
         // As many as there may be streams, and as many that were cancelled.
         let most = clients.http2.map_or(usize::MAX, |http2| 2 * http2.max_concurrent_streams as usize);
-        let calling = self.open.pulse().call(most).ok_or(TOO_MANY)?;
+        let calling = self.open.activity().call(most).ok_or(TOO_MANY)?;
         self.running = Some(Running::new(&connection.work));
         let (slot, waiting) = Slot::new();
         let responder = Box::new(ChannelResponder::new(slot, Arc::clone(&connection.app), connection.spool.clone()));
@@ -138,7 +138,7 @@ impl Exchange {
 
     /// Waits for the answer, and sends what precedes it. None where the client does not wait as long.
     async fn wait(&mut self, waiting: &Waiting, deadline: Option<Instant>) -> Option<Answer> {
-        let mut patience = Patience::default();
+        let mut timer = Timer::default();
         poll_fn(|context| {
             if self.respond.poll_reset(context).is_ready() {
                 return Poll::Ready(None);
@@ -151,7 +151,7 @@ impl Exchange {
                     Poll::Ready(Found::Interim(text)) => interim(&text).into_iter().for_each(|head| {
                         let _ = self.respond.send_informational(head);
                     }),
-                    Poll::Pending if patience.is_over(context, deadline) => {
+                    Poll::Pending if timer.is_over(context, deadline) => {
                         return Poll::Ready(Some(Answer::refusal(TOO_LONG)));
                     }
                     Poll::Pending => return Poll::Pending,
@@ -167,15 +167,15 @@ impl Exchange {
         let length = match &body {
             // What follows then is no body, and has no length (RFC 9110 section 9.3.6).
             _ if self.method == Method::CONNECT && head.status.is_success() => None,
-            AnswerBody::Whole(parcel) if has_body => Some(parcel.left()),
+            AnswerBody::Whole(whole) if has_body => Some(whole.left()),
             _ => head.content_length,
         };
-        let is_empty = !has_body || matches!(&body, AnswerBody::Whole(parcel) if parcel.left() == 0);
+        let is_empty = !has_body || matches!(&body, AnswerBody::Whole(whole) if whole.left() == 0);
         // It fails where the client has reset the stream meanwhile.
         let Ok(stream) = self.respond.send_response(response(&head, length), is_empty) else { return };
         self.line.answered(&head);
         if !is_empty {
-            Sending::new(stream, self.open.pulse(), &mut self.line, &self.connection).send(body, deadline).await;
+            Sending::new(stream, self.open.activity(), &mut self.line, &self.connection).send(body, deadline).await;
         }
     }
 }

@@ -15,7 +15,7 @@ const CANCELLED: &str = "There was a flood of requests that were cancelled befor
 
 /// The state of a connection.
 #[derive(Default)]
-pub struct Pulse {
+pub struct Activity {
     state: Mutex<State>,
     /// How many requests wait for the app or are with it, those of streams that are gone too.
     calls: AtomicUsize,
@@ -41,7 +41,7 @@ impl Default for State {
     }
 }
 
-impl Pulse {
+impl Activity {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -125,7 +125,7 @@ impl Pulse {
 }
 
 /// A request that waits for the app or is with it, for as long as this lives.
-pub struct Calling(Arc<Pulse>);
+pub struct Calling(Arc<Activity>);
 
 impl Drop for Calling {
     fn drop(&mut self) {
@@ -134,19 +134,19 @@ impl Drop for Calling {
 }
 
 /// An open stream, for as long as this lives.
-pub struct Open(Arc<Pulse>);
+pub struct Open(Arc<Activity>);
 
 impl Open {
     /// A request's head has come.
-    pub fn new(pulse: &Arc<Pulse>) -> Self {
-        let mut state = pulse.state();
+    pub fn new(activity: &Arc<Activity>) -> Self {
+        let mut state = activity.state();
         (state.moved, state.begun, state.streams) = (Instant::now(), true, state.streams + 1);
         drop(state);
-        Self(Arc::clone(pulse))
+        Self(Arc::clone(activity))
     }
 
     /// The connection's.
-    pub fn pulse(&self) -> &Arc<Pulse> {
+    pub fn activity(&self) -> &Arc<Activity> {
         &self.0
     }
 }

@@ -25,7 +25,7 @@ const MUCH: u64 = 32 << 20;
 
 /// The memory that bodies of all clients share.
 #[derive(Debug)]
-pub struct Room {
+pub struct MemoryBudget {
     total: Arc<AtomicU64>,
     limit: u64,
     answers: Arc<Mutex<Answers>>,
@@ -49,7 +49,7 @@ struct HeldAnswer {
     bytes: Bytes,
 }
 
-impl Room {
+impl MemoryBudget {
     /// A share of what this process may use.
     pub fn new() -> Self {
         let limit = (sys::memory_limit().unwrap_or(0) / SHARE).clamp(*TOGETHER.start(), *TOGETHER.end());
@@ -134,11 +134,11 @@ impl Drop for HeldAnswer {
 mod tests {
     use bytes::Bytes;
 
-    use super::{Room, TOGETHER};
+    use super::{MemoryBudget, TOGETHER};
 
     #[test]
     fn there_is_room_for_one_answer_at_least_and_for_so_many_at_most() {
-        let room = Room::new();
+        let room = MemoryBudget::new();
         let large = room.hold(1 << 30);
         assert!(large.is_some() && room.hold(1).is_none());
         drop(large);
@@ -153,7 +153,7 @@ mod tests {
 
     #[test]
     fn an_answer_for_many_clients_counts_once_and_until_the_last_has_it() {
-        let room = Room::new();
+        let room = MemoryBudget::new();
         let size = usize::try_from(room.limit / 2 + 1).expect("it fits");
         let answer = Bytes::from(vec![b'x'; size]);
         let mut held: Vec<_> = (0..3).map(|_| room.hold_answer(answer.clone()).expect("room")).collect();

@@ -13,13 +13,13 @@ const JOINED: usize = 64 << 10;
 
 /// The pieces, first in, first out.
 #[derive(Default)]
-pub struct Gathered {
+pub struct Coalesced {
     whole: VecDeque<Bytes>,
     /// What comes behind them.
     joined: BytesMut,
 }
 
-impl Gathered {
+impl Coalesced {
     /// Adds a piece behind the others.
     pub fn push(&mut self, piece: Bytes) {
         // The first stays as it is: as a rule it is the only one.
@@ -70,32 +70,32 @@ impl Gathered {
 mod tests {
     use bytes::Bytes;
 
-    use super::{Gathered, JOINED, SMALL};
+    use super::{Coalesced, JOINED, SMALL};
 
     #[test]
     fn small_pieces_are_joined_and_all_come_out_in_order() {
-        let mut gathered = Gathered::default();
+        let mut coalesced = Coalesced::default();
         let large = vec![b'x'; SMALL];
-        gathered.push(Bytes::from_static(b"a"));
+        coalesced.push(Bytes::from_static(b"a"));
         for byte in [b"b", b"c", b"d"] {
-            gathered.push(Bytes::from_static(byte));
+            coalesced.push(Bytes::from_static(byte));
         }
-        gathered.push(Bytes::from(large.clone()));
-        gathered.push(Bytes::from_static(b"e"));
-        assert_eq!(gathered.iter().collect::<Vec<_>>().concat(), [b"abcd", large.as_slice(), b"e"].concat());
-        let pieces: Vec<_> = std::iter::from_fn(|| gathered.pop()).collect();
+        coalesced.push(Bytes::from(large.clone()));
+        coalesced.push(Bytes::from_static(b"e"));
+        assert_eq!(coalesced.iter().collect::<Vec<_>>().concat(), [b"abcd", large.as_slice(), b"e"].concat());
+        let pieces: Vec<_> = std::iter::from_fn(|| coalesced.pop()).collect();
         assert_eq!(pieces, [&b"a"[..], b"bcd", &large, b"e"]);
-        assert!(gathered.is_empty());
+        assert!(coalesced.is_empty());
     }
 
     #[test]
     fn a_body_in_bytes_is_a_few_pieces() {
-        let mut gathered = Gathered::default();
+        let mut coalesced = Coalesced::default();
         for byte in (0..251).cycle().take(3 * JOINED) {
-            gathered.push(Bytes::copy_from_slice(&[byte]));
+            coalesced.push(Bytes::copy_from_slice(&[byte]));
         }
-        assert_eq!(gathered.whole.len(), 3, "the first, and what was joined until it was much");
-        let all = std::iter::from_fn(|| gathered.pop()).flatten();
+        assert_eq!(coalesced.whole.len(), 3, "the first, and what was joined until it was much");
+        let all = std::iter::from_fn(|| coalesced.pop()).flatten();
         assert!(all.eq((0..251).cycle().take(3 * JOINED)));
     }
 }

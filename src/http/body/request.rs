@@ -15,14 +15,12 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::{
-    gathered::Gathered,
-    http1::Feed,
-    http2::Intake,
-    patience::Patience,
-    room::Held,
+    coalesced::Coalesced,
+    memory_budget::Held,
     spool::{SLOW, Spool, Waiting},
 };
 use crate::{
+    http::{http1::Feed, http2::Intake, timer::Timer},
     wire::Refusal,
     wsgi::{App, BodyError, BodyReader},
 };
@@ -36,7 +34,7 @@ const LARGE: usize = 16 << 20;
 /// A request's body.
 #[derive(Default)]
 pub struct RequestBody {
-    first: Gathered,
+    first: Coalesced,
     size: usize,
     /// That it may, where it is large.
     held: Option<(Held, Instant)>,
@@ -94,12 +92,12 @@ impl RequestBody {
 
     /// Waits for the next piece. What came before it waits in memory for no longer than a client may be slow.
     pub async fn patiently<T>(&mut self, next: impl Future<Output = T>, spool: &Spool) -> T {
-        let (mut next, mut patience) = (pin!(next), Patience::default());
+        let (mut next, mut timer) = (pin!(next), Timer::default());
         poll_fn(|context: &mut Context<'_>| {
             let polled = next.as_mut().poll(context);
             if polled.is_pending()
                 && let Some((_, since)) = &self.held
-                && patience.is_over(context, Some(*since + SLOW))
+                && timer.is_over(context, Some(*since + SLOW))
             {
                 self.spill(spool);
             }
@@ -133,7 +131,7 @@ impl RequestBody {
         if let Some((held, _)) = &mut self.held {
             return held.grow(size as u64);
         }
-        self.held = spool.room().hold(self.size as u64).map(|held| (held, Instant::now()));
+        self.held = spool.budget().hold(self.size as u64).map(|held| (held, Instant::now()));
         self.held.is_some()
     }
 

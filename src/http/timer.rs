@@ -10,9 +10,9 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 /// A timer.
 #[derive(Default)]
-pub struct Patience(Option<Pin<Box<Sleep>>>);
+pub struct Timer(Option<Pin<Box<Sleep>>>);
 
-impl Patience {
+impl Timer {
     /// Whether the deadline has passed. If not, the task is woken when it may have.
     pub fn is_over(&mut self, context: &mut Context<'_>, deadline: Option<Instant>) -> bool {
         let Some(deadline) = deadline else { return false };

@@ -12,7 +12,7 @@ use std::{
 
 use bytes::Bytes;
 
-use super::room::Room;
+use super::memory_budget::MemoryBudget;
 
 /// So many bytes may wait in one file.
 const MOST: u64 = 1 << 30;
@@ -30,7 +30,7 @@ pub struct Spool {
     /// Whether it was said already that there can be none.
     warned: AtomicBool,
     /// The memory that there is for what need not wait in one.
-    room: Room,
+    budget: MemoryBudget,
 }
 
 /// Bytes that wait in a file, first in, first out. Where the file has reached its size it goes on at its begin, so that it
@@ -48,12 +48,12 @@ pub struct Waiting {
 impl Spool {
     /// Makes files in this directory.
     pub fn new(directory: PathBuf) -> Self {
-        Self { directory, warned: AtomicBool::new(false), room: Room::new() }
+        Self { directory, warned: AtomicBool::new(false), budget: MemoryBudget::new() }
     }
 
     /// What waits in memory.
-    pub fn room(&self) -> &Room {
-        &self.room
+    pub fn budget(&self) -> &MemoryBudget {
+        &self.budget
     }
 
     /// A new file. None where there can be none: then memory must do, and whoever brings too much must wait.

@@ -3,50 +3,23 @@
 use std::{
     fs::File,
     io::{self, IoSlice},
-    os::{fd::AsRawFd, unix::fs::FileExt as _},
+    os::unix::fs::FileExt as _,
     pin::Pin,
     task::{Context, Poll, ready},
 };
 
 use bytes::{Buf as _, Bytes};
-use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::spool::Spool;
+use crate::http::socket::Socket;
 
 /// A body.
 #[derive(Debug)]
-pub enum Parcel {
+pub enum WholeBody {
     /// In memory, the app's own perhaps.
     Memory(Bytes),
     /// So many bytes of a file from this offset on.
     File { file: File, offset: u64, left: u64 },
-}
-
-/// A socket that a file can be sent to, and whose first byte can be looked at.
-pub trait Socket: AsyncRead + AsyncWrite + AsRawFd + Unpin {
-    /// Whether it takes files; what goes over TLS has to be read first.
-    const TAKES_FILES: bool;
-
-    /// Sends at most `count` bytes of `file` from `offset` on (sendfile(2)).
-    fn poll_send_file(
-        &self,
-        context: &mut Context<'_>,
-        file: &File,
-        offset: u64,
-        count: usize,
-    ) -> Poll<io::Result<usize>>;
-
-    /// When this is dropped the client is to see that the connection broke (RFC 9112 section 8), as far as a socket can say
-    /// so: one of the kind that has no network has no way.
-    fn reset(&self);
-
-    /// The next byte, which stays where it is; none at the end.
-    fn poll_peek(&self, context: &mut Context<'_>) -> Poll<io::Result<Option<u8>>>;
-
-    /// How many bytes the system has taken, where what was written may wait within the socket for that.
-    fn sent(&self) -> u64 {
-        0
-    }
 }
 
 /// So much of a file is read at a time where it has to be.
@@ -58,15 +31,15 @@ const AT_ONCE: usize = 1 << 20;
 /// What is not larger than this does not count as waiting in memory.
 const SMALL: usize = 64 << 10;
 
-impl Parcel {
+impl WholeBody {
     /// A body that waits for its client: in memory, unless too much does already.
     pub fn new(bytes: Bytes, spool: Option<&Spool>) -> Self {
         let Some(spool) = spool.filter(|_| bytes.len() > SMALL) else { return Self::Memory(bytes) };
-        spool.room().hold_answer(bytes).map_or_else(
+        spool.budget().hold_answer(bytes).map_or_else(
             |bytes| {
-                let mut parcel = Self::Memory(bytes);
-                parcel.spill(spool);
-                parcel
+                let mut whole = Self::Memory(bytes);
+                whole.spill(spool);
+                whole
             },
             Self::Memory,
         )
@@ -85,7 +58,7 @@ impl Parcel {
         matches!(self, Self::Memory(bytes) if bytes.len() > SMALL)
     }
 
-    /// Writes `before`, and as much of the parcel as goes with it. Gives the number of bytes of both.
+    /// Writes `before`, and as much of the whole as goes with it. Gives the number of bytes of both.
     ///
     /// # Errors
     /// The client is gone, or the file became shorter.

@@ -1,4 +1,4 @@
-//! The socket of a connection, watched: what passes makes the connection's pulse.
+//! The socket of a connection, watched: what passes makes the connection's activity.
 
 use std::{
     io::{self, IoSlice},
@@ -10,7 +10,7 @@ use std::{
 use bytes::{Buf as _, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::{Duplex, frames::Frames, pulse::Pulse};
+use super::{Duplex, activity::Activity, frames::Frames};
 use crate::http::connection::PREFACE;
 
 /// So many frames may come in a row that bring no part of a request, while nothing of an answer goes out.
@@ -23,22 +23,22 @@ const CALM: [u8; 17] = [0, 0, 8, 7, 0, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff, 0, 0,
 
 /// A socket whose first bytes were read before. It tells when an answer moves, and ends when nothing but frames comes that
 /// cost their sender less than this server: h2 bounds what they take of its memory, not of its time.
-pub struct Beating {
+pub struct Watched {
     socket: Box<dyn Duplex>,
     first: Bytes,
-    pulse: Arc<Pulse>,
+    activity: Arc<Activity>,
     read: Frames,
     written: Frames,
 }
 
-impl Beating {
-    pub fn new(socket: Box<dyn Duplex>, first: Bytes, pulse: Arc<Pulse>) -> Self {
-        Self { socket, first, pulse, read: Frames::behind(PREFACE.len()), written: Frames::behind(0) }
+impl Watched {
+    pub fn new(socket: Box<dyn Duplex>, first: Bytes, activity: Arc<Activity>) -> Self {
+        Self { socket, first, activity, read: Frames::behind(PREFACE.len()), written: Frames::behind(0) }
     }
 
     /// Follows what was written, of these.
     fn wrote<'a>(&mut self, written: &Poll<io::Result<usize>>, slices: impl IntoIterator<Item = &'a [u8]>) {
-        self.pulse.wrote(self.socket.taken(), written.is_pending());
+        self.activity.wrote(self.socket.taken(), written.is_pending());
         let Poll::Ready(Ok(mut left)) = *written else { return };
         let mut moved = false;
         for slice in slices {
@@ -47,7 +47,7 @@ impl Beating {
             left -= size;
         }
         if moved {
-            self.pulse.beat();
+            self.activity.beat();
             self.read.forget();
         }
     }
@@ -60,12 +60,12 @@ impl Beating {
             let _ = socket.as_mut().poll_write(context, &CALM);
             let _ = socket.poll_flush(context);
         }
-        self.pulse.set_flood(EMPTY);
+        self.activity.set_flood(EMPTY);
         io::Error::other("there was a flood")
     }
 }
 
-impl AsyncRead for Beating {
+impl AsyncRead for Watched {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -81,13 +81,13 @@ impl AsyncRead for Beating {
         }
         // Whether this is of use shows when it is whole.
         self.read.pass(&buffer.filled()[before..]);
-        self.pulse.set_amid(!self.read.is_between());
-        let is_flood = self.read.empty() > FLOOD || self.pulse.flood().is_some();
+        self.activity.set_amid(!self.read.is_between());
+        let is_flood = self.read.empty() > FLOOD || self.activity.flood().is_some();
         Poll::Ready(if is_flood { Err(self.calm(context)) } else { Ok(()) })
     }
 }
 
-impl AsyncWrite for Beating {
+impl AsyncWrite for Watched {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.socket).poll_write(context, bytes);
         self.wrote(&written, [bytes]);
@@ -110,7 +110,7 @@ impl AsyncWrite for Beating {
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = Pin::new(&mut self.socket).poll_flush(context);
-        self.pulse.wrote(self.socket.taken(), flushed.is_pending());
+        self.activity.wrote(self.socket.taken(), flushed.is_pending());
         flushed
     }
 
