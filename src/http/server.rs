@@ -343,7 +343,12 @@ impl Acceptor {
         }
     }
 
-    fn serve(&self, stream: impl socket::Socket + Send + Sync + 'static, peer: Peer, permit: Option<OwnedSemaphorePermit>) {
+    fn serve(
+        &self,
+        stream: impl socket::Socket + Send + Sync + 'static,
+        peer: Peer,
+        permit: Option<OwnedSemaphorePermit>,
+    ) {
         let mut connection = Connection { peer, work: Arc::default(), ..self.connection.clone() };
         if connection.clients.forwarded_allow_ips.contain(peer.map(|(address, _)| address)) {
             connection.trust = Trust::Proxy;

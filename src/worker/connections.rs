@@ -19,9 +19,8 @@ use tokio::{
 use tokio_rustls::rustls::ServerConfig;
 
 use super::{
-    drive::Drive,
+    dispatch::{Calls, one::Drive},
     hooks::{self, Hooks},
-    queue::Calls,
     watch::{Overdue, Watch},
 };
 use crate::{

@@ -4,12 +4,10 @@
 //! where the main thread is the only one to call the app, it drives them itself between two calls.
 
 mod connections;
-mod drive;
+mod dispatch;
 mod hooks;
-mod queue;
 mod reload;
 mod template;
-mod turns;
 mod watch;
 
 use std::{
@@ -20,7 +18,12 @@ use std::{
 };
 
 pub use self::template::template;
-use self::{drive::Drive, hooks::Hooks, queue::Threads, reload::Reload, watch::Watch};
+use self::{
+    dispatch::{Threads, one::Drive},
+    hooks::Hooks,
+    reload::Reload,
+    watch::Watch,
+};
 use crate::{
     exit::{Code, Fatal},
     link::{Link, Report},
@@ -125,7 +128,7 @@ fn boot(
         1 => Threads::One(Arc::clone(&runtime), Arc::clone(&drive)),
         _ => Threads::Several(Arc::default()),
     };
-    let (calls, queue) = queue::channel(request_limit(settings), Arc::clone(&watch), threads, {
+    let (calls, queue) = dispatch::channel(request_limit(settings), Arc::clone(&watch), threads, {
         let link = Arc::clone(&plan.link);
         move || {
             tracing::info!("Autorestarting worker after current request.");
@@ -211,7 +214,7 @@ fn spawn(
     interpreter: &Interpreter,
     number: usize,
     app: &Arc<PyApp>,
-    queue: &queue::Queue,
+    queue: &dispatch::Queue,
 ) -> Result<std::sync::mpsc::Receiver<()>, Fatal> {
     let (alive, ended) = std::sync::mpsc::channel();
     let (app, queue) = (Arc::clone(app), queue.clone());
@@ -228,7 +231,7 @@ fn spawn(
 }
 
 /// Calls the app for every request, until there are no more to come. A panic costs the request it happened in.
-fn serve(app: &PyApp, queue: &queue::Queue) {
+fn serve(app: &PyApp, queue: &dispatch::Queue) {
     let interrupt = Arc::new(Interrupt::here());
     let Some(mut place) = queue.join(&interrupt) else { return };
     loop {

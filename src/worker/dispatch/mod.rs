@@ -1,6 +1,9 @@
 //! How a request gets from the connections to an app thread: several share what comes, an only one drives the connections
 //! while it waits.
 
+pub mod one;
+mod several;
+
 use std::{
     sync::{
         Arc, Mutex, PoisonError,
@@ -14,11 +17,11 @@ use tokio::{
     sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
 };
 
-use super::{
-    drive::{Drive, Seat},
-    turns::{Turn, Turns},
-    watch::{Activity, Watch},
+use self::{
+    one::{Drive, Seat},
+    several::{Turn, Turns},
 };
+use super::watch::{Activity, Watch};
 use crate::{
     python::Interrupt,
     wsgi::{App, Call, CallSource},
@@ -32,8 +35,8 @@ pub struct Calls {
 }
 
 enum Way {
-    Threads(Arc<Turns>),
-    Thread(UnboundedSender<Call>, Arc<Drive>),
+    Several(Arc<Turns>),
+    One(UnboundedSender<Call>, Arc<Drive>),
 }
 
 /// The app threads' end.
@@ -45,9 +48,9 @@ pub struct Queue {
 
 #[derive(Clone)]
 enum Source {
-    Threads(Arc<Turns>),
+    Several(Arc<Turns>),
     /// What the only thread takes its place with.
-    Thread(Arc<Mutex<Option<UnboundedReceiver<Call>>>>, Arc<Runtime>, Arc<Drive>),
+    One(Arc<Mutex<Option<UnboundedReceiver<Call>>>>, Arc<Runtime>, Arc<Drive>),
 }
 
 /// The threads that run the app.
@@ -68,11 +71,11 @@ pub fn channel(
     retire: impl Fn() + Send + Sync + 'static,
 ) -> (Calls, Queue) {
     let (way, source) = match threads {
-        Threads::Several(turns) => (Way::Threads(Arc::clone(&turns)), Source::Threads(turns)),
+        Threads::Several(turns) => (Way::Several(Arc::clone(&turns)), Source::Several(turns)),
         Threads::One(runtime, drive) => {
             let (sender, receiver) = unbounded_channel();
-            let way = Way::Thread(sender, Arc::clone(&drive));
-            (way, Source::Thread(Arc::new(Mutex::new(Some(receiver))), runtime, drive))
+            let way = Way::One(sender, Arc::clone(&drive));
+            (way, Source::One(Arc::new(Mutex::new(Some(receiver))), runtime, drive))
         }
     };
     (Calls { way, left: AtomicU64::new(limit), retire: Box::new(retire) }, Queue { source, watch })
@@ -82,8 +85,8 @@ impl Calls {
     /// What several threads share.
     pub fn turns(&self) -> Option<Arc<Turns>> {
         match &self.way {
-            Way::Threads(turns) => Some(Arc::clone(turns)),
-            Way::Thread(..) => None,
+            Way::Several(turns) => Some(Arc::clone(turns)),
+            Way::One(..) => None,
         }
     }
 }
@@ -100,24 +103,24 @@ impl App for Calls {
         }
         // Without an app thread the call is dropped, and the client is told that the server failed.
         match &self.way {
-            Way::Threads(turns) => turns.push(call),
-            Way::Thread(sender, _) => drop(sender.send(call)),
+            Way::Several(turns) => turns.push(call),
+            Way::One(sender, _) => drop(sender.send(call)),
         }
     }
 
     fn wake(&self, connection: Waker) {
         match &self.way {
-            Way::Threads(turns) => turns.wake(connection),
-            Way::Thread(_, drive) => drive.wake(connection),
+            Way::Several(turns) => turns.wake(connection),
+            Way::One(_, drive) => drive.wake(connection),
         }
     }
 
     fn hand_over(&self) {
         match &self.way {
-            Way::Threads(turns) => {
+            Way::Several(turns) => {
                 turns.wake_connections();
             }
-            Way::Thread(_, drive) => drive.hand_over(),
+            Way::One(_, drive) => drive.hand_over(),
         }
     }
 
@@ -129,7 +132,7 @@ impl App for Calls {
 
 impl Drop for Calls {
     fn drop(&mut self) {
-        if let Way::Threads(turns) = &self.way {
+        if let Way::Several(turns) = &self.way {
             turns.close();
         }
     }
@@ -140,13 +143,13 @@ impl Queue {
     pub fn join(&self, interrupt: &Arc<Interrupt>) -> Option<Place> {
         let interrupt = Some(Arc::clone(interrupt));
         match &self.source {
-            Source::Threads(turns) => {
-                Some(Place { kind: Kind::Turns(turns.join()), activity: self.watch.join(interrupt) })
+            Source::Several(turns) => {
+                Some(Place { kind: Kind::Several(turns.join()), activity: self.watch.join(interrupt) })
             }
-            Source::Thread(receiver, runtime, drive) => {
+            Source::One(receiver, runtime, drive) => {
                 let receiver = receiver.lock().unwrap_or_else(PoisonError::into_inner).take()?;
                 let seat = Seat::new(Arc::clone(runtime), Arc::clone(drive), receiver);
-                Some(Place { kind: Kind::Seat(seat), activity: self.watch.join(interrupt) })
+                Some(Place { kind: Kind::One(seat), activity: self.watch.join(interrupt) })
             }
         }
     }
@@ -159,9 +162,8 @@ pub struct Place {
 }
 
 enum Kind {
-    Turns(Turn),
-    /// That of an only thread.
-    Seat(Seat),
+    Several(Turn),
+    One(Seat),
 }
 
 impl CallSource for Place {
@@ -170,8 +172,8 @@ impl CallSource for Place {
         self.activity.end();
         loop {
             let call = match &mut self.kind {
-                Kind::Turns(turn) => turn.take(),
-                Kind::Seat(seat) => seat.take(),
+                Kind::Several(turn) => turn.take(),
+                Kind::One(seat) => seat.take(),
             };
             if let Some(call) = self.begin(call?) {
                 return Some(call);
@@ -181,8 +183,8 @@ impl CallSource for Place {
 
     fn wait(&mut self) -> bool {
         let goes_on = match &mut self.kind {
-            Kind::Turns(turn) => turn.wait(),
-            Kind::Seat(seat) => seat.wait(),
+            Kind::Several(turn) => turn.wait(),
+            Kind::One(seat) => seat.wait(),
         };
         if goes_on {
             // An app that never gives up the GIL takes too long as well.
