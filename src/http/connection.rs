@@ -8,26 +8,37 @@ use std::{
     },
 };
 
-use tokio::sync::{Semaphore, watch};
+use tokio::{
+    sync::{Semaphore, watch},
+    time::Instant,
+};
 
 use super::{
-    body::spool::Spool,
+    body::{request::TOO_LARGE, spool::Spool},
     http1::{self, Transport},
     http2,
+    responder::ChannelResponder,
+    slot::{Slot, Waiting},
     socket::Socket,
 };
 use crate::{
     settings::{Clients, ProxyProtocol},
     telemetry::access::AccessLog,
-    wire::{HTTP2_WANTED, Proxied, Refusal, Trust},
-    wsgi::{App, Origin},
+    wire::{self, Framing, HTTP2_WANTED, Proxied, Refusal, Trust},
+    wsgi::{self, App, BodyReader, Call, Origin},
 };
 
 /// What a client of HTTP/2 sends first.
 pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// The app is mounted elsewhere.
-pub const OUTSIDE: Refusal = Refusal::new(500, "The path is outside of SCRIPT_NAME, where the app is mounted");
+const OUTSIDE: Refusal = Refusal::new(500, "The path is outside of SCRIPT_NAME, where the app is mounted");
+
+/// The call ended without an answer: it panicked.
+pub const FAILED: Refusal = Refusal::new(500, "");
+
+/// The app may still be at it.
+pub const TOO_LONG: Refusal = Refusal::new(503, "The app has taken too long");
 
 /// What the requests of a connection have in common.
 #[derive(Clone)]
@@ -154,7 +165,7 @@ impl Connection {
     }
 
     /// Whether the access log asks for variables as the app leaves them.
-    pub fn is_watched(&self) -> bool {
+    fn is_watched(&self) -> bool {
         self.access_log.as_ref().is_some_and(|log| !log.needs().variables.is_empty())
     }
 
@@ -211,6 +222,40 @@ impl Connection {
             self.peer = Some((client.ip(), client.port()));
         }
         Ok(())
+    }
+
+    /// Whether a body may come that has this framing.
+    ///
+    /// # Errors
+    /// It says that it is longer than `limit_request_body`.
+    pub fn check_length(&self, framing: Framing) -> Result<(), Refusal> {
+        match (framing, self.clients.limit_request_body) {
+            (Framing::Length(length), Some(limit)) if length > limit => Err(TOO_LARGE),
+            _ => Ok(()),
+        }
+    }
+
+    /// What the app is told of the request that has this head.
+    ///
+    /// # Errors
+    /// It is not for the app.
+    pub fn request(&self, head: Arc<wire::Head>) -> Result<wsgi::Request, Refusal> {
+        let request = wsgi::Request {
+            head,
+            peer: self.peer,
+            proxied: self.proxied.clone(),
+            origin: Arc::clone(&self.origin),
+            is_watched: self.is_watched(),
+        };
+        if wsgi::mount(&request).is_some() { Ok(request) } else { Err(OUTSIDE) }
+    }
+
+    /// Has the app called. Gives where its answer will be, and until when it may take.
+    pub fn call(&self, request: wsgi::Request, body: Box<dyn BodyReader>) -> (Waiting, Option<Instant>) {
+        let (slot, waiting) = Slot::new();
+        let responder = Box::new(ChannelResponder::new(slot, Arc::clone(&self.app), self.spool.clone()));
+        self.app.call(Call { request, body, responder });
+        (waiting, self.clients.request_timeout.map(|limit| Instant::now() + limit))
     }
 
     /// Says in the error log why a request was refused.

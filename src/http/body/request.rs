@@ -67,6 +67,10 @@ enum Rest {
     Stream(Box<Intake>),
 }
 
+/// What the app leaves unread of a body is read and dropped for this long: a client of HTTP/1 then brings its next request on
+/// the connection, and one of HTTP/2 may not read its answer before it has sent all.
+pub const DRAIN_TIME: Duration = Duration::from_secs(30);
+
 pub const TOO_LARGE: Refusal = Refusal::new(413, "The body is larger than it may be");
 pub const TOO_SLOW: Refusal = Refusal::new(408, "The client is too slow");
 

@@ -137,6 +137,11 @@ impl WholeBody {
     }
 }
 
+/// Says that what is left of a body is lost, which is no client's doing.
+pub fn unreadable(error: &io::Error) {
+    tracing::error!("What is left of an answer cannot be read: {error}.");
+}
+
 fn became_shorter() -> io::Error {
     io::Error::new(io::ErrorKind::UnexpectedEof, "the file became shorter while it was sent")
 }

@@ -5,7 +5,6 @@ use std::{
     io,
     sync::Arc,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 use tokio::time::{Instant, timeout};
@@ -20,21 +19,19 @@ use crate::{
     http::{
         body::{
             pieces::{End, Pieces},
-            request::{NoBody, RequestBody, TOO_LARGE},
+            request::{DRAIN_TIME, NoBody, RequestBody},
+            whole::unreadable,
         },
-        connection::{Connection, OUTSIDE, Running, Stop},
+        connection::{Connection, FAILED, Running, Stop, TOO_LONG},
         log_entry::LogEntry,
-        responder::{Answer, AnswerBody, ChannelResponder},
-        slot::{Found, Slot, Waiting},
+        responder::{Answer, AnswerBody},
+        slot::{Found, Waiting},
         socket::Socket,
         timer::Timer,
     },
-    wire::{self, Framing, Refusal, Version},
-    wsgi::{self, BodyReader, Call, Notes},
+    wire::{self, Refusal, Version},
+    wsgi::{BodyReader, Notes},
 };
-
-/// What the app leaves unread of a body is read and dropped for this long, so that the connection can go on.
-const DRAIN_TIME: Duration = Duration::from_secs(30);
 
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
@@ -91,9 +88,8 @@ pub async fn answer<S: Socket>(connection: &Connection, transport: &mut Transpor
 
 impl<S: Socket> Exchange<'_, S> {
     async fn run(&mut self) -> Next {
-        let limit = self.connection.clients.limit_request_body;
-        if matches!((self.head.framing, limit), (Framing::Length(length), Some(limit)) if length > limit) {
-            return self.refuse(TOO_LARGE).await;
+        if let Err(refusal) = self.connection.check_length(self.head.framing) {
+            return self.refuse(refusal).await;
         }
         let body = match self.receive().await {
             Ok(body) => body,
@@ -101,21 +97,12 @@ impl<S: Socket> Exchange<'_, S> {
             Err(refusal) => return self.refuse(refusal).await,
         };
         let connection = self.connection;
-        let request = wsgi::Request {
-            head: Arc::clone(&self.head),
-            peer: connection.peer,
-            proxied: connection.proxied.clone(),
-            origin: Arc::clone(&connection.origin),
-            is_watched: connection.is_watched(),
+        let request = match connection.request(Arc::clone(&self.head)) {
+            Ok(request) => request,
+            Err(refusal) => return self.refuse(refusal).await,
         };
-        if wsgi::mount(&request).is_none() {
-            return self.refuse(OUTSIDE).await;
-        }
         let _running = Running::new(&connection.work);
-        let (slot, waiting) = Slot::new();
-        let responder = Box::new(ChannelResponder::new(slot, Arc::clone(&connection.app), connection.spool.clone()));
-        connection.app.call(Call { request, body, responder });
-        let deadline = connection.clients.request_timeout.map(|limit| Instant::now() + limit);
+        let (waiting, deadline) = connection.call(request, body);
         let next = match self.wait(&waiting, deadline).await {
             Ok(Ok(answer)) => self.respond(answer, wire::Connection::KeepAlive, deadline).await,
             Ok(Err(refusal)) => self.fail(refusal).await,
@@ -201,7 +188,7 @@ impl<S: Socket> Exchange<'_, S> {
             loop {
                 match waiting.poll(context) {
                     Poll::Ready(Found::Answer(answer)) => return Poll::Ready(Ok(Ok(answer))),
-                    Poll::Ready(Found::Nothing) => return Poll::Ready(Ok(Err(Refusal::new(500, "")))),
+                    Poll::Ready(Found::Nothing) => return Poll::Ready(Ok(Err(FAILED))),
                     Poll::Ready(Found::Interim(head)) => self.outbox.text().extend_from_slice(&head),
                     Poll::Pending => break,
                 }
@@ -210,7 +197,7 @@ impl<S: Socket> Exchange<'_, S> {
                 return Poll::Ready(Err(error));
             }
             if timer.is_over(context, deadline) {
-                return Poll::Ready(Ok(Err(Refusal::new(503, "The app has taken too long"))));
+                return Poll::Ready(Ok(Err(TOO_LONG)));
             }
             Poll::Pending
         })
@@ -343,8 +330,8 @@ impl<S: Socket> Exchange<'_, S> {
 
     fn broken(&self, error: &io::Error) -> Next {
         if error.kind() == io::ErrorKind::UnexpectedEof {
-            // No client's doing: it is the whole's word for a file.
-            tracing::error!("What is left of an answer cannot be read: {error}.");
+            // No client's doing: it is the body's word for a file.
+            unreadable(error);
         } else {
             tracing::debug!("The connection from ip={} ended: {error}.", self.connection.shown_peer());
         }

@@ -14,15 +14,11 @@ use super::activity::Activity;
 use crate::{
     http::body::{
         rate::Rate,
-        request::{TOO_LARGE, TOO_SLOW},
+        request::{DRAIN_TIME, TOO_LARGE, TOO_SLOW},
     },
     settings::Clients,
     wire::{Refusal, Trailers},
 };
-
-/// What the app leaves unread of a body is read and dropped for this long while the answer is on its way: a client may not
-/// read that before it has sent it all.
-const DRAIN_TIME: Duration = Duration::from_secs(30);
 
 /// The body of a stream.
 pub struct Intake {

@@ -14,7 +14,7 @@ use crate::http::{
     body::{
         pieces::{End, Pieces},
         spool::{SLOW, Spool},
-        whole::WholeBody,
+        whole::{WholeBody, unreadable},
     },
     connection::Connection,
     responder::AnswerBody,
@@ -83,7 +83,7 @@ impl<'a> Sending<'a> {
     async fn send_whole(&mut self, mut whole: WholeBody) -> Result<(), Cut> {
         while whole.left() > 0 {
             let mut piece = whole.next_piece().map_err(|error| {
-                tracing::error!("What is left of an answer cannot be read: {error}.");
+                unreadable(&error);
                 Cut::Broken
             })?;
             if whole.is_large()

@@ -17,14 +17,14 @@ use super::{
 };
 use crate::{
     http::{
-        body::request::{RequestBody, TOO_LARGE},
-        connection::{Connection, OUTSIDE, Running, Stream},
-        responder::{Answer, AnswerBody, ChannelResponder},
-        slot::{Found, Slot, Waiting},
+        body::request::RequestBody,
+        connection::{Connection, FAILED, Running, Stream, TOO_LONG},
+        responder::{Answer, AnswerBody},
+        slot::{Found, Waiting},
         timer::Timer,
     },
-    wire::{Framing, Refusal, Trust},
-    wsgi::{self, BodyError, BodyReader, Call},
+    wire::{Refusal, Trust},
+    wsgi::{BodyError, BodyReader},
 };
 
 /// A request and its answer.
@@ -105,32 +105,17 @@ impl Exchange {
         // It is in there now, and the call may last.
         drop(parts);
         self.line.begin(&connection, &head);
-        let limit = clients.limit_request_body;
-        if matches!((head.framing, limit), (Framing::Length(length), Some(limit)) if length > limit) {
-            return Err(TOO_LARGE);
-        }
+        connection.check_length(head.framing)?;
         let mut body = RequestBody::default();
         if has_body {
             body = RequestBody::receive(intake, &connection.app, connection.spool.as_deref()).await?;
         }
-        let request = wsgi::Request {
-            head,
-            peer: connection.peer,
-            proxied: connection.proxied.clone(),
-            origin: Arc::clone(&connection.origin),
-            is_watched: connection.is_watched(),
-        };
-        if wsgi::mount(&request).is_none() {
-            return Err(OUTSIDE);
-        }
+        let request = connection.request(head)?;
         // As many as there may be streams, and as many that were cancelled.
         let most = clients.http2.map_or(usize::MAX, |http2| 2 * http2.max_concurrent_streams as usize);
         let calling = self.open.activity().call(most).ok_or(TOO_MANY)?;
         self.running = Some(Running::new(&connection.work));
-        let (slot, waiting) = Slot::new();
-        let responder = Box::new(ChannelResponder::new(slot, Arc::clone(&connection.app), connection.spool.clone()));
-        connection.app.call(Call { request, body: Box::new(Called { body, _calling: calling }), responder });
-        let deadline = clients.request_timeout.map(|limit| Instant::now() + limit);
+        let (waiting, deadline) = connection.call(request, Box::new(Called { body, _calling: calling }));
         let answer = self.wait(&waiting, deadline).await;
         self.line.came(waiting);
         Ok(answer.map(|answer| (answer, deadline)))
@@ -179,8 +164,3 @@ impl Exchange {
         }
     }
 }
-
-/// The call ended without an answer: it panicked.
-const FAILED: Refusal = Refusal::new(500, "");
-
-const TOO_LONG: Refusal = Refusal::new(503, "The app has taken too long");
