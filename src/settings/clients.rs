@@ -2,9 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use super::{
-    HeaderMap, Http2, Networks, ProxyProtocol, RequestRules, Value, requests, resolve::Merged, sources::Origin,
-};
+use super::{Http2, Networks, ProxyProtocol, RequestRules, Value, resolve::Merged, sources::Origin};
 use crate::exit::Fatal;
 
 /// What clients may do.
@@ -44,18 +42,6 @@ impl Clients {
     }
 }
 
-/// Certificates and keys.
-#[derive(Clone, Debug, Eq, PartialEq)]
-#[expect(missing_docs, reason = "the table says what each setting is, under the same name")]
-pub struct Tls {
-    pub certfile: PathBuf,
-    pub keyfile: Option<PathBuf>,
-    pub cert_reqs: u64,
-    pub ca_certs: Option<PathBuf>,
-    /// h1 and h2, in the order that they are preferred in.
-    pub http_protocols: Vec<String>,
-}
-
 impl Merged {
     pub(super) fn clients(&self) -> Result<Clients, Fatal> {
         let seconds = |name| Some(self.seconds(name)).filter(|time| !time.is_zero());
@@ -83,71 +69,5 @@ impl Merged {
             proxy_allow_ips: Networks::new(&self.value("proxy_allow_ips").texts()),
             http2: self.http2()?,
         })
-    }
-
-    pub(super) fn tls(&self) -> Result<Option<Tls>, Fatal> {
-        let file = |name| self.text(name).map(PathBuf::from);
-        let cert_reqs = self.number("cert_reqs");
-        if cert_reqs > 2 {
-            return Err(self.invalid("cert_reqs", "is not 0, 1 or 2"));
-        }
-        if file("certfile").is_some() && *self.origin("ssl_context") != Origin::Default {
-            // It may ask for more than the settings do, and nothing would.
-            return Err(Fatal::new(format!(
-                "{} cannot be called: TLS is done by rustls, and there is no SSLContext of Python's. Leave it out. TLS 1.2 and \
-                 1.3 are spoken, with safe ciphers, and cert_reqs and ca_certs ask clients for certificates.",
-                self.shown("ssl_context")
-            )));
-        }
-        match (file("certfile"), file("keyfile")) {
-            (Some(certfile), keyfile) => Ok(Some(Tls {
-                certfile,
-                keyfile,
-                cert_reqs,
-                ca_certs: file("ca_certs"),
-                http_protocols: self.http_protocols()?,
-            })),
-            (None, Some(_)) => Err(Fatal::new(format!(
-                "{} names a private key without a certificate. Name that with --certfile.",
-                self.shown("keyfile")
-            ))),
-            (None, None) => Ok(None),
-        }
-    }
-
-    fn request_rules(&self) -> RequestRules {
-        let secure = match self.value("secure_scheme_headers") {
-            Value::Map(map) => map
-                .iter()
-                .map(|(name, value)| (name.clone(), value.as_str().map_or_else(|| value.to_string(), str::to_owned)))
-                .collect(),
-            _ => Vec::new(),
-        };
-        RequestRules {
-            limit_line: match self.size("limit_request_line") {
-                0 => None,
-                limit => Some(limit.min(requests::MOST_LINE)),
-            },
-            limit_fields: match self.size("limit_request_fields") {
-                0 => requests::MOST_FIELDS,
-                limit => limit.min(requests::MOST_FIELDS),
-            },
-            limit_field_size: match self.size("limit_request_field_size") {
-                0 => requests::FIELD_SIZE,
-                limit => limit,
-            },
-            header_map: match self.text("header_map").as_deref() {
-                Some("refuse") => HeaderMap::Refuse,
-                Some("dangerous") => HeaderMap::Dangerous,
-                _ => HeaderMap::Drop,
-            },
-            permit_obsolete_folding: self.flag("permit_obsolete_folding"),
-            strip_header_spaces: self.flag("strip_header_spaces"),
-            permit_unconventional_method: self.flag("permit_unconventional_http_method"),
-            permit_unconventional_version: self.flag("permit_unconventional_http_version"),
-            casefold_method: self.flag("casefold_http_method"),
-            secure_scheme_headers: secure,
-            forwarder_headers: self.value("forwarder_headers").texts(),
-        }
     }
 }

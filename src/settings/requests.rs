@@ -4,6 +4,8 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use super::{Value, resolve::Merged};
+
 /// The rules that a request's head is read by.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[expect(clippy::struct_excessive_bools, reason = "that is how many flags gunicorn has")]
@@ -108,6 +110,44 @@ fn canonical(network: IpNet) -> IpNet {
         IpNet::V4(_) => None,
     };
     mapped.and_then(|(address, length)| IpNet::new(address.into(), length).ok()).unwrap_or(network)
+}
+
+impl Merged {
+    pub(super) fn request_rules(&self) -> RequestRules {
+        let secure = match self.value("secure_scheme_headers") {
+            Value::Map(map) => map
+                .iter()
+                .map(|(name, value)| (name.clone(), value.as_str().map_or_else(|| value.to_string(), str::to_owned)))
+                .collect(),
+            _ => Vec::new(),
+        };
+        RequestRules {
+            limit_line: match self.size("limit_request_line") {
+                0 => None,
+                limit => Some(limit.min(MOST_LINE)),
+            },
+            limit_fields: match self.size("limit_request_fields") {
+                0 => MOST_FIELDS,
+                limit => limit.min(MOST_FIELDS),
+            },
+            limit_field_size: match self.size("limit_request_field_size") {
+                0 => FIELD_SIZE,
+                limit => limit,
+            },
+            header_map: match self.text("header_map").as_deref() {
+                Some("refuse") => HeaderMap::Refuse,
+                Some("dangerous") => HeaderMap::Dangerous,
+                _ => HeaderMap::Drop,
+            },
+            permit_obsolete_folding: self.flag("permit_obsolete_folding"),
+            strip_header_spaces: self.flag("strip_header_spaces"),
+            permit_unconventional_method: self.flag("permit_unconventional_http_method"),
+            permit_unconventional_version: self.flag("permit_unconventional_http_version"),
+            casefold_method: self.flag("casefold_http_method"),
+            secure_scheme_headers: secure,
+            forwarder_headers: self.value("forwarder_headers").texts(),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, fmt::Write as _, num::NonZeroI32, path::PathBuf, time::Duration};
 
 use super::{
-    Address, Clients, Kind, Setting, Sources, Standing, Surroundings, Syslog, SyslogAddress, Tls, Value, address,
-    check, find,
+    Address, Clients, Kind, Level, LogFormat, Setting, Sources, Standing, Surroundings, Syslog, SyslogAddress, Tls,
+    Value, check, find, logs,
     sources::{Origin, invalid},
     worker_class,
 };
@@ -85,26 +85,6 @@ pub struct Settings {
     /// What was given and has nothing to do, a sentence each, for the log.
     pub notes: Vec<String>,
     values: BTreeMap<&'static str, Value>,
-}
-
-/// gunicorn's log levels, from the one that says most.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-#[expect(missing_docs, reason = "the names are the documentation")]
-pub enum Level {
-    Debug,
-    Info,
-    Warning,
-    Error,
-    Critical,
-}
-
-/// How the logs are written.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum LogFormat {
-    /// As gunicorn writes them.
-    Text,
-    /// One JSON object a line.
-    Json,
 }
 
 impl Settings {
@@ -329,7 +309,7 @@ impl Merged {
                 self.invalid("syslog_addr", "is none of udp://HOST:PORT, tcp://HOST:PORT and unix://PATH")
             })?,
             prefix: self.text("syslog_prefix"),
-            facility: address::facility(&facility)
+            facility: logs::facility(&facility)
                 .ok_or_else(|| self.invalid("syslog_facility", "names no facility, such as user or local0"))?,
             access: !self.flag("disable_redirect_access_to_syslog"),
         }))

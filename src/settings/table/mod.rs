@@ -1,10 +1,14 @@
 //! The table of settings, by gunicorn's sections. Names, flags and defaults are gunicorn's where gunicorn has the setting.
 
+mod app;
 mod debugging;
 mod hooks;
-mod logging;
-mod mechanics;
+mod logs;
+mod metrics;
+mod processes;
+mod proxies;
 mod requests;
+mod sockets;
 mod tls;
 mod unsupported;
 mod workers;
@@ -22,15 +26,15 @@ pub struct Section {
 
 /// Every setting.
 pub const SECTIONS: &[Section] = &[
-    Section { title: "App and configuration", settings: workers::APP },
-    Section { title: "Sockets", settings: workers::SOCKETS },
+    Section { title: "App and configuration", settings: app::APP },
+    Section { title: "Sockets", settings: sockets::SOCKETS },
     Section { title: "Workers", settings: workers::WORKERS },
-    Section { title: "Processes", settings: mechanics::PROCESSES },
-    Section { title: "Logs", settings: logging::LOGS },
-    Section { title: "Metrics", settings: logging::METRICS },
+    Section { title: "Processes", settings: processes::PROCESSES },
+    Section { title: "Logs", settings: logs::LOGS },
+    Section { title: "Metrics", settings: metrics::METRICS },
     Section { title: "Debugging", settings: debugging::DEBUGGING },
     Section { title: "Requests", settings: requests::REQUESTS },
-    Section { title: "Proxies", settings: requests::PROXIES },
+    Section { title: "Proxies", settings: proxies::PROXIES },
     Section { title: "TLS and HTTP/2", settings: tls::TLS },
     Section { title: "Server hooks", settings: hooks::HOOKS },
     Section { title: "gunicorn's, without use here", settings: unsupported::UNSUPPORTED },

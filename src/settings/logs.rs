@@ -1,6 +1,26 @@
-//! Where statsd and syslog are.
+//! What is logged, and how; and where statsd and syslog are.
 
 use std::path::PathBuf;
+
+/// gunicorn's log levels, from the one that says most.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[expect(missing_docs, reason = "the names are the documentation")]
+pub enum Level {
+    Debug,
+    Info,
+    Warning,
+    Error,
+    Critical,
+}
+
+/// How the logs are written.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum LogFormat {
+    /// As gunicorn writes them.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
 
 /// Where something listens.
 #[derive(Clone, Debug, Eq, PartialEq)]
