@@ -67,7 +67,11 @@ async fn take_in_proxy(stream: &mut impl Socket, connection: &mut Connection) ->
     let mut bytes = Vec::new();
     loop {
         match ProxyHeader::read(&bytes, mode) {
-            Ok(ProxyHeader::Incomplete) => bytes.push(stream.read_u8().await?),
+            Ok(ProxyHeader::Incomplete(missing)) => {
+                if (&mut *stream).take(missing as u64).read_buf(&mut bytes).await? == 0 {
+                    return Err(io::ErrorKind::UnexpectedEof.into());
+                }
+            }
             Ok(ProxyHeader::Absent) => return Ok(Err(NOT_TLS)),
             Ok(ProxyHeader::Present(proxied, _)) => return Ok(connection.believe(proxied)),
             Err(refusal) => return Ok(Err(refusal)),

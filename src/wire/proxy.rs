@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use ppp::{PartialResult as _, v1, v2};
+use ppp::{v1, v2};
 
 use super::Refusal;
 use crate::settings::ProxyProtocol;
@@ -19,8 +19,8 @@ pub struct Proxied {
 /// What a connection begins with.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum ProxyHeader {
-    /// That cannot be said yet.
-    Incomplete,
+    /// That cannot be said yet: so many bytes more are part of it at least, where it is one.
+    Incomplete(usize),
     /// A request.
     Absent,
     /// A header of this length.
@@ -58,7 +58,7 @@ impl ProxyHeader {
         }
         let signature = if v1 { V1 } else { V2 };
         if bytes.len() < signature.len() {
-            return Ok(Self::Incomplete);
+            return Ok(Self::Incomplete(signature.len() - bytes.len()));
         }
         if v1 { read_v1(bytes) } else { read_v2(bytes) }
     }
@@ -67,7 +67,7 @@ impl ProxyHeader {
 fn read_v1(bytes: &[u8]) -> Result<ProxyHeader, Refusal> {
     let Some(newline) = bytes.iter().take(LONGEST_V1).position(|byte| *byte == b'\n') else {
         let is_too_long = bytes.len() >= LONGEST_V1;
-        return if is_too_long { Err(TOO_LONG) } else { Ok(ProxyHeader::Incomplete) };
+        return if is_too_long { Err(TOO_LONG) } else { Ok(ProxyHeader::Incomplete(1)) };
     };
     // What else is in such a line is to be ignored (section 2.1).
     if let Some(rest) = bytes[..=newline].strip_prefix(b"PROXY UNKNOWN")
@@ -94,19 +94,18 @@ fn read_v1(bytes: &[u8]) -> Result<ProxyHeader, Refusal> {
 }
 
 fn read_v2(bytes: &[u8]) -> Result<ProxyHeader, Refusal> {
-    let Some((head, rest)) = bytes.split_at_checked(HEAD_V2) else { return Ok(ProxyHeader::Incomplete) };
+    let Some((head, rest)) = bytes.split_at_checked(HEAD_V2) else {
+        return Ok(ProxyHeader::Incomplete(HEAD_V2 - bytes.len()));
+    };
+    let length = usize::from(u16::from_be_bytes([head[14], head[15]]));
+    if rest.len() < length {
+        return Ok(ProxyHeader::Incomplete(length - rest.len()));
+    }
     // Its protocol and its addresses are to be ignored (section 2.2).
     if head[12] == LOCAL {
-        let length = usize::from(u16::from_be_bytes([head[14], head[15]]));
-        let local = Proxied { protocol: "LOCAL", addresses: None };
-        let is_whole = rest.len() >= length;
-        return Ok(if is_whole { ProxyHeader::Present(local, HEAD_V2 + length) } else { ProxyHeader::Incomplete });
+        return Ok(ProxyHeader::Present(Proxied { protocol: "LOCAL", addresses: None }, HEAD_V2 + length));
     }
-    let header = v2::Header::try_from(bytes);
-    if header.is_incomplete() {
-        return Ok(ProxyHeader::Incomplete);
-    }
-    let header = header.map_err(|_| Refusal::bad("Invalid PROXY header"))?;
+    let header = v2::Header::try_from(bytes).map_err(|_| Refusal::bad("Invalid PROXY header"))?;
     let proxied = match (header.protocol, header.addresses) {
         // What the specification does not list is to be refused, and it lists no unspecified protocol of an address.
         (v2::Protocol::Unspecified, v2::Addresses::IPv4(_) | v2::Addresses::IPv6(_) | v2::Addresses::Unix(_)) => {
@@ -135,7 +134,13 @@ fn proxied(protocol: &'static str, client: SocketAddr, proxy: SocketAddr) -> Pro
 #[cfg(test)]
 mod tests {
     use super::{Proxied, ProxyHeader, V2};
-    use crate::settings::ProxyProtocol::{Auto, Off, V1 as First, V2 as Second};
+    use crate::settings::ProxyProtocol::{self, Auto, Off, V1 as First, V2 as Second};
+
+    /// Whether it needs more, and asks for no byte behind the header's `whole`.
+    fn is_incomplete(bytes: &[u8], mode: ProxyProtocol, whole: usize) -> bool {
+        let missing = ProxyHeader::read(bytes, mode);
+        matches!(missing, Ok(ProxyHeader::Incomplete(more)) if more > 0 && bytes.len() + more <= whole)
+    }
 
     #[test]
     fn version_1_names_the_client_in_text() {
@@ -148,7 +153,7 @@ mod tests {
         for mode in [First, Auto] {
             assert_eq!(ProxyHeader::read(&with_request, mode), Ok(ProxyHeader::Present(expected, text.len())));
             for end in 0..text.len() {
-                assert_eq!(ProxyHeader::read(&text[..end], mode), Ok(ProxyHeader::Incomplete), "{end}");
+                assert!(is_incomplete(&text[..end], mode, text.len()), "{end}");
             }
         }
         for mode in [Off, Second] {
@@ -180,7 +185,7 @@ mod tests {
         assert_eq!((proxied.protocol, length), ("TCP4", 28));
         assert_eq!(proxied.addresses.map(|(client, _)| client.to_string()).as_deref(), Some("192.0.2.1:4711"));
         for end in 0..header.len() {
-            assert_eq!(ProxyHeader::read(&header[..end], Second), Ok(ProxyHeader::Incomplete), "{end}");
+            assert!(is_incomplete(&header[..end], Second, header.len()), "{end}");
         }
         for (family, size) in [(0, 0_u16), (0xff, 0), (0x11, 0), (0x11, 12), (0x21, 5), (0, 65535)] {
             let [high, low] = size.to_be_bytes();
@@ -189,7 +194,7 @@ mod tests {
                 panic!("{family:x}")
             };
             assert_eq!((proxied.protocol, proxied.addresses, length), ("LOCAL", None, local.len()));
-            assert_eq!(ProxyHeader::read(&local[..local.len() - 1], Auto), Ok(ProxyHeader::Incomplete));
+            assert_eq!(ProxyHeader::read(&local[..local.len() - 1], Auto), Ok(ProxyHeader::Incomplete(1)));
         }
         for size in [4097_u16, 65535] {
             let [high, low] = size.to_be_bytes();

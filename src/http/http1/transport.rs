@@ -82,7 +82,7 @@ impl<S: Socket> Transport<S> {
                         self.inbox.advance(length);
                         return Ok(Some(proxied));
                     }
-                    ProxyHeader::Incomplete => {}
+                    ProxyHeader::Incomplete(_) => {}
                 }
                 if !matches!(poll_fn(|context| self.poll_fill(context)).await, Ok(1..)) {
                     return Ok(None);

@@ -47,7 +47,7 @@ impl Activity {
     }
 
     /// Something moves that is to move.
-    pub fn beat(&self) {
+    pub fn touch(&self) {
         self.state().moved = Instant::now();
     }
 

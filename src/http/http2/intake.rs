@@ -77,7 +77,7 @@ impl Intake {
             if data.is_empty() {
                 continue;
             }
-            self.activity.beat();
+            self.activity.touch();
             self.rate.came(data.len());
             if let Some(room) = &mut self.room {
                 *room = room.checked_sub(data.len() as u64).ok_or(TOO_LARGE)?;

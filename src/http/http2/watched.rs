@@ -47,7 +47,7 @@ impl Watched {
             left -= size;
         }
         if moved {
-            self.activity.beat();
+            self.activity.touch();
             self.read.forget();
         }
     }
