@@ -611,6 +611,15 @@ def crowd(port, ca):
     assert all(client.wait(stream)[1] == expected for stream in streams)
 
 
+def overdue(port, ca):
+    """A body that does not go on, which the app waits for longer than it may take: its thread is free then."""
+    client = Client(port)
+    stream = client.begin("/echo", "POST", end=False)
+    client.send(stream, b"x" * 60_000, end=False)
+    assert client.wait(stream)[0][":status"] == "503"
+    assert client.get("/204")[0] == "204"
+
+
 def odd(port, ca):
     """Requests of one client that h2 refuses by itself, which come through a proxy: the others of the proxy go on."""
     client = Client(port)

@@ -6,15 +6,18 @@ use bytes::Bytes;
 use h2::RecvStream;
 use tokio::{
     runtime::Handle,
-    sync::oneshot,
-    time::{timeout, timeout_at},
+    sync::{Notify, oneshot},
+    time::{Instant, sleep_until, timeout},
 };
 
 use super::activity::Activity;
 use crate::{
-    http::body::{
-        rate::Rate,
-        request::{DRAIN_TIME, TOO_LARGE, TOO_SLOW},
+    http::{
+        body::{
+            rate::Rate,
+            request::{DRAIN_TIME, TOO_LARGE, TOO_SLOW},
+        },
+        connection::TOO_LONG,
     },
     settings::Clients,
     wire::{Refusal, Trailers},
@@ -29,6 +32,8 @@ pub struct Intake {
     trailers: Trailers,
     clients: Arc<Clients>,
     activity: Arc<Activity>,
+    /// Told when nobody waits for the app any more, which may wait for this.
+    cut: Arc<Notify>,
     /// Who drops the rest of it.
     drain: Option<oneshot::Sender<Intake>>,
     /// Where it comes; an app thread has no timers of its own.
@@ -40,7 +45,12 @@ pub struct Drain(oneshot::Receiver<Intake>);
 
 impl Intake {
     /// As much of it, and as fast, as clients are to send.
-    pub fn new(incoming: RecvStream, clients: &Arc<Clients>, activity: &Arc<Activity>) -> (Self, Drain) {
+    pub fn new(
+        incoming: RecvStream,
+        clients: &Arc<Clients>,
+        activity: &Arc<Activity>,
+        cut: &Arc<Notify>,
+    ) -> (Self, Drain) {
         let (drain, drained) = oneshot::channel();
         let intake = Self {
             incoming,
@@ -49,6 +59,7 @@ impl Intake {
             trailers: Trailers::default(),
             clients: Arc::clone(clients),
             activity: Arc::clone(activity),
+            cut: Arc::clone(cut),
             drain: Some(drain),
             runtime: Handle::current(),
         };
@@ -66,9 +77,12 @@ impl Intake {
     /// It broke off, or is too large or too slow.
     pub async fn next(&mut self) -> Result<Option<Bytes>, Refusal> {
         loop {
-            let data = match self.rate.wait() {
-                Some(limit) => timeout_at(limit, self.incoming.data()).await.map_err(|_| TOO_SLOW)?,
-                None => self.incoming.data().await,
+            let limit = self.rate.wait();
+            let data = tokio::select! {
+                biased;
+                data = self.incoming.data() => data,
+                () = self.cut.notified() => return Err(TOO_LONG),
+                () = until(limit) => return Err(TOO_SLOW),
             };
             let Some(data) = data else { break };
             let data = data.map_err(|error| reason(&error))?;
@@ -120,6 +134,13 @@ impl Drain {
             let _ = timeout(DRAIN_TIME, rest).await;
         }
         pending().await
+    }
+}
+
+async fn until(limit: Option<Instant>) {
+    match limit {
+        Some(limit) => sleep_until(limit).await,
+        None => pending().await,
     }
 }
 

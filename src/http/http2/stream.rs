@@ -5,7 +5,7 @@ use std::{future::poll_fn, sync::Arc, task::Poll};
 use bytes::Bytes;
 use h2::{RecvStream, server::SendResponse};
 use http::{Method, Request, request::Parts};
-use tokio::time::Instant;
+use tokio::{sync::Notify, time::Instant};
 
 use super::{
     activity::{Calling, Open},
@@ -33,6 +33,8 @@ struct Exchange {
     open: Open,
     respond: SendResponse<Bytes>,
     method: Method,
+    /// Ends what the app waits for.
+    cut: Arc<Notify>,
     /// From the call on, until the answer is out.
     running: Option<Running>,
     line: Line,
@@ -67,9 +69,10 @@ pub async fn serve(
 ) {
     let _counted = Stream::new(&connection.streams);
     let (parts, incoming) = request.into_parts();
-    let (intake, drain) = Intake::new(incoming, &connection.clients, open.activity());
+    let cut = Arc::<Notify>::default();
+    let (intake, drain) = Intake::new(incoming, &connection.clients, open.activity(), &cut);
     let method = parts.method.clone();
-    let exchange = Exchange { connection, open, respond, method, running: None, line: Line::default() };
+    let exchange = Exchange { connection, open, respond, method, cut, running: None, line: Line::default() };
     tokio::select! {
         biased;
         () = exchange.run(trust, parts, intake) => {}
@@ -137,6 +140,7 @@ impl Exchange {
                         let _ = self.respond.send_informational(head);
                     }),
                     Poll::Pending if timer.is_over(context, deadline) => {
+                        self.cut.notify_one();
                         return Poll::Ready(Some(Answer::refusal(TOO_LONG)));
                     }
                     Poll::Pending => return Poll::Pending,
