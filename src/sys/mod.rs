@@ -18,8 +18,8 @@ pub use changes::Changes;
 pub use clock::{LocalTime, coarse_clock, coarse_time, local_time, monotonic_clock};
 pub use daemon::{User, become_daemon, become_user, set_process_name};
 pub use descriptors::{
-    adopt, duplicate, most_files, peek, redirect_output, replace, send_file, set_nonblocking, spawn_with, undelivered,
-    wait_readable, waiting_connections,
+    adopt, discard, duplicate, most_files, peek, redirect_output, replace, send_file, set_nonblocking, spawn_with,
+    undelivered, wait_readable, waiting_connections,
 };
 pub use forks::{around_forks, forks};
 pub use memory::memory_limit;

@@ -139,7 +139,7 @@ mod tests {
     /// Whether it needs more, and asks for no byte behind the header's `whole`.
     fn is_incomplete(bytes: &[u8], mode: ProxyProtocol, whole: usize) -> bool {
         let missing = ProxyHeader::read(bytes, mode);
-        matches!(missing, Ok(ProxyHeader::Incomplete(more)) if more > 0 && bytes.len() + more <= whole)
+        matches!(missing, Ok(ProxyHeader::Incomplete(size)) if size > 0 && bytes.len() + size <= whole)
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::{
     pin::pin,
     sync::Arc,
     task::Context,
+    time::Duration,
 };
 
 use bytes::Bytes;

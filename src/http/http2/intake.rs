@@ -1,6 +1,6 @@
 //! The body of a request as it comes, and how it may.
 
-use std::{convert::Infallible, future::pending, sync::Arc, time::Duration};
+use std::{convert::Infallible, future::pending, sync::Arc};
 
 use bytes::Bytes;
 use h2::RecvStream;

@@ -90,12 +90,11 @@ impl<'a> Sending<'a> {
                 && let Some(spool) = self.spool
             {
                 // The client may be slow. What it has not been given yet is part of all of it.
-                match timeout(SLOW, self.put(&mut piece, false)).await {
-                    Ok(put) => put?,
-                    Err(_) => {
-                        piece = Bytes::copy_from_slice(&piece);
-                        whole.spill(spool);
-                    }
+                if let Ok(put) = timeout(SLOW, self.put(&mut piece, false)).await {
+                    put?;
+                } else {
+                    piece = Bytes::copy_from_slice(&piece);
+                    whole.spill(spool);
                 }
             }
             self.put(&mut piece, whole.left() == 0).await?;

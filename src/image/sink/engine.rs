@@ -145,7 +145,7 @@ impl Engine {
             let loaded = self.docker.inspect_image(name).await.map_err(|error| refused(&error))?;
             let id = loaded.id.unwrap_or_default();
             if [config, manifest].iter().all(|digest| id.strip_prefix("sha256:") != Some(digest)) {
-                let error = refused(&format!("it says that {name} is {id}, which is another image"));
+                let error = self::refused(&format!("it says that {name} is {id}, which is another image"));
                 return Err(Failure { error, answered: true });
             }
             Ok(id)

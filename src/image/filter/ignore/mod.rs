@@ -74,7 +74,7 @@ impl Patterns {
     }
 
     /// Whether these mean `path` (relative to the folder, `/` between names).
-    pub fn excludes(&self, path: &str) -> bool {
+    pub fn matches(&self, path: &str) -> bool {
         let characters: Vec<char> = path.chars().collect();
         let mut matched = false;
         for rule in &self.rules {
