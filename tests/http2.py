@@ -602,7 +602,7 @@ def held(port, ca):
 def crowd(port, ca):
     """More uploads at a time than the app has threads: those that wait leave the others their part of the window."""
     client = Client(port)
-    streams = [client.begin("/echo", "POST", end=False) for _ in range(20)]
+    streams = [client.begin("/echo", "POST", end=False) for _ in range(30)]
     for stream in streams:
         client.send(stream, b"x" * 65_535, end=False)
     for stream in streams:

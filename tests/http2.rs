@@ -285,7 +285,7 @@ fn uploads_that_wait_for_the_app_leave_the_others_theirs() {
 
 #[test]
 fn an_app_that_waits_for_a_body_is_told_that_it_takes_too_long() {
-    check(&cleartext().args(["--no-buffering", "--request-timeout", "1"]).start(), "overdue");
+    check(&cleartext().args(["--threads", "1", "--no-buffering", "--request-timeout", "1"]).start(), "overdue");
 }
 
 #[test]
