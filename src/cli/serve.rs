@@ -18,7 +18,7 @@ use crate::{
     net::{Bind, Listener, tls},
     python::{self, LoadError},
     settings::Settings,
-    sys::{self, Apart, Signal},
+    sys::{self, Apart, Directory, Signal},
     telemetry, worker,
     wsgi::SERVER_SOFTWARE,
 };
@@ -51,7 +51,7 @@ pub fn run(matches: &ArgMatches, args: &[OsString]) -> Result<ExitCode, Fatal> {
     let configuration = Configuration::new(matches, args)?;
     let settings = configuration.load(None)?;
     let interpreter = python::environment::interpreter(settings.venv.as_deref())?;
-    change_directory(&settings)?;
+    let directory = change_directory(&settings)?;
     let spec = configuration.app(&settings)?;
     if settings.check_config || settings.print_config {
         return check(&settings, &interpreter, spec, args);
@@ -90,7 +90,7 @@ pub fn run(matches: &ArgMatches, args: &[OsString]) -> Result<ExitCode, Fatal> {
         listeners,
         program: Program {
             configuration: &configuration,
-            now: Given { settings, interpreter, spec },
+            now: Given { settings, interpreter, spec, directory },
             before: None,
             args,
         },
@@ -145,11 +145,29 @@ struct Given {
     settings: Settings,
     interpreter: PathBuf,
     spec: String,
+    /// What the name of the working directory led to.
+    directory: Directory,
+}
+
+impl Given {
+    /// Goes back to the directory and the logs, after a reload that failed. That they could be had before does not say that
+    /// they can be now.
+    fn resume(&self) {
+        let entered = self.directory.enter().map_err(|error| {
+            Fatal::new(format!(
+                "Cannot go back to {}: {error}. New workers may find other code.",
+                self.settings.chdir_shown
+            ))
+        });
+        for outcome in [entered, logs(&self.settings, &self.spec)] {
+            outcome.unwrap_or_else(|fatal| tracing::error!("{fatal}"));
+        }
+    }
 }
 
 impl Program<'_> {
     fn plan(self, mut listeners: Vec<Listener>, link: Link) -> worker::Plan {
-        let Self { configuration, now: Given { settings, interpreter, spec }, args, .. } = self;
+        let Self { configuration, now: Given { settings, interpreter, spec, .. }, args, .. } = self;
         sockets::close_others(&settings, &mut listeners);
         let hooks = configuration.source().filter(|_| !settings.hooks.is_empty());
         worker::Plan { settings, interpreter, spec, args: args.to_vec(), hooks, listeners, link: Arc::new(link) }
@@ -169,11 +187,14 @@ impl arbiter::Program for Program<'_> {
         let settings = self.configuration.load(Some(RELOAD))?;
         let spec = self.configuration.app(&settings)?.to_owned();
         let interpreter = python::environment::interpreter(settings.venv.as_deref())?;
-        change_directory(&settings)?;
-        check_certificate(&settings)?;
-        logs(&settings, &spec)?;
         let open = listeners.len();
-        sockets::open_missing(&settings, listeners, 1)?;
+        let entered = change_directory(&settings).and_then(|directory| {
+            check_certificate(&settings)?;
+            logs(&settings, &spec)?;
+            sockets::open_missing(&settings, listeners, 1)?;
+            Ok(directory)
+        });
+        let directory = entered.inspect_err(|_| self.now.resume())?;
         // From here on nothing fails.
         if listeners.len() > open {
             tracing::info!("Listening at: {} ({})", sockets::addresses(listeners, &settings), std::process::id());
@@ -182,7 +203,7 @@ impl arbiter::Program for Program<'_> {
             tracing::info!("{note}");
         }
         let wanted = Wanted { workers: settings.workers, limits: limits(&settings), pidfile: settings.pidfile.clone() };
-        let before = std::mem::replace(&mut self.now, Given { settings, interpreter, spec });
+        let before = std::mem::replace(&mut self.now, Given { settings, interpreter, spec, directory });
         // A reload that takes the place of another one has the same to go back to.
         self.before.get_or_insert(before);
         Ok(wanted)
@@ -191,10 +212,7 @@ impl arbiter::Program for Program<'_> {
     fn settle(&mut self, adopted: bool, listeners: &mut Vec<Listener>) -> Limits {
         if let Some(before) = self.before.take().filter(|_| !adopted) {
             self.now = before;
-            // They go where they did before. That they could be opened then does not say that they can be now.
-            if let Err(fatal) = logs(&self.now.settings, &self.now.spec) {
-                tracing::error!("{fatal}");
-            }
+            self.now.resume();
         }
         sockets::close_others(&self.now.settings, listeners);
         limits(&self.now.settings)
@@ -229,8 +247,9 @@ impl arbiter::Program for Program<'_> {
     }
 }
 
-fn change_directory(settings: &Settings) -> Result<(), Fatal> {
+fn change_directory(settings: &Settings) -> Result<Directory, Fatal> {
     std::env::set_current_dir(&settings.chdir)
+        .and_then(|()| Directory::current())
         .map_err(|error| Fatal::new(format!("Cannot change to {}: {error}.", settings.chdir_shown)))
 }
 

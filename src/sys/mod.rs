@@ -7,6 +7,7 @@ mod changes;
 mod clock;
 mod daemon;
 mod descriptors;
+mod directory;
 mod forks;
 mod memory;
 mod process;
@@ -21,6 +22,7 @@ pub use descriptors::{
     adopt, discard, duplicate, most_files, peek, redirect_output, replace, send_file, set_nonblocking, spawn_with,
     undelivered, wait_readable, waiting_connections,
 };
+pub use directory::Directory;
 pub use forks::{around_forks, forks};
 pub use memory::memory_limit;
 pub use process::{

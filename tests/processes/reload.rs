@@ -172,3 +172,39 @@ fn a_directory_that_is_a_link_is_followed_to_another_release() {
     server.signal("HUP");
     answers(&server, "second one");
 }
+
+#[test]
+fn a_reload_that_fails_leaves_the_release_that_serves_and_its_log() {
+    let held = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let taken = held.local_addr().expect("it listens");
+    let conf = "errorlog = 'error.log'\nbind = ['unix:app.sock'";
+    let files = [
+        ("r1/app.py", saying("first")),
+        ("r1/gunicorn.conf.py", format!("{conf}]")),
+        ("r2/app.py", "raise ValueError('on purpose')".to_owned()),
+        ("r2/gunicorn.conf.py", format!("{conf}]")),
+        ("r3/app.py", saying("third")),
+        ("r3/gunicorn.conf.py", format!("{conf}, '{taken}']")),
+    ];
+    let files: Vec<_> = files.iter().map(|(name, text)| (*name, text.as_str())).collect();
+    let builder = Server::of_files(&files).without_bind().args(["app:app"]);
+    let builder = builder.under(["sh", "-c", "cd current && exec \"$0\" \"$@\""]);
+    let link = builder.directory().join("current");
+    std::os::unix::fs::symlink("r1", &link).expect("a link");
+    let mut server = builder.start_quietly();
+    let address = format!("unix:{}/r1/app.sock", server.directory().display());
+    assert!(process::holds(|| read(&server, "r1/error.log").contains("Booting worker")), "{}", server.stderr());
+    assert_eq!(Client::connect(&address).get("/").text(), "first");
+    for (count, release) in ["r2", "r3"].into_iter().enumerate() {
+        std::fs::remove_file(&link).expect("it is there");
+        std::os::unix::fs::symlink(release, &link).expect("a link");
+        server.signal("HUP");
+        let failed = || read(&server, "r1/error.log").matches("The reload failed").count() == count + 1;
+        assert!(process::holds(failed), "{release}: {}", read(&server, &format!("{release}/error.log")));
+        let worker = children(&server, 1)[0];
+        process::signal(worker, "KILL");
+        ends(worker);
+        assert_eq!(Client::connect(&address).get("/").text(), "first", "{release}");
+    }
+    server.stop();
+}
