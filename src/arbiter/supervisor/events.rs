@@ -8,7 +8,7 @@ pub type Pid = i32;
 /// Something that happened.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Event {
-    /// Time passed; also the answer to nothing in particular.
+    /// Time passed, and there is nothing else to take in.
     Tick,
     /// A worker of this generation, which was asked for, runs under this id.
     Spawned(Pid, u64),

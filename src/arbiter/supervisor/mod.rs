@@ -129,7 +129,7 @@ impl Supervisor {
 
     fn take(&mut self, event: Event, now: Duration, actions: &mut Vec<Action>) {
         match event {
-            Event::Tick => {}
+            Event::Tick => self.kill_the_stuck(now, actions),
             Event::Spawned(pid, generation) => {
                 self.forget_spawning(generation);
                 self.age += 1;
@@ -264,7 +264,6 @@ impl Supervisor {
 
     /// Brings what is towards what is wanted.
     fn settle(&mut self, now: Duration, actions: &mut Vec<Action>) {
-        self.kill_the_stuck(now, actions);
         if let Some(Stopping { end }) = self.stopping {
             // A worker that was asked for just before the stop has no id yet; it is ended as soon as it has one.
             let limit = now + self.limits.graceful_timeout + MARGIN;
@@ -317,6 +316,8 @@ impl Supervisor {
         }
     }
 
+    /// Only when everything else has been taken in: what the others had to say may have waited while the arbiter was at
+    /// something.
     fn kill_the_stuck(&mut self, now: Duration, actions: &mut Vec<Action>) {
         for (pid, worker) in &mut self.workers {
             let (due, silent) = match worker.state {

@@ -237,6 +237,16 @@ fn a_silent_worker_is_killed_and_replaced() {
 }
 
 #[test]
+fn workers_whose_reports_have_waited_are_not_silent() {
+    let mut world = World::serving(2);
+    world.now += Duration::from_secs(31);
+    world.send(Event::Alive(101));
+    world.send(Event::Alive(102));
+    world.send(Event::Tick);
+    assert_eq!(world.take(), []);
+}
+
+#[test]
 fn stopping_waits_for_the_workers_and_kills_what_does_not_end() {
     let mut world = World::serving(2);
     world.send(Event::Stop);
