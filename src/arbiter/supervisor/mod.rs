@@ -282,7 +282,7 @@ impl Supervisor {
             return;
         }
         if let Some(candidate) = self.candidate {
-            if self.count(candidate, |state| state == State::Serving) >= self.size {
+            if self.serving(candidate) >= self.size {
                 self.candidate = None;
                 let before = std::mem::replace(&mut self.generation, candidate);
                 self.forget_spawning(before);
@@ -302,8 +302,7 @@ impl Supervisor {
         let retiring = self.oldest(generation, State::Retiring);
         let wanted = self.size + usize::from(retiring.is_some());
         self.spawn_up_to(generation, wanted, now, actions);
-        let serving = self.count(generation, |state| matches!(state, State::Serving | State::Retiring));
-        if serving > self.size
+        if self.serving(generation) > self.size
             && let Some(surplus) = retiring.or_else(|| self.oldest(generation, State::Serving))
         {
             let limit = now + self.limits.graceful_timeout + MARGIN;
@@ -346,6 +345,11 @@ impl Supervisor {
             self.spawning = Some(generation);
             actions.push(Action::Spawn(generation));
         }
+    }
+
+    /// One that is to be replaced serves as well as the others.
+    fn serving(&self, generation: u64) -> usize {
+        self.count(generation, |state| matches!(state, State::Serving | State::Retiring))
     }
 
     fn count(&self, generation: u64, is: impl Fn(State) -> bool) -> usize {

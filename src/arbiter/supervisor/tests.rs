@@ -146,6 +146,17 @@ fn a_reload_ends_the_old_workers_when_all_new_ones_serve() {
 }
 
 #[test]
+fn a_new_worker_that_is_to_be_replaced_before_the_others_serve_does_not_hold_up_a_reload() {
+    let mut world = World::serving(2);
+    world.send(Event::Reconfigured(2));
+    world.send(Event::Booted(103));
+    world.send(Event::Retires(103));
+    world.send(Event::Booted(104));
+    assert_eq!(world.take(), [Action::Adopted(2), Action::Term(101), Action::Term(102)]);
+    assert_eq!(world.pids(), [101, 102, 103, 104, 105], "its successor is on its way");
+}
+
+#[test]
 fn a_reload_whose_code_cannot_be_loaded_leaves_the_old_workers_serving() {
     let mut world = World::serving(2);
     world.send(Event::Reconfigured(2));
