@@ -15,7 +15,7 @@ pub mod upgrade;
 
 use std::{
     collections::VecDeque,
-    io,
+    io, iter,
     os::fd::AsFd as _,
     time::{Duration, Instant},
 };
@@ -228,11 +228,12 @@ impl<P: Program> Arbiter<P> {
             events.extend(self.signalled(signal));
         }
         // A signal that is pending already is not queued again, so children are counted by asking and not by signals.
-        // What a worker reported before it ended is taken in first.
+        let ended: Vec<_> = iter::from_fn(sys::reap).collect();
+        // What they reported before is there by now, and comes first.
         events.extend(self.reports());
         self.ready(&events);
         self.look_for_predecessor();
-        while let Some((pid, outcome)) = sys::reap() {
+        for (pid, outcome) in ended {
             if self.successor == Some(pid) {
                 self.successor_ended(pid);
             }
