@@ -162,7 +162,7 @@ impl<P: Program> Arbiter<P> {
     /// `pre_fork` raised.
     pub(super) fn not_made(&mut self, generation: u64) -> Event {
         self.templates.settled(generation);
-        Event::TemplateFailed(Outcome::Code(Code::Hook as i32))
+        Event::TemplateFailed(generation, Outcome::Code(Code::Hook as i32))
     }
 
     /// A template has ended, and owes nothing.

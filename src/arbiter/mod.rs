@@ -73,7 +73,7 @@ pub fn run<P: Program>(service: Service<P>) -> Result<Ended, Fatal> {
                         Ok(Process::Template(generation, commands)) => {
                             return Ok(Ended::Worker(arbiter.become_template(generation, *commands)));
                         }
-                        Err(error) => actions.extend(arbiter.handle(Event::SpawnFailed(error.to_string()))),
+                        Err(error) => actions.extend(arbiter.handle(Event::SpawnFailed(generation, error.to_string()))),
                     },
                     Action::End(code, reason) => {
                         arbiter.say_end(code, reason);
@@ -239,8 +239,8 @@ impl<P: Program> Arbiter<P> {
             }
             let outcome = outcome.map_or_else(Outcome::Signal, Outcome::Code);
             match self.templates.exited(pid) {
-                Some(true) => events.push(Event::TemplateFailed(outcome)),
-                Some(false) => self.template_lost(pid),
+                Some((generation, true)) => events.push(Event::TemplateFailed(generation, outcome)),
+                Some((_, false)) => self.template_lost(pid),
                 None => events.push(Event::Exited(pid, outcome)),
             }
         }

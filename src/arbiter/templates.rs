@@ -75,11 +75,11 @@ impl Templates {
         self.all.get(&generation).filter(|template| template.ready).map(|template| template.pid)
     }
 
-    /// A process ended. Whether it was a template that still owed a worker.
-    pub fn exited(&mut self, pid: Pid) -> Option<bool> {
+    /// A process ended. If it was a template, its generation, and whether it still owed a worker.
+    pub fn exited(&mut self, pid: Pid) -> Option<(u64, bool)> {
         let generation = *self.all.iter().find(|(_, template)| template.pid == pid)?.0;
         let template = self.all.remove(&generation)?;
-        Some(!template.ready || template.owed > 0)
+        Some((generation, !template.ready || template.owed > 0))
     }
 
     /// Lets go of the templates of other generations: they end when nobody can command them any more.

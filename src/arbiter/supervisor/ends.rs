@@ -49,6 +49,8 @@ impl Supervisor {
             self.size = self.size_before;
             actions.push(Action::Abandoned(generation));
             actions.push(Action::ReloadFailed);
+        } else if generation != self.generation {
+            // Nobody has waited for it any more.
         } else if !self.has_served
             && let Some(end) = end_of(outcome)
         {

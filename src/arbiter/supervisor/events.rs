@@ -12,10 +12,10 @@ pub enum Event {
     Tick,
     /// A worker of this generation, which was asked for, runs under this id.
     Spawned(Pid, u64),
-    /// The system would not start a worker.
-    SpawnFailed(String),
-    /// What workers are made from could not be loaded.
-    TemplateFailed(Outcome),
+    /// The system would not start a worker of this generation.
+    SpawnFailed(u64, String),
+    /// What the workers of this generation are made from has failed.
+    TemplateFailed(u64, Outcome),
     /// A worker has loaded its app and accepts connections.
     Booted(Pid),
     /// A worker asks for a successor: it has answered as many requests as it may (`max_requests`), or its code has changed

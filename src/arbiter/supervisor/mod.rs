@@ -142,12 +142,12 @@ impl Supervisor {
                     self.end_generation(generation, now, actions);
                 }
             }
-            Event::SpawnFailed(reason) => {
-                self.spawning = None;
+            Event::SpawnFailed(generation, reason) => {
+                self.forget_spawning(generation);
                 self.fail(now, actions, &format!("A worker could not be started: {reason}."));
             }
-            Event::TemplateFailed(outcome) => {
-                let generation = self.spawning.take().unwrap_or(self.generation);
+            Event::TemplateFailed(generation, outcome) => {
+                self.forget_spawning(generation);
                 self.boot_failed(generation, outcome, now, actions);
             }
             Event::Booted(pid) => {
@@ -184,9 +184,10 @@ impl Supervisor {
                 // A reload that comes while another proves itself takes its place.
                 if let Some(candidate) = self.candidate.take() {
                     self.end_generation(candidate, now, actions);
-                    self.forget_spawning(candidate);
                     actions.push(Action::Abandoned(candidate));
                 }
+                // A worker that never comes, because a hook hangs, does not hold up those that may mend it.
+                self.spawning = None;
                 self.candidate = Some(self.next_generation);
                 self.next_generation += 1;
                 self.failures = 0;

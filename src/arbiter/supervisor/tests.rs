@@ -296,7 +296,7 @@ fn a_stop_during_a_reload_ends_both_generations() {
 fn a_system_without_processes_to_give_is_asked_again_later() {
     let mut supervisor = Supervisor::new(1, Limits { graceful_timeout: GRACE, timeout: None });
     assert_eq!(supervisor.handle(Event::Tick, Duration::ZERO), [Action::Spawn(1)]);
-    let actions = supervisor.handle(Event::SpawnFailed("out of memory".to_owned()), Duration::ZERO);
+    let actions = supervisor.handle(Event::SpawnFailed(1, "out of memory".to_owned()), Duration::ZERO);
     let text = "A worker could not be started: out of memory. The next attempt is in 0.5 s.".to_owned();
     assert_eq!(actions, [Action::Log(Level::Warning, text)]);
     assert_eq!(supervisor.handle(Event::Tick, Duration::from_millis(500)), [Action::Spawn(1)]);
@@ -321,6 +321,19 @@ fn a_worker_that_never_comes_does_not_keep_the_arbiter_from_ending() {
     let mut supervisor = Supervisor::new(1, Limits { graceful_timeout: GRACE, timeout: None });
     assert_eq!(supervisor.handle(Event::Tick, Duration::ZERO), [Action::Spawn(1)]);
     assert_eq!(supervisor.handle(Event::Stop, Duration::ZERO), [Action::End(0, "")]);
+}
+
+#[test]
+fn a_reload_mends_what_a_worker_that_never_comes_holds_up() {
+    let mut supervisor = Supervisor::new(1, Limits { graceful_timeout: GRACE, timeout: None });
+    let mut send = |event| supervisor.handle(event, Duration::ZERO);
+    assert_eq!(send(Event::Tick), [Action::Spawn(1)]);
+    assert_eq!(send(Event::Reconfigured(1)), [Action::Spawn(2)]);
+    let actions = send(Event::TemplateFailed(1, Outcome::Signal(9)));
+    assert!(matches!(&actions[..], [Action::Log(..)]), "the new ones are still waited for: {actions:?}");
+    send(Event::Spawned(101, 2));
+    assert_eq!(send(Event::Booted(101)), [Action::Adopted(2)]);
+    assert_eq!(send(Event::Spawned(102, 1)), [Action::Term(102)], "one that comes after all is ended");
 }
 
 #[test]
@@ -379,7 +392,7 @@ fn a_worker_that_asks_for_a_successor_again_need_not_wait_for_a_pause() {
 
 #[test]
 fn a_hook_that_fails_ends_only_an_arbiter_that_has_not_served() {
-    let hook = || Event::TemplateFailed(Outcome::Code(Code::Hook as i32));
+    let hook = || Event::TemplateFailed(1, Outcome::Code(Code::Hook as i32));
     let mut supervisor = Supervisor::new(1, Limits { graceful_timeout: GRACE, timeout: None });
     assert_eq!(supervisor.handle(Event::Tick, Duration::ZERO), [Action::Spawn(1)]);
     let actions = supervisor.handle(hook(), Duration::ZERO);
