@@ -87,12 +87,15 @@ impl<P: Program> Arbiter<P> {
         self.templates.ready(pid);
     }
 
-    /// A template has made a worker.
-    pub(super) fn made(&mut self, pid: Pid, generation: u64, age: u64) -> Event {
+    /// A template has made a worker, which may be known already.
+    pub(super) fn made(&mut self, pid: Pid, generation: u64, age: u64) -> Option<Event> {
+        if self.known.workers.contains_key(&pid) {
+            return None;
+        }
         self.templates.settled(generation);
         self.known.made(pid, generation, age);
         self.templates.tell_all(|_| Command::Made(pid, age));
-        Event::Spawned(pid, generation)
+        Some(Event::Spawned(pid, generation))
     }
 
     /// A process has ended that may be a worker.
@@ -163,6 +166,12 @@ impl<P: Program> Arbiter<P> {
     pub(super) fn not_made(&mut self, generation: u64) -> Event {
         self.templates.settled(generation);
         Event::TemplateFailed(generation, Outcome::Code(Code::Hook as i32))
+    }
+
+    /// A template could not fork.
+    pub(super) fn not_forked(&mut self, generation: u64) -> Event {
+        self.templates.settled(generation);
+        Event::SpawnFailed(generation, "the process that makes them cannot fork".to_owned())
     }
 
     /// A template has ended, and owes nothing.

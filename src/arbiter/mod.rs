@@ -254,13 +254,14 @@ impl<P: Program> Arbiter<P> {
         let mut events = Vec::new();
         for Reported { pid, generation, age, report } in self.line.take() {
             match report {
-                Report::Started => events.push(self.made(pid, generation, age)),
+                Report::Started => events.extend(self.made(pid, generation, age)),
                 Report::Booted => events.push(Event::Booted(pid)),
                 Report::Alive => events.push(Event::Alive(pid)),
                 Report::Retires => events.push(Event::Retires(pid)),
                 Report::Ready => self.prepared(pid, generation),
                 Report::MayUpgrade | Report::MayNotUpgrade => self.pre_exec_ended(report == Report::MayUpgrade),
                 Report::NotMade => events.push(self.not_made(generation)),
+                Report::NotForked => events.push(self.not_forked(generation)),
             }
         }
         events

@@ -23,7 +23,8 @@ pub enum Report {
     Alive = 2,
     /// It asks for a successor: it has answered as many requests as it may, or its code has changed.
     Retires = 3,
-    /// It runs, though the arbiter did not start it: a template did.
+    /// It runs, though the arbiter did not start it: a template did. Reported twice, by the worker and by what has made it:
+    /// one may come late, and the other not at all.
     Started = 4,
     /// A template can start workers from now on.
     Ready = 5,
@@ -33,10 +34,12 @@ pub enum Report {
     MayNotUpgrade = 7,
     /// `pre_fork` raised, so there will be no worker.
     NotMade = 8,
+    /// The system had no process to give to a template, so there will be no worker.
+    NotForked = 9,
 }
 
 impl Report {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Booted,
         Self::Alive,
         Self::Retires,
@@ -45,6 +48,7 @@ impl Report {
         Self::MayUpgrade,
         Self::MayNotUpgrade,
         Self::NotMade,
+        Self::NotForked,
     ];
 }
 
@@ -120,8 +124,7 @@ impl Line {
     /// The worker's end, in the process of a worker, or of a template, of this generation.
     pub fn into_worker(self, generation: u64) -> Link {
         // The arbiter's ends close here: when the arbiter is gone, nobody holds the other end of `alive` any more.
-        let generation = u32::try_from(generation).unwrap_or(u32::MAX);
-        Link { report: self.report, alive: self.alive, generation, age: AtomicU32::new(0) }
+        Link { report: self.report, alive: self.alive, generation: short(generation), age: AtomicU32::new(0) }
     }
 }
 
@@ -137,15 +140,24 @@ pub struct Link {
 impl Link {
     /// Reports with this age from now on: the process is a worker that a template has made.
     pub fn set_age(&self, age: u64) {
-        self.age.store(u32::try_from(age).unwrap_or(u32::MAX), Ordering::Relaxed);
+        self.age.store(short(age), Ordering::Relaxed);
     }
 
     /// Tells the arbiter. An arbiter that is gone or far behind misses it; neither needs it.
     pub fn report(&self, report: Report) {
+        self.send(report, std::process::id(), self.age.load(Ordering::Relaxed));
+    }
+
+    /// Reports [`Report::Started`] for a worker of this age.
+    pub fn report_worker(&self, pid: i32, age: u64) {
+        self.send(Report::Started, pid.cast_unsigned(), short(age));
+    }
+
+    fn send(&self, report: Report, pid: u32, age: u32) {
         let mut message = [0; SIZE];
         message[..4].copy_from_slice(&(report as u32 | self.generation << 8).to_ne_bytes());
-        message[4..8].copy_from_slice(&std::process::id().to_ne_bytes());
-        message[8..].copy_from_slice(&self.age.load(Ordering::Relaxed).to_ne_bytes());
+        message[4..8].copy_from_slice(&pid.to_ne_bytes());
+        message[8..].copy_from_slice(&age.to_ne_bytes());
         let _ = (&self.report).write(&message);
     }
 
@@ -153,6 +165,10 @@ impl Link {
     pub fn arbiter(&self) -> BorrowedFd<'_> {
         self.alive.as_fd()
     }
+}
+
+fn short(number: u64) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]
@@ -181,5 +197,7 @@ mod tests {
             link.report(report);
         }
         assert_eq!(ours.take(), Report::ALL.map(|report| reported(report, 4)));
+        link.report_worker(5, 6);
+        assert_eq!(ours.take(), [Reported { pid: 5, generation: 3, age: 6, report: Report::Started }]);
     }
 }

@@ -7,6 +7,7 @@ use std::{
 };
 
 use pyo3::{
+    exceptions::PyOSError,
     prelude::*,
     sync::PyOnceLock,
     types::{PyCFunction, PyDict, PyModule, PyTuple},
@@ -160,26 +161,35 @@ impl Interpreter {
     }
 
     /// Splits this process in two, with the interpreter in both. The new one is nobody's child: whoever adopts orphans
-    /// becomes its parent. The other threads that the app has started are not in it (os.fork).
+    /// becomes its parent. The other threads that the app has started are not in it (os.fork). `made` is called with its
+    /// id before it can be adopted.
     ///
     /// # Errors
     /// The system has no process to give.
-    pub fn fork_orphan(&self) -> Result<Fork, Fatal> {
+    pub fn fork_orphan(&self, made: impl FnOnce(i32)) -> Result<Fork, Fatal> {
         Python::attach(|py| -> PyResult<Fork> {
             let os = py.import("os")?;
-            let middle: i32 = os.call_method0("fork")?.extract()?;
-            if middle != 0 {
-                // An app that ignores SIGCHLD has nobody to wait for.
-                let _ = os.call_method1("waitpid", (middle, 0));
-                return Ok(Fork::Parent(middle));
+            let fork = || os.call_method0("fork")?.extract::<i32>();
+            let middle = fork()?;
+            if middle == 0 {
+                // In between: an error must not return into what the first process does.
+                match fork() {
+                    Ok(0) => return Ok(Fork::Child),
+                    Ok(pid) => {
+                        made(pid);
+                        sys::exit_now(0);
+                    }
+                    Err(_) => sys::exit_now(1),
+                }
             }
-            // In between: an error must not return into what the first process does.
-            match os.call_method0("fork").and_then(|pid| pid.extract::<i32>()) {
-                Ok(0) => Ok(Fork::Child),
-                _ => sys::exit_now(0),
+            // An app that ignores SIGCHLD has nobody to wait for.
+            let ended = os.call_method1("waitpid", (middle, 0)).and_then(|ended| ended.extract::<(i32, i32)>());
+            match ended {
+                Ok((_, 1..)) => Err(PyOSError::new_err("the system has no second process to give")),
+                _ => Ok(Fork::Parent(middle)),
             }
         })
-        .map_err(|error| Fatal::new(format!("A worker could not be started: {error}.")))
+        .map_err(|error| Fatal::new(format!("A worker cannot be forked: {error}.")))
     }
 
     /// Calls what the app has for `TERM`, which came to this program instead: the app has something to do at the end.

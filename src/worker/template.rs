@@ -39,9 +39,16 @@ pub fn template(mut plan: Plan, birth: &Birth, mut commands: Commands) -> Result
                     plan.link.report(Report::NotMade);
                     continue;
                 }
-                if shared.interpreter.fork_orphan()? == Fork::Child {
-                    drop(commands);
-                    return worker(plan, shared, age);
+                match shared.interpreter.fork_orphan(|pid| plan.link.report_worker(pid, age)) {
+                    Ok(Fork::Parent(_)) => {}
+                    Ok(Fork::Child) => {
+                        drop(commands);
+                        return worker(plan, shared, age);
+                    }
+                    Err(error) => {
+                        tracing::warn!("{error}");
+                        plan.link.report(Report::NotForked);
+                    }
                 }
             }
             Command::Reopen => telemetry::reopen(),

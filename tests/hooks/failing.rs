@@ -212,3 +212,44 @@ fn the_hooks_of_the_next_reload_are_told_how_many_workers_there_are_after_one_th
     server.stop();
     assert_eq!(seen(&server), ["workers 1 None", "workers 3 1", "workers 2 1", "workers 3 2"]);
 }
+
+#[test]
+fn a_worker_that_cannot_be_made_or_dies_at_once_is_made_later() {
+    let conf = "
+import os
+template, fork = os.getpid(), os.fork
+def is_due(name):
+    if os.path.exists(name):
+        os.unlink(name)
+        return True
+def forks():
+    if is_due('first' if os.getpid() == template else 'second'):
+        raise BlockingIOError(11, 'on purpose')
+    return fork()
+os.fork = forks
+def dies():
+    if os.getppid() != template and is_due('dies'):
+        os.kill(os.getpid(), 9)
+os.register_at_fork(after_in_child=dies)
+def post_fork(server, worker): note('forked', worker.pid)
+";
+    let mut server = server(conf).start();
+    let ways = [
+        (
+            "first",
+            "A worker could not be started: the process that makes them cannot fork. The next attempt is in 0.5 s.",
+        ),
+        ("second", "A worker cannot be forked: OSError: the system has no second process to give."),
+        ("dies", "A worker died while it booted. The next attempt is in 0.5 s."),
+    ];
+    for (count, (way, said)) in ways.into_iter().enumerate() {
+        assert_eq!(server.connect().get("/").text(), "hello");
+        std::fs::write(server.directory().join(way), "").expect("it can be written");
+        process::signal(super::number(&until_seen(&server, "forked", count + 1)), "KILL");
+        server.wait_for_log(said);
+        until_seen(&server, "forked", count + 2);
+    }
+    assert_eq!(server.connect().get("/").text(), "hello");
+    let ended = server.stop();
+    assert!(!ended.stderr.contains("The process of the hooks"), "{}", ended.stderr);
+}
