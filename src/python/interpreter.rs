@@ -17,7 +17,7 @@ use super::{PyApp, capi, embedded::embedded, logger};
 use crate::{
     exit::{Code, Fatal},
     settings::{Settings, standard},
-    sys::{self, Fork},
+    sys::{self, Fork, Signal},
     telemetry::error_log,
 };
 
@@ -172,6 +172,8 @@ impl Interpreter {
             let fork = || os.call_method0("fork")?.extract::<i32>();
             let middle = fork()?;
             if middle == 0 {
+                // Until the worker handles it, it must not end it.
+                sys::ignore(Signal::Usr1);
                 // In between: an error must not return into what the first process does.
                 match fork() {
                     Ok(0) => return Ok(Fork::Child),

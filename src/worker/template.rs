@@ -139,8 +139,7 @@ fn preload_with_hooks(plan: &Plan, source: &hooks::Source, birth: &Birth) -> Res
 fn worker(plan: Plan, shared: Shared, age: u64) -> Result<(), LoadError> {
     let Shared { interpreter, app, hooks } = shared;
     plan.link.set_age(age);
-    // Also what a preloaded app would do at these, which would be done beside what the worker does.
-    [Signal::Term, Signal::Quit, Signal::Int].into_iter().for_each(sys::restore);
+    let_go_of_signals();
     begin(&plan);
     let Some(hooks) = hooks else {
         return boot(plan, None, |plan| with_app(plan, interpreter, app));
@@ -155,6 +154,13 @@ fn worker(plan: Plan, shared: Shared, age: u64) -> Result<(), LoadError> {
         hooks.exit();
     }
     served
+}
+
+/// What a preloaded app or a hook would do at these would be done beside what the worker does.
+fn let_go_of_signals() {
+    [Signal::Term, Signal::Quit, Signal::Int].into_iter().for_each(sys::restore);
+    // Until the worker handles it, it must not end it. Programs that hooks start must not ignore it.
+    sys::disregard(Signal::Usr1);
 }
 
 fn begin(plan: &Plan) {

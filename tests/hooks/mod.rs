@@ -286,3 +286,23 @@ def post_fork(server, worker): worker.log.error_log.info('and there')
     server.wait_for_log("] [WARNING] told so");
     server.wait_for_log("] [INFO] and there");
 }
+
+#[test]
+fn logs_that_are_opened_again_while_a_hook_makes_a_worker_ready_do_not_end_it() {
+    let conf = "
+import os, time
+def post_fork(server, worker):
+    note('forked', worker.pid)
+    while not os.path.exists('go'):
+        time.sleep(0.005)
+def child_exit(server, worker): note('gone', worker.pid)
+";
+    let mut server = server(conf).start_at_socket();
+    let pid = number(&until_seen(&server, "forked", 1));
+    server.signal("USR1");
+    server.wait_for_log("Handling signal: usr1");
+    std::fs::write(server.directory().join("go"), "").expect("it can be written");
+    assert_eq!(server.connect().get("/").text(), "hello");
+    server.stop();
+    assert_eq!(seen(&server), [format!("forked {pid}"), format!("gone {pid}")]);
+}
