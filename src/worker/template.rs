@@ -149,6 +149,7 @@ fn worker(plan: Plan, shared: Shared, age: u64) -> Result<(), LoadError> {
     let served = hooks
         .post_fork(age, move || link.report(Report::Retires))
         .map_err(|raised| raised.fatal(Code::WorkerBoot))
+        .inspect(|()| let_go_of_signals())
         .and_then(|()| boot(plan, Some(&hooks), |plan| with_app(plan, interpreter, app)));
     if served.is_err() {
         hooks.exit();

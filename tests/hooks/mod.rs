@@ -26,6 +26,19 @@ fn server(conf: &str) -> Builder {
     Server::of_files(&[("app.py", APP), ("gunicorn.conf.py", &conf)]).args(["app:app"])
 }
 
+/// Such a server whose app waits in `/slow` until there is a file `go`.
+fn slow(conf: &str) -> Builder {
+    let server = server(conf);
+    let waits = "
+    if environ['PATH_INFO'] == '/slow':
+        print('waiting', flush=True)
+        while not os.path.exists('go'):
+            __import__('time').sleep(0.005)
+    start";
+    std::fs::write(server.directory().join("app.py"), APP.replace("\n    start", waits)).expect("it can be written");
+    server
+}
+
 /// What was noted, in whole lines: one that crosses a page of the file can be seen half written.
 fn seen(server: &Server) -> Vec<String> {
     let mut text = std::fs::read_to_string(server.directory().join("seen")).unwrap_or_default();
@@ -246,15 +259,7 @@ fn a_server_that_stops_is_not_ready_again() {
 def when_ready(server): note('ready')
 def on_exit(server): note('exit')
 ";
-    let server = server(conf);
-    let waits = "
-    if environ['PATH_INFO'] == '/slow':
-        print('waiting', flush=True)
-        while not os.path.exists('go'):
-            __import__('time').sleep(0.005)
-    start";
-    std::fs::write(server.directory().join("app.py"), APP.replace("\n    start", waits)).expect("it can be written");
-    let mut server = server.start();
+    let mut server = slow(conf).start();
     until_seen(&server, "ready", 1);
     let mut client = server.connect();
     client.send("GET /slow HTTP/1.1\r\nHost: test\r\n\r\n");
@@ -305,4 +310,26 @@ def child_exit(server, worker): note('gone', worker.pid)
     assert_eq!(server.connect().get("/").text(), "hello");
     server.stop();
     assert_eq!(seen(&server), [format!("forked {pid}"), format!("gone {pid}")]);
+}
+
+#[test]
+fn a_signal_handler_of_a_hook_does_not_run_in_a_request() {
+    let conf = "
+import signal
+def post_fork(server, worker):
+    signal.signal(signal.SIGINT, lambda *_: note('handled'))
+    note('forked', worker.pid)
+def worker_int(worker): note('int')
+";
+    let mut server = slow(conf).start();
+    let pid = number(&until_seen(&server, "forked", 1));
+    let mut client = server.connect();
+    client.send("GET /slow HTTP/1.1\r\nHost: test\r\n\r\n");
+    server.wait_for_output("waiting\n");
+    process::signal(pid, "INT");
+    until_seen(&server, "int", 1);
+    std::fs::write(server.directory().join("go"), "").expect("it can be written");
+    assert_eq!(client.response("GET").text(), "hello");
+    server.stop();
+    assert_eq!(seen(&server), [format!("forked {pid}"), "int".to_owned()]);
 }
