@@ -180,6 +180,8 @@ async fn live(plan: Plan, may_begin: oneshot::Receiver<()>, may_end: oneshot::Re
         tracing::error!(target: telemetry::CRITICAL, "WORKER TIMEOUT (pid:{})", std::process::id());
         python::dump_stacks();
         link.report(Report::Retires);
+        // The others have that long, whatever the timeout is.
+        tokio::spawn(report_alive(Arc::clone(&link), deadline));
         if let Some(hooks) = &hooks {
             hooks.call("worker_abort", deadline.saturating_duration_since(Instant::now())).await;
         }
@@ -252,6 +254,13 @@ async fn look_after(
         if timeout.is_some_and(|timeout| watch.longest() > timeout) {
             return;
         }
+    }
+}
+
+async fn report_alive(link: Arc<Link>, until: Instant) {
+    while Instant::now() < until {
+        link.report(Report::Alive);
+        tokio::time::sleep(ALIVE).await;
     }
 }
 

@@ -71,6 +71,20 @@ fn a_stuck_worker_says_where_each_of_its_threads_is_and_is_replaced() {
 }
 
 #[test]
+fn a_stuck_worker_has_five_seconds_for_its_other_requests_whatever_the_timeout_is() {
+    let mut server = Server::of(&format!("{HANGS}{STICKS}")).args(["app:app", "--timeout", "3"]).start();
+    let before = pid(&server);
+    // Its successor does not come.
+    write(&server, "hang", "");
+    server.connect().send("GET /stuck HTTP/1.1\r\nHost: test\r\n\r\n");
+    ends(before.parse().expect("an id"));
+    // It ends by itself, and is not killed before.
+    server.wait_for_log(&format!("Worker (pid: {before}) is cut short"));
+    assert_eq!(server.stderr().matches(&format!("WORKER TIMEOUT (pid:{before})")).count(), 1, "{}", server.stderr());
+    server.stop();
+}
+
+#[test]
 fn a_worker_that_never_lets_go_of_python_or_is_stopped_is_replaced_too() {
     let mut server = Server::of(STICKS).args(["app:app", "--timeout", "3", "--graceful-timeout", "1"]).start();
     let before = pid(&server);
