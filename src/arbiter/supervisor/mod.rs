@@ -169,8 +169,14 @@ impl Supervisor {
                 match self.workers.get_mut(&pid) {
                     Some(worker) if worker.state == State::Serving => worker.state = State::Retiring,
                     Some(worker) if worker.state == State::Booting => worker.retires = true,
-                    // It asks again, because of new code (--reload): its successor may be able to boot now.
-                    Some(worker) if worker.state == State::Retiring => (self.failures, self.not_before) = (0, now),
+                    // It asks again, because of new code (--reload): its successor may be able to boot now. One that boots
+                    // may have loaded what was there before.
+                    Some(worker) if worker.state == State::Retiring => {
+                        (self.failures, self.not_before) = (0, now);
+                        let generation = worker.generation;
+                        let peers = self.workers.values_mut().filter(|peer| peer.generation == generation);
+                        peers.filter(|peer| peer.state == State::Booting).for_each(|peer| peer.retires = true);
+                    }
                     _ => {}
                 }
             }

@@ -391,6 +391,19 @@ fn a_worker_that_asks_for_a_successor_again_need_not_wait_for_a_pause() {
 }
 
 #[test]
+fn a_worker_that_asks_again_while_its_successor_boots_gets_another_one() {
+    let mut world = World::serving(1);
+    world.send(Event::Retires(101));
+    world.send(Event::Retires(101));
+    world.send(Event::Booted(102));
+    assert_eq!(world.take(), [Action::Term(101)]);
+    world.exit(101, 0);
+    world.boot_all();
+    assert_eq!(world.take(), [Action::Term(102)], "it may have loaded the code before the second change");
+    assert_eq!(world.pids(), [102, 103]);
+}
+
+#[test]
 fn a_hook_that_fails_ends_only_an_arbiter_that_has_not_served() {
     let hook = || Event::TemplateFailed(1, Outcome::Code(Code::Hook as i32));
     let mut supervisor = Supervisor::new(1, Limits { graceful_timeout: GRACE, timeout: None });
