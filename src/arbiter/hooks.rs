@@ -33,8 +33,8 @@ pub struct Known {
     born: usize,
     /// The template and the workers before those that serve, which are about to end.
     followed: BTreeSet<Pid>,
-    /// Whether `pre_exec` was asked for, and has not answered.
-    upgrading: bool,
+    /// The template that was asked for `pre_exec`, and has not answered.
+    upgrading: Option<Pid>,
 }
 
 impl Known {
@@ -47,7 +47,7 @@ impl Known {
             told: size,
             born: size,
             followed: BTreeSet::new(),
-            upgrading: false,
+            upgrading: None,
         }
     }
 
@@ -60,6 +60,11 @@ impl Known {
     /// A worker runs.
     pub fn made(&mut self, pid: Pid, generation: u64, age: u64) {
         self.workers.insert(pid, (age, generation));
+    }
+
+    /// A process has ended, which answers nothing any more.
+    pub fn ended(&mut self, pid: Pid) {
+        self.upgrading.take_if(|asked| *asked == pid);
     }
 }
 
@@ -141,20 +146,20 @@ impl<P: Program> Arbiter<P> {
 
     /// Whether an upgrade waits for its hook.
     pub(super) fn is_upgrading(&self) -> bool {
-        self.known.upgrading
+        self.known.upgrading.is_some()
     }
 
     /// Has `pre_exec` called, after which the upgrade goes on. False when there is nobody to call it.
     pub(super) fn call_pre_exec(&mut self) -> bool {
         let serving = self.known.serving;
-        self.known.upgrading = self.templates.pid(serving).is_some();
+        self.known.upgrading = self.templates.pid(serving);
         self.templates.tell(serving, Command::PreExec);
-        self.known.upgrading
+        self.is_upgrading()
     }
 
     /// `pre_exec` is over, and was waited for.
     pub(super) fn pre_exec_ended(&mut self, well: bool) {
-        self.known.upgrading = false;
+        self.known.upgrading = None;
         if !well {
             tracing::error!("The new binary is not started, because pre_exec raised. This one goes on serving.");
         } else if !self.stopping {
@@ -175,8 +180,7 @@ impl<P: Program> Arbiter<P> {
     }
 
     /// A template has ended, and owes nothing.
-    pub(super) fn template_lost(&mut self, pid: Pid) {
-        self.known.upgrading = false;
+    pub(super) fn template_lost(&self, pid: Pid) {
         if !self.stopping && !self.service.program.hooks().is_empty() {
             tracing::error!(
                 "The process of the hooks (pid: {pid}) has ended. The next worker will come from a new one."

@@ -237,6 +237,7 @@ impl<P: Program> Arbiter<P> {
             if self.successor == Some(pid) {
                 self.successor_ended(pid);
             }
+            self.known.ended(pid);
             let outcome = outcome.map_or_else(Outcome::Signal, Outcome::Code);
             match self.templates.exited(pid) {
                 Some((generation, true)) => events.push(Event::TemplateFailed(generation, outcome)),

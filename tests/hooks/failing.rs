@@ -253,3 +253,29 @@ def post_fork(server, worker): note('forked', worker.pid)
     let ended = server.stop();
     assert!(!ended.stderr.contains("The process of the hooks"), "{}", ended.stderr);
 }
+
+#[test]
+fn an_upgrade_whose_hook_ends_its_process_can_be_tried_again() {
+    let conf = "
+import os, time
+def pre_exec(server):
+    note('asked')
+    if os.path.exists('go'):
+        raise ValueError('on purpose')
+    while not os.path.exists('go'):
+        time.sleep(0.005)
+    os.kill(os.getpid(), 9)
+";
+    let mut server = server(conf).start();
+    assert_eq!(server.connect().get("/").text(), "hello");
+    server.signal("USR2");
+    until_seen(&server, "asked", 1);
+    // The process owes a worker when it ends.
+    server.signal("TTIN");
+    server.wait_for_log("Handling signal: ttin");
+    std::fs::write(server.directory().join("go"), "").expect("it can be written");
+    server.wait_for_logs("Booting worker", 2);
+    server.signal("USR2");
+    server.wait_for_log("The new binary is not started, because pre_exec raised.");
+    server.stop();
+}
