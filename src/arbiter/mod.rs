@@ -43,10 +43,10 @@ pub fn run<P: Program>(service: Service<P>) -> Result<Ended, Fatal> {
     let failed = |error: io::Error| Fatal::new(format!("The server cannot start: {error}."));
     let signals = Pending::hold().map_err(failed)?;
     let line = Line::new().map_err(failed)?;
-    let supervisor = Supervisor::new(service.workers, service.limits);
+    let Wanted { workers, limits, .. } = service.program.wanted();
     let mut arbiter = Arbiter {
-        known: Known::new(service.workers),
-        supervisor,
+        known: Known::new(workers),
+        supervisor: Supervisor::new(workers, limits),
         signals,
         line,
         started: Instant::now(),
@@ -219,9 +219,8 @@ impl<P: Program> Arbiter<P> {
     fn wait(&mut self) -> Vec<Event> {
         let now = self.now();
         let due = self.supervisor.next_due(now).map(|due| due.saturating_sub(now));
-        let limit =
-            [due, self.service.predecessor.map(|_| LOOK), self.service.backlog_metric.then_some(status::MEASURE)];
-        let limit = limit.into_iter().flatten().min();
+        let measure = self.service.program.wanted().backlog_metric.then_some(status::MEASURE);
+        let limit = [due, self.service.predecessor.map(|_| LOOK), measure].into_iter().flatten().min();
         sys::wait_readable(&[self.signals.as_fd(), self.line.reports()], limit);
         let mut events = self.reports();
         while let Some(signal) = self.signals.next() {

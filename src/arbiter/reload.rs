@@ -11,11 +11,9 @@ impl<P: Program> Arbiter<P> {
         }
         self.reloading();
         match self.service.program.reload(&mut self.service.listeners) {
-            Ok(Wanted { workers, limits, pidfile }) => {
+            Ok(()) => {
+                let Wanted { workers, limits, .. } = self.service.program.wanted();
                 self.supervisor.set_limits(limits);
-                if self.service.predecessor.is_none() {
-                    PidFile::follow(&mut self.service.pidfile, pidfile.as_deref());
-                }
                 Some(Event::Reconfigured(workers))
             }
             Err(fatal) => {
@@ -35,7 +33,11 @@ impl<P: Program> Arbiter<P> {
 
     /// The reload is over, one way or the other.
     pub(super) fn settle(&mut self, adopted: bool) {
-        let limits = self.service.program.settle(adopted, &mut self.service.listeners);
+        self.service.program.settle(adopted, &mut self.service.listeners);
+        let Wanted { limits, pidfile, .. } = self.service.program.wanted();
         self.supervisor.set_limits(limits);
+        if self.service.predecessor.is_none() {
+            PidFile::follow(&mut self.service.pidfile, pidfile);
+        }
     }
 }

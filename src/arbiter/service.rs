@@ -1,6 +1,6 @@
 //! What the arbiter keeps running, and what the processes that it starts do: all that it knows of either.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::{Limits, PidFile, upgrade};
 use crate::{
@@ -11,10 +11,6 @@ use crate::{
 
 /// What the arbiter keeps running.
 pub struct Service<P> {
-    /// How many workers.
-    pub workers: usize,
-    /// How long things may take.
-    pub limits: Limits,
     /// Where the workers accept connections.
     pub listeners: Vec<Listener>,
     /// How this program was started.
@@ -25,8 +21,6 @@ pub struct Service<P> {
     pub pidfile: Option<(PidFile, PathBuf)>,
     /// Whether the arbiter has no terminal. Only then `WINCH`, which a terminal sends when it is resized, counts.
     pub daemon: bool,
-    /// Whether the number of connections that wait is a metric.
-    pub backlog_metric: bool,
     /// What a worker, or a template of workers, does in a process of its own.
     pub program: P,
 }
@@ -44,11 +38,14 @@ pub trait Program {
     ///
     /// # Errors
     /// What is wrong with it; then nothing has changed.
-    fn reload(&mut self, listeners: &mut Vec<Listener>) -> Result<Wanted, Fatal>;
+    fn reload(&mut self, listeners: &mut Vec<Listener>) -> Result<(), Fatal>;
 
     /// The workers of the last reload serve (`adopted`), or never will, and the configuration before counts again.
-    /// Listeners that nobody needs any more are closed. Returns how long things may take.
-    fn settle(&mut self, adopted: bool, listeners: &mut Vec<Listener>) -> Limits;
+    /// Listeners that nobody needs any more are closed.
+    fn settle(&mut self, adopted: bool, listeners: &mut Vec<Listener>);
+
+    /// What the configuration wants of the arbiter: that of the last reload, until it has failed.
+    fn wanted(&self) -> Wanted<'_>;
 
     /// What the processes call themselves.
     fn name(&self) -> &str;
@@ -64,15 +61,17 @@ pub trait Program {
     fn template(self, birth: Birth, listeners: Vec<Listener>, link: Link, commands: Commands) -> u8;
 }
 
-/// What a configuration that was read again wants of the arbiter.
+/// What a configuration wants of the arbiter.
 #[derive(Debug)]
-pub struct Wanted {
+pub struct Wanted<'a> {
     /// How many workers.
     pub workers: usize,
     /// How long things may take.
     pub limits: Limits,
     /// Where the file with the arbiter's id is.
-    pub pidfile: Option<PathBuf>,
+    pub pidfile: Option<&'a Path>,
+    /// Whether the number of connections that wait is a metric.
+    pub backlog_metric: bool,
 }
 
 /// How the arbiter ended.

@@ -64,7 +64,7 @@ impl<P: Program> Arbiter<P> {
     /// Tells how many connections wait, now and then.
     pub(super) fn measure(&mut self) {
         let now = self.now();
-        if self.service.backlog_metric && now >= self.measured + MEASURE {
+        if self.service.program.wanted().backlog_metric && now >= self.measured + MEASURE {
             self.measured = now;
             telemetry::backlog(self.service.listeners.iter().map(Listener::waiting).sum());
         }

@@ -80,13 +80,10 @@ pub fn run(matches: &ArgMatches, args: &[OsString]) -> Result<ExitCode, Fatal> {
         sys::set_process_name(&format!("{name}: master"));
     }
     let ended = arbiter::run(Service {
-        workers: settings.workers,
-        limits: limits(&settings),
         command: upgrade::Command { args: args.to_vec(), directory: configuration.directory().to_owned() },
         predecessor: inherited.map(|inherited| inherited.parent),
         pidfile,
         daemon: settings.daemon,
-        backlog_metric: settings.enable_backlog_metric,
         listeners,
         program: Program {
             configuration: &configuration,
@@ -117,10 +114,6 @@ fn give_logs(settings: &Settings) -> Result<(), Fatal> {
     }
     telemetry::give_to(settings, user, group)
         .map_err(|error| Fatal::new(format!("The logs cannot be given to the workers' user: {error}.")))
-}
-
-fn limits(settings: &Settings) -> Limits {
-    Limits { graceful_timeout: settings.graceful_timeout, timeout: settings.timeout }
 }
 
 /// Writes the pid file, beside that of a predecessor where there is one.
@@ -183,7 +176,7 @@ impl arbiter::Program for Program<'_> {
         &self.before.as_ref().unwrap_or(&self.now).settings.hooks
     }
 
-    fn reload(&mut self, listeners: &mut Vec<Listener>) -> Result<Wanted, Fatal> {
+    fn reload(&mut self, listeners: &mut Vec<Listener>) -> Result<(), Fatal> {
         let settings = self.configuration.load(Some(RELOAD))?;
         let spec = self.configuration.app(&settings)?.to_owned();
         let interpreter = python::environment::interpreter(settings.venv.as_deref())?;
@@ -202,20 +195,28 @@ impl arbiter::Program for Program<'_> {
         for note in &settings.notes {
             tracing::info!("{note}");
         }
-        let wanted = Wanted { workers: settings.workers, limits: limits(&settings), pidfile: settings.pidfile.clone() };
         let before = std::mem::replace(&mut self.now, Given { settings, interpreter, spec, directory });
         // A reload that takes the place of another one has the same to go back to.
         self.before.get_or_insert(before);
-        Ok(wanted)
+        Ok(())
     }
 
-    fn settle(&mut self, adopted: bool, listeners: &mut Vec<Listener>) -> Limits {
+    fn settle(&mut self, adopted: bool, listeners: &mut Vec<Listener>) {
         if let Some(before) = self.before.take().filter(|_| !adopted) {
             self.now = before;
             self.now.resume();
         }
         sockets::close_others(&self.now.settings, listeners);
-        limits(&self.now.settings)
+    }
+
+    fn wanted(&self) -> Wanted<'_> {
+        let settings = &self.now.settings;
+        Wanted {
+            workers: settings.workers,
+            limits: Limits { graceful_timeout: settings.graceful_timeout, timeout: settings.timeout },
+            pidfile: settings.pidfile.as_deref(),
+            backlog_metric: settings.enable_backlog_metric,
+        }
     }
 
     fn name(&self) -> &str {

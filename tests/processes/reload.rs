@@ -148,8 +148,15 @@ fn a_new_address_with_broken_code_leaves_the_old_ones_to_workers_that_come_later
 fn a_pid_file_that_moves_in_the_configuration_moves() {
     let files = [("app.py", &*saying("alive")), ("gunicorn.conf.py", "pidfile = 'one.pid'\n")];
     let mut server = Server::of_files(&files).args(["app:app"]).start();
+    answers(&server, "alive");
     assert_eq!(read(&server, "one.pid"), format!("{}\n", server.pid()));
     write(&server, "gunicorn.conf.py", "pidfile = 'two.pid'\n");
+    write(&server, "app.py", "raise ValueError('on purpose')\n");
+    server.signal("HUP");
+    server.wait_for_log("The reload failed: ");
+    assert_eq!(read(&server, "one.pid"), format!("{}\n", server.pid()), "one that fails changes nothing");
+    assert!(!server.directory().join("two.pid").exists());
+    write(&server, "app.py", &saying("mended"));
     server.signal("HUP");
     server.wait_for_log("The reload is done");
     assert_eq!(read(&server, "two.pid"), format!("{}\n", server.pid()));

@@ -176,3 +176,23 @@ def app(environ, start_response):
     assert_eq!(clients.iter_mut().map(|client| client.get("/").status).collect::<Vec<_>>(), [200; 3]);
     server.stop();
 }
+
+#[test]
+fn a_reload_turns_on_that_statsd_is_told_how_many_connections_wait() {
+    let listener = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    listener.set_read_timeout(Some(LIMIT)).expect("an option");
+    let conf = format!("statsd_host = '{}'\n", listener.local_addr().expect("an address"));
+    let server = Server::of_files(&[("app.py", APP), ("gunicorn.conf.py", &conf)]);
+    let (mut server, mut client) = started(server);
+    assert_eq!(client.get("/missing").status, 404);
+    let conf = format!("{conf}enable_backlog_metric = True\n");
+    std::fs::write(server.directory().join("gunicorn.conf.py"), conf).expect("the file can be written");
+    server.signal("HUP");
+    let mut buffer = [0; 1000];
+    let mut metric = String::new();
+    while metric != "gunicorn.backlog:0|h" {
+        let size = listener.recv(&mut buffer).expect("it is told");
+        metric = String::from_utf8_lossy(&buffer[..size]).into_owned();
+    }
+    server.stop();
+}
