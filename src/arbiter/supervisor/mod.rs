@@ -50,6 +50,15 @@ struct Worker {
     /// Asked to be replaced before it served: new code came while it loaded the old.
     retires: bool,
     seen: Duration,
+    /// What it goes by itself: those of the configuration that it was made with.
+    limits: Limits,
+}
+
+impl Worker {
+    /// It is told to end now, and killed when it has not.
+    fn ending(&self, now: Duration) -> State {
+        State::Ending(now + self.limits.graceful_timeout + MARGIN)
+    }
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -102,7 +111,7 @@ impl Supervisor {
         if self.is_dismissed() { 0 } else { self.size }
     }
 
-    /// Sets how long things may take from now on.
+    /// Sets how long things may take for the workers that come from now on.
     pub fn set_limits(&mut self, limits: Limits) {
         self.limits = limits;
     }
@@ -119,8 +128,8 @@ impl Supervisor {
     pub fn next_due(&self, now: Duration) -> Option<Duration> {
         let ends = self.workers.values().filter_map(|worker| match worker.state {
             State::Ending(at) => Some(at),
-            State::Booting => Some(worker.seen + self.limits.timeout? + MARGIN),
-            State::Serving | State::Retiring => Some(worker.seen + self.limits.timeout?),
+            State::Booting => Some(worker.seen + worker.limits.timeout? + MARGIN),
+            State::Serving | State::Retiring => Some(worker.seen + worker.limits.timeout?),
             State::Killed { .. } => None,
         });
         let pause = (self.not_before > now).then_some(self.not_before);
@@ -133,10 +142,9 @@ impl Supervisor {
             Event::Spawned(pid, generation) => {
                 self.forget_spawning(generation);
                 self.age += 1;
-                self.workers.insert(
-                    pid,
-                    Worker { generation, age: self.age, state: State::Booting, retires: false, seen: now },
-                );
+                let (age, limits) = (self.age, self.limits);
+                let worker = Worker { generation, age, state: State::Booting, retires: false, seen: now, limits };
+                self.workers.insert(pid, worker);
                 if generation != self.generation && self.candidate != Some(generation) {
                     // A reload has taken the place of the one that it was for.
                     self.end_generation(generation, now, actions);
@@ -246,24 +254,26 @@ impl Supervisor {
         self.candidate = None;
         // One that still comes is ended then, or ends itself when there is no arbiter any more.
         self.spawning = None;
-        let limit = now + if quick { QUICK } else { self.limits.graceful_timeout + MARGIN };
         for (pid, worker) in &mut self.workers {
             match worker.state {
                 State::Killed { .. } => {}
-                State::Ending(at) if !quick => worker.state = State::Ending(at.min(limit)),
+                _ if quick => {
+                    worker.state = State::Ending(now + QUICK);
+                    actions.push(Action::Quit(*pid));
+                }
+                State::Ending(_) => {}
                 _ => {
-                    worker.state = State::Ending(limit);
-                    actions.push(if quick { Action::Quit(*pid) } else { Action::Term(*pid) });
+                    worker.state = worker.ending(now);
+                    actions.push(Action::Term(*pid));
                 }
             }
         }
     }
 
     fn end_generation(&mut self, generation: u64, now: Duration, actions: &mut Vec<Action>) {
-        let limit = now + self.limits.graceful_timeout + MARGIN;
         for (pid, worker) in self.workers.iter_mut().filter(|(_, worker)| worker.generation == generation) {
             if !matches!(worker.state, State::Ending(_) | State::Killed { .. }) {
-                worker.state = State::Ending(limit);
+                worker.state = worker.ending(now);
                 actions.push(Action::Term(*pid));
             }
         }
@@ -273,10 +283,9 @@ impl Supervisor {
     fn settle(&mut self, now: Duration, actions: &mut Vec<Action>) {
         if let Some(Stopping { end }) = self.stopping {
             // A worker that was asked for just before the stop has no id yet; it is ended as soon as it has one.
-            let limit = now + self.limits.graceful_timeout + MARGIN;
             for (pid, worker) in &mut self.workers {
                 if matches!(worker.state, State::Booting | State::Serving | State::Retiring) {
-                    worker.state = State::Ending(limit);
+                    worker.state = worker.ending(now);
                     actions.push(Action::Term(*pid));
                 }
             }
@@ -312,9 +321,8 @@ impl Supervisor {
         if self.serving(generation) > self.size
             && let Some(surplus) = retiring.or_else(|| self.oldest(generation, State::Serving))
         {
-            let limit = now + self.limits.graceful_timeout + MARGIN;
             if let Some(worker) = self.workers.get_mut(&surplus) {
-                worker.state = State::Ending(limit);
+                worker.state = worker.ending(now);
                 actions.push(Action::Term(surplus));
             }
             // There may be more than one too many.
@@ -330,10 +338,10 @@ impl Supervisor {
                 State::Ending(at) => (at <= now, false),
                 State::Killed { .. } => (false, false),
                 State::Booting => {
-                    (self.limits.timeout.is_some_and(|timeout| worker.seen + timeout + MARGIN <= now), true)
+                    (worker.limits.timeout.is_some_and(|timeout| worker.seen + timeout + MARGIN <= now), true)
                 }
                 State::Serving | State::Retiring => {
-                    (self.limits.timeout.is_some_and(|timeout| worker.seen + timeout <= now), true)
+                    (worker.limits.timeout.is_some_and(|timeout| worker.seen + timeout <= now), true)
                 }
             };
             if due {

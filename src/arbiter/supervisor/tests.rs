@@ -171,6 +171,23 @@ fn a_reload_whose_code_cannot_be_loaded_leaves_the_old_workers_serving() {
 }
 
 #[test]
+fn what_a_reload_shortens_does_not_count_for_the_workers_before() {
+    let mut world = World::serving(1);
+    world.supervisor.set_limits(Limits { graceful_timeout: Duration::from_secs(1), timeout: None });
+    world.send(Event::Reconfigured(1));
+    world.boot_all();
+    assert_eq!(world.take(), [Action::Adopted(2), Action::Term(101)]);
+    world.pass(GRACE);
+    assert_eq!(world.take(), []);
+    world.pass(Duration::from_secs(1));
+    assert_eq!(world.take(), [Action::Kill(101)]);
+    world.exit(101, 0);
+    world.send(Event::Stop);
+    world.pass(Duration::from_secs(2));
+    assert_eq!(world.take(), [Action::Term(102), Action::Kill(102)]);
+}
+
+#[test]
 fn a_worker_that_dies_while_a_reload_proves_itself_is_not_missed() {
     let mut world = World::serving(2);
     world.send(Event::Reconfigured(2));
