@@ -207,9 +207,14 @@ impl Supervisor {
                 self.failures = 0;
                 self.not_before = now;
             }
-            Event::Increase => self.resize(self.wanted() + 1, actions),
+            // Meant for whichever workers go on.
+            Event::Increase => {
+                self.size_before += 1;
+                self.resize(self.wanted() + 1, actions);
+            }
             Event::Decrease => {
                 if self.wanted() > 1 {
+                    self.size_before = self.size_before.saturating_sub(1).max(1);
                     self.resize(self.size - 1, actions);
                 }
             }

@@ -369,6 +369,18 @@ fn after_a_reload_that_failed_as_many_workers_are_wanted_as_before() {
 }
 
 #[test]
+fn a_worker_more_or_less_is_wanted_also_when_the_reload_of_that_time_fails() {
+    for (event, wanted) in [(Event::Increase, 3), (Event::Decrease, 1)] {
+        let mut world = World::serving(2);
+        world.send(Event::Reconfigured(5));
+        world.send(event);
+        world.exit(103, 3);
+        assert!(world.take().contains(&Action::ReloadFailed));
+        assert_eq!(world.supervisor.wanted(), wanted);
+    }
+}
+
+#[test]
 fn new_workers_that_are_silent_fail_a_reload() {
     let mut world = World::serving(1);
     world.send(Event::Reconfigured(1));
