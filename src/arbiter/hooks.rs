@@ -137,7 +137,8 @@ impl<P: Program> Arbiter<P> {
         known.followed.extend(self.templates.pid(known.serving));
         self.known.serving = generation;
         self.known.told = self.known.born;
-        self.templates.keep_only(generation);
+        let then = self.now() + self.service.program.wanted().limits.graceful_timeout;
+        self.templates.keep_only(generation, then);
         if self.known.followed.is_empty() {
             self.templates.tell(generation, Command::Follow);
         }

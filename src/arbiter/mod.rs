@@ -218,7 +218,8 @@ impl<P: Program> Arbiter<P> {
     /// Waits for something to happen.
     fn wait(&mut self) -> Vec<Event> {
         let now = self.now();
-        let due = self.supervisor.next_due(now).map(|due| due.saturating_sub(now));
+        let due = self.supervisor.next_due(now).into_iter().chain(self.templates.due()).min();
+        let due = due.map(|due| due.saturating_sub(now));
         let measure = self.service.program.wanted().backlog_metric.then_some(status::MEASURE);
         let limit = [due, self.service.predecessor.map(|_| LOOK), measure].into_iter().flatten().min();
         sys::wait_readable(&[self.signals.as_fd(), self.line.reports()], limit);
@@ -244,6 +245,7 @@ impl<P: Program> Arbiter<P> {
                 None => events.push(Event::Exited(pid, outcome)),
             }
         }
+        self.templates.kill_late(self.now());
         self.measure();
         events.push(Event::Tick);
         events

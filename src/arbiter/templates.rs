@@ -3,7 +3,10 @@
 //!
 //! A template's worker is orphaned at once, and so becomes a child of the arbiter, which has asked the system for that.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
 
 use super::Pid;
 use crate::{
@@ -15,6 +18,8 @@ use crate::{
 #[derive(Debug, Default)]
 pub struct Templates {
     all: BTreeMap<u64, Template>,
+    /// Those that were let go of and have not ended yet, and when they are killed.
+    leaving: BTreeMap<Pid, Duration>,
 }
 
 #[derive(Debug)]
@@ -77,14 +82,34 @@ impl Templates {
 
     /// A process ended. If it was a template, its generation, and whether it still owed a worker.
     pub fn exited(&mut self, pid: Pid) -> Option<(u64, bool)> {
+        self.leaving.remove(&pid);
         let generation = *self.all.iter().find(|(_, template)| template.pid == pid)?.0;
         let template = self.all.remove(&generation)?;
         Some((generation, !template.ready || template.owed > 0))
     }
 
-    /// Lets go of the templates of other generations: they end when nobody can command them any more.
-    pub fn keep_only(&mut self, generation: u64) {
-        self.all.retain(|other, _| *other >= generation);
+    /// Lets go of the templates before this generation: they end when nobody can command them any more. One that hangs in a
+    /// hook does not notice, and is killed then.
+    pub fn keep_only(&mut self, generation: u64, then: Duration) {
+        let kept = self.all.split_off(&generation);
+        let old = std::mem::replace(&mut self.all, kept);
+        self.leaving.extend(old.into_values().map(|template| (template.pid, then)));
+    }
+
+    /// When the next one is killed.
+    pub fn due(&self) -> Option<Duration> {
+        self.leaving.values().min().copied()
+    }
+
+    /// Kills those whose time is over.
+    pub fn kill_late(&mut self, now: Duration) {
+        self.leaving.retain(|pid, then| {
+            let late = *then <= now;
+            if late {
+                sys::send(*pid, Signal::Kill);
+            }
+            !late
+        });
     }
 
     /// Ends the template of a generation that nobody waits for any more, also one that is still loading.
@@ -96,6 +121,7 @@ impl Templates {
 
     /// Ends all, also one that is still loading, but for that of `kept` if it is ready.
     pub fn end(&mut self, kept: Option<u64>) {
+        self.kill_late(Duration::MAX);
         self.all.retain(|generation, template| {
             let keep = template.ready && kept == Some(*generation);
             if !keep {
@@ -108,6 +134,7 @@ impl Templates {
     /// Lets go of all.
     pub fn clear(&mut self) {
         self.all.clear();
+        self.leaving.clear();
     }
 }
 

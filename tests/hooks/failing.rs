@@ -279,3 +279,36 @@ def pre_exec(server):
     server.wait_for_log("The new binary is not started, because pre_exec raised.");
     server.stop();
 }
+
+#[test]
+fn hooks_that_hang_when_a_reload_is_done_are_given_up() {
+    let conf = "
+import os, time
+graceful_timeout = GRACE
+def child_exit(server, worker):
+    if not os.path.exists('reloaded'):
+        note('hangs', os.getpid())
+        while True:
+            time.sleep(1)
+def post_fork(server, worker): note('forked', worker.pid)
+def when_ready(server): note('ready')
+";
+    // The stop does not wait for it; without one, its time is over some day.
+    for grace in ["60", "1"] {
+        let mut server = server(&conf.replace("GRACE", grace)).args(["--workers", "2"]).start();
+        assert_eq!(server.connect().get("/").text(), "hello");
+        process::signal(super::number(&until_seen(&server, "forked", 2)), "KILL");
+        let hangs = super::number(&until_seen(&server, "hangs", 1));
+        std::fs::write(server.directory().join("reloaded"), "").expect("it can be written");
+        server.signal("HUP");
+        server.wait_for_log("The reload is done");
+        assert_eq!(server.connect().get("/").text(), "hello");
+        if grace == "60" {
+            assert!(process::is_alive(hangs));
+            server.stop();
+        } else {
+            until_seen(&server, "ready", 2);
+        }
+        assert!(process::holds(|| !process::is_alive(hangs)), "it goes on for ever\n{}", server.stderr());
+    }
+}
