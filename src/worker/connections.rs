@@ -241,15 +241,19 @@ async fn look_after(
 ) {
     let mut interval = tokio::time::interval(ALIVE);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut interrupting: Option<JoinHandle<()>> = None;
     loop {
         interval.tick().await;
         link.report(Report::Alive);
         if server.has_let_go() {
             wait_for_python("rwsgi-memory", python::release_memory);
         }
-        let overdue = request_timeout.map_or_else(Vec::new, |limit| watch.longer_than(limit));
-        if !overdue.is_empty() {
-            wait_for_python("rwsgi-timeout", move || overdue.iter().for_each(Overdue::interrupt));
+        // One at a time: while native code keeps Python to itself, the next would wait as well.
+        if interrupting.as_ref().is_none_or(JoinHandle::is_finished) {
+            let overdue = request_timeout.map_or_else(Vec::new, |limit| watch.longer_than(limit));
+            if !overdue.is_empty() {
+                interrupting = wait_for_python("rwsgi-timeout", move || overdue.iter().for_each(Overdue::interrupt));
+            }
         }
         if timeout.is_some_and(|timeout| watch.longest() > timeout) {
             return;
@@ -265,10 +269,9 @@ async fn report_alive(link: Arc<Link>, until: Instant) {
 }
 
 /// Does what waits for Python, which connections must not, on a thread of its own.
-fn wait_for_python(name: &str, work: impl FnOnce() + Send + 'static) {
-    if let Err(error) = thread::Builder::new().name(name.to_owned()).spawn(work) {
-        tracing::error!("The thread {name} cannot be started: {error}.");
-    }
+fn wait_for_python(name: &str, work: impl FnOnce() + Send + 'static) -> Option<JoinHandle<()>> {
+    let started = thread::Builder::new().name(name.to_owned()).spawn(work);
+    started.inspect_err(|error| tracing::error!("The thread {name} cannot be started: {error}.")).ok()
 }
 
 /// The arbiter, as far as a worker knows it.

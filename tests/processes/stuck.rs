@@ -121,6 +121,19 @@ fn a_worker_whose_python_is_held_while_no_request_runs_is_replaced_too() {
 }
 
 #[test]
+fn one_thread_waits_to_interrupt_what_never_lets_go_of_python() {
+    let args = ["app:app", "--timeout", "0", "--request-timeout", "1", "--graceful-timeout", "1"];
+    let server = Server::of(STICKS).args(args).start();
+    let worker = pid(&server).parse().expect("an id");
+    let before = process::threads(worker);
+    server.connect().send("GET /hold HTTP/1.1\r\nHost: test\r\n\r\n");
+    assert!(process::holds(|| process::threads(worker) == before + 1));
+    // Time for several more.
+    std::thread::sleep(Duration::from_secs(2));
+    assert_eq!(process::threads(worker), before + 1);
+}
+
+#[test]
 fn a_worker_whose_python_is_held_ends_without_its_arbiter_too() {
     for threads in ["1", "4"] {
         let args = ["app:app", "--threads", threads, "--graceful-timeout", "1"];
