@@ -90,7 +90,7 @@ pub fn from_variables(variable: impl Fn(&str) -> Option<OsString>) -> Result<(Cm
     for name in CMD_ARGS {
         let Some(text) = variable(name) else { continue };
         let text = text.into_string().map_err(|_| Fatal::new(format!("The variable {name} is not UTF-8.")))?;
-        let words = shlex::split(&text)
+        let words = split(&text)
             .ok_or_else(|| Fatal::new(format!("The variable {name} has a quote that is not closed: {text}")))?;
         let matches = command()
             .no_binary_name(true)
@@ -102,4 +102,11 @@ pub fn from_variables(variable: impl Fn(&str) -> Option<OsString>) -> Result<(Cm
         found.push((name, given(&matches)));
     }
     Ok((found, notes))
+}
+
+/// Splits as a shell would, but for comments, which gunicorn does not have there.
+fn split(text: &str) -> Option<Vec<String>> {
+    // No variable holds a NUL.
+    let words = shlex::split(&text.replace('#', "\0"))?;
+    Some(words.into_iter().map(|word| word.replace('\0', "#")).collect())
 }

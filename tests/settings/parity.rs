@@ -164,6 +164,8 @@ fn every_two_sources_count_as_they_do_for_gunicorn() {
     assert_eq!(workers(&without, &variables, &line), "5", "environment < command line");
     assert_eq!(workers(&with_file, &[], &line), "5", "file < command line");
     assert_eq!(workers(&without, &[cmd_args], &line), "5", "GUNICORN_CMD_ARGS < command line");
+    let hash = [("GUNICORN_CMD_ARGS", "-n #shop -w 4")];
+    assert_eq!(workers(&without, &hash, &["app:app"]), "4", "there are no comments");
     let named = [("GUNICORN_CMD_ARGS", "-c other.py")];
     assert_eq!(workers(&with_file, &named, &["app:app"]), "7", "a file that GUNICORN_CMD_ARGS names");
     assert_eq!(workers(&with_file, &named, &["app:app", "-c", "gunicorn.conf.py"]), "3", "and the command line's");
