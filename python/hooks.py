@@ -17,12 +17,18 @@ class Absent:
 
 
 class Log(Absent):
-    """gunicorn's logger, as far as it writes to the error log."""
+    """gunicorn's logger, as far as it writes to the error log and sends metrics to statsd."""
 
-    def __init__(self, write):
-        self._write = write
+    def __init__(self, write, send):
+        self._write, self._send = write, send
 
-    def log(self, level, message, *args, exc_info=None, **_):
+    def log(self, level, message, *args, exc_info=None, extra=None, **_):
+        if extra:
+            metric, value, form = extra.get("metric"), extra.get("value"), FORMS.get(extra.get("mtype"))
+            if metric and value is not None and form:
+                self._send(f"{metric}:{value}|{form}")
+            if not message:
+                return
         if isinstance(level, int):
             level = next(name for least, name in LEVELS if level >= least)
         text = str(message)
@@ -71,6 +77,8 @@ def logging_of(name):
 
     return logging.getLogger(name)
 
+
+FORMS = {"gauge": "g", "counter": "c|@1.0", "histogram": "h", "timer": "ms"}
 
 LEVELS = ((50, "critical"), (40, "error"), (30, "warning"), (20, "info"), (-sys.maxsize, "debug"))
 
@@ -330,9 +338,9 @@ class Hooks:
                 self.worker.log.exception("Exception in post_request hook")
 
 
-def begin(functions, arity, values, write, uri, listeners, pid, predecessor, size):
+def begin(functions, arity, values, log, uri, listeners, pid, predecessor, size):
     cfg = Config({**values, **functions}, uri)
-    return Hooks(functions, arity, Server(cfg, Log(write), App(cfg, uri), listeners, pid, predecessor, size))
+    return Hooks(functions, arity, Server(cfg, Log(*log), App(cfg, uri), listeners, pid, predecessor, size))
 
 
 def enter(directory, variables):

@@ -244,13 +244,18 @@ fn begin<'py>(
         }
         Ok(())
     })?;
+    let send = PyCFunction::new_closure(py, None, None, |args: &Bound<'_, PyTuple>, _| -> PyResult<()> {
+        let (metric,): (String,) = args.extract()?;
+        telemetry::metric(&metric);
+        Ok(())
+    })?;
     let About { spec, listeners, arbiter, predecessor, size, .. } = about;
     let arity = reader.getattr("arity")?;
     module(py)?.getattr("begin")?.call1((
         functions,
         arity,
         values,
-        write,
+        (write, send),
         *spec,
         listeners.clone(),
         *arbiter,

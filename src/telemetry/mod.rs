@@ -68,6 +68,13 @@ pub fn backlog(count: u32) {
     }
 }
 
+/// A hook's own metric, as statsd has it: `NAME:VALUE|FORM`.
+pub fn metric(metric: &str) {
+    if let Some(statsd) = statsd() {
+        statsd.send(metric);
+    }
+}
+
 /// Gives the files of the logs to the user and group that workers run as, who must be able to open them again.
 ///
 /// # Errors

@@ -75,7 +75,8 @@ impl Statsd {
         self.send(&format!("{name}:1|c|@1.0"));
     }
 
-    fn send(&self, metric: &str) {
+    /// Sends a metric, `NAME:VALUE|FORM`.
+    pub fn send(&self, metric: &str) {
         let datagram = format!("{}{metric}{}", self.prefix, self.tags);
         // Whoever is not there to count it does not miss it either.
         let _ = match &self.socket {

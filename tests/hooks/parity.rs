@@ -1,5 +1,7 @@
 //! The same hooks, called in the same order with the same things as by the real gunicorn.
 
+use std::net::UdpSocket;
+
 use super::{NOTE, seen, until_seen};
 use crate::support::{Client, Server, process};
 
@@ -283,4 +285,36 @@ def child_exit(server, worker): note('gone')
     });
     assert_eq!(ours, theirs);
     assert_eq!(ours, ["changed 2 None", "changed 0 2", "changed 1 0", "changed 0 1", "changed 2 0"]);
+}
+
+#[test]
+fn statsd_is_sent_what_hooks_log_for_it() {
+    let conf = format!(
+        "{NOTE}
+control_socket_disable = True
+def when_ready(server):
+    for kind in ['gauge', 'counter', 'histogram', 'timer', 'other', None]:
+        server.log.info('', extra={{'metric': 'shop.stock', 'value': 7, 'mtype': kind}})
+    server.log.debug('', extra={{'metric': 'shop.empty', 'value': 0, 'mtype': 'gauge'}})
+    server.log.info('told', extra={{'metric': 'shop.told', 'value': 1.5, 'mtype': 'timer'}})
+    note('ready')
+"
+    );
+    let statsd = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    statsd.set_nonblocking(true).expect("an option");
+    let address = statsd.local_addr().expect("an address").to_string();
+    let files = [("app.py", APP), ("gunicorn.conf.py", &conf)];
+    let [theirs, ours] = both(&files, &["app:app", "--statsd-host", &address, "--statsd-prefix", "site"], |server| {
+        until_seen(&server, "ready", 1);
+        end(server);
+        let mut buffer = [0; 1000];
+        let mut metrics = Vec::new();
+        while let Ok(size) = statsd.recv(&mut buffer) {
+            metrics.push(String::from_utf8_lossy(&buffer[..size]).into_owned());
+        }
+        metrics.retain(|metric| metric.starts_with("site.shop"));
+        metrics
+    });
+    assert_eq!(ours, theirs);
+    assert!(ours.len() == 6 && ours[5] == "site.shop.told:1.5|ms", "{ours:?}");
 }
