@@ -22,7 +22,7 @@ use std::{
 
 pub use pidfile::PidFile;
 pub use service::{Ended, Program, Service, Wanted};
-pub use supervisor::{Action, Event, Level, Limits, Outcome, Pid, Supervisor};
+pub use supervisor::{Action, Event, Limits, Outcome, Pid, Supervisor};
 
 use self::{hooks::Known, templates::Templates};
 use crate::{
@@ -164,10 +164,7 @@ impl<P: Program> Arbiter<P> {
             Action::Term(pid) => sys::send(pid, Signal::Term),
             Action::Quit(pid) => sys::send(pid, Signal::Quit),
             Action::Kill(pid) => sys::send(pid, Signal::Kill),
-            Action::Log(Level::Info, text) => tracing::info!("{text}"),
-            Action::Log(Level::Warning, text) => tracing::warn!("{text}"),
-            Action::Log(Level::Error, text) => tracing::error!("{text}"),
-            Action::Log(Level::Critical, text) => tracing::error!(target: telemetry::CRITICAL, "{text}"),
+            Action::Log(level, text) => telemetry::say(level, &text),
             Action::Adopted(generation) => {
                 self.adopted(generation);
                 self.settle(true);

@@ -22,7 +22,7 @@ use pyo3::{
 use super::{LoadError, PyApp, config, embedded::embedded};
 use crate::{
     exit::{Code, Fatal},
-    settings::{Settings, Value},
+    settings::{Level, Settings, Value},
     telemetry,
     wsgi::Request,
 };
@@ -235,13 +235,14 @@ fn begin<'py>(
     }
     let write = PyCFunction::new_closure(py, None, None, |args: &Bound<'_, PyTuple>, _| -> PyResult<()> {
         let (level, text): (String, String) = args.extract()?;
-        match level.as_str() {
-            "debug" => tracing::debug!("{text}"),
-            "info" => tracing::info!("{text}"),
-            "warning" | "warn" => tracing::warn!("{text}"),
-            "critical" | "fatal" => tracing::error!(target: telemetry::CRITICAL, "{text}"),
-            _ => tracing::error!("{text}"),
-        }
+        let level = match level.as_str() {
+            "debug" => Level::Debug,
+            "info" => Level::Info,
+            "warning" | "warn" => Level::Warning,
+            "critical" | "fatal" => Level::Critical,
+            _ => Level::Error,
+        };
+        telemetry::say(level, &text);
         Ok(())
     })?;
     let send = PyCFunction::new_closure(py, None, None, |args: &Bound<'_, PyTuple>, _| -> PyResult<()> {

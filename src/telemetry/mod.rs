@@ -15,7 +15,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub use error_log::{CRITICAL, EXCEPTION};
 
 use self::statsd::Statsd;
-use crate::{exit::Fatal, settings::Settings};
+use crate::{
+    exit::Fatal,
+    settings::{Level, Settings},
+};
 
 static STATSD: Mutex<Option<Arc<Statsd>>> = Mutex::new(None);
 
@@ -51,6 +54,17 @@ pub fn start(settings: &Settings, app: &str) -> Result<(), Fatal> {
 pub fn reopen() {
     error_log::reopen();
     access::reopen();
+}
+
+/// Says something in the error log, if that is to say as much.
+pub fn say(level: Level, text: &str) {
+    match level {
+        Level::Debug => tracing::debug!("{text}"),
+        Level::Info => tracing::info!("{text}"),
+        Level::Warning => tracing::warn!("{text}"),
+        Level::Error => tracing::error!("{text}"),
+        Level::Critical => tracing::error!(target: CRITICAL, "{text}"),
+    }
 }
 
 /// The number of workers has become this: a metric.

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::{Action, Level, Outcome, Pid, State, Supervisor};
-use crate::{exit::Code, sys};
+use super::{Action, Outcome, Pid, State, Supervisor};
+use crate::{exit::Code, settings::Level, sys};
 
 /// The first pause after a worker died while it booted; it doubles with each further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);

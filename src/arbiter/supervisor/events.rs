@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::settings::Level;
+
 /// A process id.
 pub type Pid = i32;
 
@@ -71,16 +73,6 @@ pub enum Action {
     Resized,
     /// End the arbiter with this exit code, for this reason if it is not 0.
     End(u8, &'static str),
-}
-
-/// How serious a message is.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[expect(missing_docs, reason = "the names are the documentation")]
-pub enum Level {
-    Info,
-    Warning,
-    Error,
-    Critical,
 }
 
 /// How long things may take.

@@ -7,7 +7,9 @@ mod events;
 
 use std::{collections::BTreeMap, time::Duration};
 
-pub use events::{Action, Event, Level, Limits, Outcome, Pid};
+pub use events::{Action, Event, Limits, Outcome, Pid};
+
+use crate::settings::Level;
 
 /// A worker ends itself when its time is over, to end or to boot, and says so; it is killed when it does not within this
 /// time.

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::{Action, Event, Level, Limits, Outcome, Pid, Supervisor};
-use crate::exit::Code;
+use super::{Action, Event, Limits, Outcome, Pid, Supervisor};
+use crate::{exit::Code, settings::Level};
 
 const GRACE: Duration = Duration::from_secs(30);
 
