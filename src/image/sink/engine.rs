@@ -120,7 +120,7 @@ impl Engine {
 
     /// Loads an image and returns its id.
     fn load(&self, archive: Archive, name: &str, progress: &dyn Progress, cancel: &Cancel) -> Result<String, Failure> {
-        let refused = |error: &Error| Failure {
+        let failed = |error: &Error| Failure {
             error: refused(&reason(error)),
             answered: matches!(error, Error::DockerStreamError { .. } | Error::DockerResponseServerError { .. }),
         };
@@ -134,7 +134,7 @@ impl Engine {
                 match tokio::time::timeout(TICK, answers.next()).await {
                     Err(_) => progress.bytes(sent.load(Ordering::Relaxed), size),
                     Ok(Some(Ok(_))) => {}
-                    Ok(Some(Err(error))) => return Err(refused(&error)),
+                    Ok(Some(Err(error))) => return Err(failed(&error)),
                     Ok(None) => break,
                 }
                 // An engine that has everything will keep it, whether or not anyone waits for its answer.
@@ -142,10 +142,10 @@ impl Engine {
                     cancel.check().map_err(|error| Failure { error, answered: false })?;
                 }
             }
-            let loaded = self.docker.inspect_image(name).await.map_err(|error| refused(&error))?;
+            let loaded = self.docker.inspect_image(name).await.map_err(|error| failed(&error))?;
             let id = loaded.id.unwrap_or_default();
             if [config, manifest].iter().all(|digest| id.strip_prefix("sha256:") != Some(digest)) {
-                let error = self::refused(&format!("it says that {name} is {id}, which is another image"));
+                let error = refused(&format!("it says that {name} is {id}, which is another image"));
                 return Err(Failure { error, answered: true });
             }
             Ok(id)
