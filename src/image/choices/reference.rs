@@ -23,6 +23,10 @@ pub struct Invalid {
 const LONGEST_REPOSITORY: usize = 255;
 const LONGEST_TAG: usize = 128;
 
+/// The registry of names that say none, and what it was called once.
+const USUAL_DOMAIN: &str = "docker.io";
+const FORMER_DOMAIN: &str = "index.docker.io";
+
 impl Reference {
     /// Domain and path, without the tag.
     pub fn repository(&self) -> &str {
@@ -32,6 +36,14 @@ impl Reference {
     /// The tag, `latest` where none was given.
     pub fn tag(&self) -> &str {
         &self.tag
+    }
+
+    /// The name with all that may be left out: the registry, and `library/` before a path of one name in Docker's own.
+    pub fn canonical(&self) -> String {
+        let (domain, path) = split(&self.repository);
+        let domain = domain.filter(|domain| *domain != FORMER_DOMAIN).unwrap_or(USUAL_DOMAIN);
+        let library = if domain == USUAL_DOMAIN && !path.contains('/') { "library/" } else { "" };
+        format!("{domain}/{library}{path}:{}", self.tag)
     }
 }
 
@@ -62,13 +74,8 @@ fn parse(text: &str) -> Result<Reference, &'static str> {
         _ => (text, "latest"),
     };
     check_tag(tag)?;
-    let path = match repository.split_once('/') {
-        Some((domain, path)) if is_domain(domain) => {
-            check_domain(domain)?;
-            path
-        }
-        _ => repository,
-    };
+    let (domain, path) = split(repository);
+    domain.map_or(Ok(()), check_domain)?;
     for component in path.split('/') {
         check_component(component)?;
     }
@@ -79,6 +86,14 @@ fn parse(text: &str) -> Result<Reference, &'static str> {
         return Err("64 hexadecimal digits are an image's id");
     }
     Ok(Reference { repository: repository.to_owned(), tag: tag.to_owned() })
+}
+
+/// The registry, where one is named, and the path.
+fn split(repository: &str) -> (Option<&str>, &str) {
+    match repository.split_once('/') {
+        Some((domain, path)) if is_domain(domain) => (Some(domain), path),
+        _ => (None, repository),
+    }
 }
 
 /// Docker's rule for telling a registry's host from the first part of a path.
@@ -150,6 +165,24 @@ mod tests {
         ] {
             assert_eq!(
                 text.parse::<Reference>().map(|reference| reference.to_string()).as_deref(),
+                Ok(whole),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_canonical_name_leaves_nothing_out() {
+        for (text, whole) in [
+            ("my-app", "docker.io/library/my-app:latest"),
+            ("team/app:1", "docker.io/team/app:1"),
+            ("docker.io/app:1", "docker.io/library/app:1"),
+            ("index.docker.io/team/app:1", "docker.io/team/app:1"),
+            ("localhost/app:1", "localhost/app:1"),
+            ("registry.example.org:5000/app:1", "registry.example.org:5000/app:1"),
+        ] {
+            assert_eq!(
+                text.parse::<Reference>().map(|reference| reference.canonical()).as_deref(),
                 Ok(whole),
                 "{text}"
             );

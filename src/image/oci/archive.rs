@@ -38,7 +38,6 @@ impl Archive {
         let config = plan.config();
         let manifest = plan.manifest(&config);
         let (config_digest, manifest_digest) = (digest::of(&config), digest::of(&manifest));
-        let reference = plan.reference.to_string();
         let index = json!({
             "schemaVersion": 2,
             "mediaType": "application/vnd.oci.image.index.v1+json",
@@ -47,14 +46,15 @@ impl Archive {
                 "digest": format!("sha256:{manifest_digest}"),
                 "size": manifest.len(),
                 "annotations": {
-                    "io.containerd.image.name": reference,
+                    // containerd keeps it under this very name, and the engine looks for the canonical one.
+                    "io.containerd.image.name": plan.reference.canonical(),
                     "org.opencontainers.image.ref.name": plan.reference.tag(),
                 },
             }],
         });
         let for_engines = json!([{
             "Config": blob(&config_digest),
-            "RepoTags": [reference],
+            "RepoTags": [plan.reference.to_string()],
             "Layers": plan.layers.iter().map(|layer| blob(&layer.digest)).collect::<Vec<_>>(),
         }]);
         let mut archive =
@@ -161,6 +161,8 @@ mod tests {
         let engines = &read("manifest.json")[0];
         assert_eq!(engines["RepoTags"], json!(["shop:latest"]));
         let index = read("index.json");
+        let name = &index["manifests"][0]["annotations"]["io.containerd.image.name"];
+        assert_eq!(name, "docker.io/library/shop:latest");
         let digest = index["manifests"][0]["digest"].as_str().unwrap().replace(':', "/");
         let manifest = read(&format!("blobs/{digest}"));
         let config = manifest["config"]["digest"].as_str().unwrap().replace(':', "/");
