@@ -1,16 +1,20 @@
 //! Engines that are elsewhere, go away, or lose what they had: the real one, behind a socket that does so.
 
 use std::{
+    collections::BTreeSet,
     fs,
-    io::{Read as _, Write as _},
+    io::{BufRead as _, BufReader, Read as _, Write as _},
     net::Shutdown,
     os::unix::net::{UnixListener, UnixStream},
     path::Path,
     process::Command,
-    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
 };
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     engine::{Image, docker, image_exists, unique},
@@ -117,6 +121,128 @@ fn only_layers_that_an_engine_lacks_are_sent() {
     assert!(done.load(Ordering::Relaxed) && !image_exists(&one.name));
     let image = Image { name, result: json!(null), stderr: String::new() };
     assert_eq!(image.python("import click, app; print(app.app is repr)"), "True");
+}
+
+/// A stand-in for an engine with the containerd image store, as far as a build sees one. It has an image with the layers.
+struct Containerd {
+    layers: Vec<String>,
+    /// What it was asked for, in order, without the API's version.
+    asked: Mutex<Vec<String>>,
+    /// The archive that it was sent.
+    sent: Mutex<Vec<u8>>,
+}
+
+impl Containerd {
+    /// One at `path` that has `layers`.
+    fn at(path: &Path, layers: &[&str]) -> &'static Self {
+        let layers = layers.iter().map(|layer| (*layer).to_owned()).collect();
+        let engine = leaked(Self { layers, asked: Mutex::default(), sent: Mutex::default() });
+        let listener = UnixListener::bind(path).unwrap();
+        std::thread::spawn(move || {
+            for client in listener.incoming() {
+                engine.serve(BufReader::new(client.unwrap()));
+            }
+        });
+        engine
+    }
+
+    fn serve(&self, mut client: BufReader<UnixStream>) {
+        let mut head = String::new();
+        while client.read_line(&mut head).unwrap() > 2 {}
+        let words: Vec<_> = head.split_whitespace().take(2).collect();
+        let path = words[1].split('?').next().unwrap();
+        let path = path.strip_prefix("/v1.").and_then(|rest| rest.split_once('/')).map_or(path, |(_, path)| path);
+        let asked = format!("{} {}", words[0], path.trim_start_matches('/'));
+        if asked == "POST images/load" {
+            *self.sent.lock().unwrap() = chunks(&mut client);
+        }
+        let (status, answer) = self.answer(&asked);
+        self.asked.lock().unwrap().push(asked);
+        let answer = answer.to_string();
+        let head = format!("HTTP/1.1 {status} x\r\nContent-Type: application/json\r\nConnection: close\r\n");
+        write!(client.get_mut(), "{head}Content-Length: {}\r\n\r\n{answer}", answer.len()).unwrap();
+    }
+
+    fn answer(&self, asked: &str) -> (u16, Value) {
+        let name = asked.strip_prefix("GET images/").and_then(|rest| rest.strip_suffix("/json"));
+        match (asked, name) {
+            ("GET _ping", _) => (200, json!("OK")),
+            ("GET info", _) => (200, json!({ "DriverStatus": [["driver-type", "io.containerd.snapshotter.v1"]] })),
+            ("POST images/load", _) => (200, json!({ "stream": "Loaded image" })),
+            (_, Some(name)) => match self.manifest() {
+                Some((of, id)) if id == name || of == format!("docker.io/library/{name}") => (200, json!({ "Id": id })),
+                None if !name.starts_with("sha256:") => {
+                    (200, json!({ "Id": "sha256:00", "RootFS": { "Type": "layers", "Layers": self.layers } }))
+                }
+                _ => (404, json!({ "message": "No such image" })),
+            },
+            _ => (200, json!([])),
+        }
+    }
+
+    /// What was sent: paths and contents.
+    fn files(&self) -> Vec<(String, Vec<u8>)> {
+        let sent = self.sent.lock().unwrap().clone();
+        let mut archive = tar::Archive::new(sent.as_slice());
+        let files = archive.entries().unwrap().map(|entry| {
+            let mut entry = entry.unwrap();
+            let mut content = Vec::new();
+            entry.read_to_end(&mut content).unwrap();
+            (entry.path().unwrap().to_str().unwrap().to_owned(), content)
+        });
+        files.collect()
+    }
+
+    /// The name and the manifest of what was sent.
+    fn manifest(&self) -> Option<(Value, Value)> {
+        let (_, index) = self.files().into_iter().find(|(path, _)| path == "index.json")?;
+        let manifest = serde_json::from_slice::<Value>(&index).unwrap()["manifests"][0].clone();
+        Some((manifest["annotations"]["io.containerd.image.name"].clone(), manifest["digest"].clone()))
+    }
+}
+
+/// The body of a request that comes in chunks.
+fn chunks(client: &mut BufReader<UnixStream>) -> Vec<u8> {
+    let mut body = Vec::new();
+    loop {
+        let mut length = String::new();
+        client.read_line(&mut length).unwrap();
+        let length = usize::from_str_radix(length.trim(), 16).unwrap();
+        let mut chunk = vec![0; length + 2];
+        client.read_exact(&mut chunk).unwrap();
+        if length == 0 {
+            return body;
+        }
+        body.extend_from_slice(&chunk[..length]);
+    }
+}
+
+#[test]
+fn an_engine_that_keeps_blobs_is_sent_all_of_them() {
+    let app = folder::with(&[("app.py", "app = print\n")]);
+    let place = tempfile::tempdir().unwrap();
+    let build = |arguments: &[&str], socket: &Path| -> Value {
+        let mut command = super::engine::dockerize(app.path(), "shop", arguments);
+        command.arg("--json").env("DOCKER_HOST", format!("unix://{}", socket.display()));
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let tar = place.path().join("image.tar");
+    let made = build(&["--output", tar.to_str().unwrap()], Path::new("/nonexistent"));
+    let layers: Vec<_> =
+        made["layers"].as_array().unwrap().iter().map(|layer| layer["digest"].as_str().unwrap()).collect();
+    let socket = place.path().join("engine.sock");
+    let engine = Containerd::at(&socket, &layers);
+    let result = build(&[], &socket);
+    let files: BTreeSet<_> = engine.files().into_iter().map(|(path, _)| path).collect();
+    for layer in layers {
+        assert!(files.contains(&format!("blobs/{}", layer.replace(':', "/"))), "{layer} is not among {files:?}");
+    }
+    assert_eq!(result["id"], engine.manifest().unwrap().1);
+    assert_eq!(build(&[], &socket)["id"], result["id"]);
+    let loads = engine.asked.lock().unwrap().iter().filter(|asked| *asked == "POST images/load").count();
+    assert_eq!(loads, 1, "the very image is there");
 }
 
 #[test]

@@ -12,6 +12,7 @@ use std::{
 use bollard::{
     Docker, body_try_stream,
     errors::Error,
+    models::ImageInspect,
     query_parameters::{ImportImageOptionsBuilder, ListImagesOptionsBuilder, TagImageOptionsBuilder},
 };
 use bytes::Bytes;
@@ -24,6 +25,7 @@ use crate::{
             disk,
             progress::{Cancel, Progress},
         },
+        layer::digest,
         oci::{
             archive::{Archive, Piece},
             plan::Plan,
@@ -40,6 +42,8 @@ const TICK: Duration = Duration::from_millis(100);
 const CHUNK: usize = 1 << 18;
 /// How many images are looked at for layers that they share with this one.
 const LOOKED_AT: usize = 100;
+/// What an engine with the containerd image store says that its driver is.
+const SNAPSHOTTER: &str = "io.containerd.snapshotter.v1";
 
 /// A load that failed.
 pub struct Failure {
@@ -77,40 +81,62 @@ impl Engine {
     /// How many of the plan's layers, from the bottom, the engine has already: it will not ask for their content.
     pub fn known(&self, plan: &Plan) -> usize {
         let wanted: Vec<_> = plan.layers.iter().map(|layer| format!("sha256:{}", layer.digest)).collect();
-        let shared = |layers: &[String]| wanted.iter().zip(layers).take_while(|(one, other)| one == other).count();
+        let shared = |image: &ImageInspect| {
+            let layers = image.root_fs.iter().flat_map(|root| root.layers.iter().flatten());
+            wanted.iter().zip(layers).take_while(|(one, other)| one == other).count()
+        };
+        let very = format!("sha256:{}", digest::of(&plan.config()));
         self.runtime.block_on(async {
-            let layers_of = async |name: &str| {
-                let image = self.docker.inspect_image(name).await.ok()?;
-                image.root_fs?.layers
-            };
+            let inspect = async |name: &str| self.docker.inspect_image(name).await.unwrap_or_default();
+            let named = inspect(&plan.reference.to_string()).await;
+            // The very image: nothing will be sent.
+            if named.id.as_ref() == Some(&very) {
+                return wanted.len();
+            }
             let enough = wanted.len().saturating_sub(1);
-            let mut most = layers_of(&plan.reference.to_string()).await.map_or(0, |layers| shared(&layers));
+            let mut most = shared(&named);
             if most < enough {
                 let options = ListImagesOptionsBuilder::default().build();
                 let images = self.docker.list_images(Some(options)).await.unwrap_or_default();
                 for image in images.iter().take(LOOKED_AT) {
-                    most = most.max(layers_of(&image.id).await.map_or(0, |layers| shared(&layers)));
+                    most = most.max(shared(&inspect(&image.id).await));
                     if most >= enough {
                         break;
                     }
                 }
             }
-            most
+            if most > 0 && self.keeps_blobs().await { 0 } else { most }
         })
+    }
+
+    /// Whether it keeps the blobs that manifests name, as containerd does, beside what it unpacks them to. A layer that it has
+    /// may be of another blob there, compressed by a registry's client say: without ours, the image would run, but could be
+    /// neither pushed nor saved.
+    async fn keeps_blobs(&self) -> bool {
+        match self.docker.info().await {
+            Ok(info) => info.driver_status.iter().flatten().flatten().any(|word| word == SNAPSHOTTER),
+            // It may be one that does.
+            Err(_) => true,
+        }
     }
 
     /// Puts an image there, without the content of its first `known` layers, and returns its id.
     pub fn put(&self, plan: &Plan, known: usize, progress: &dyn Progress, cancel: &Cancel) -> Result<String, Failure> {
         let archive = Archive::of(plan, known)
             .map_err(|error| Failure { error: disk::failed("lay out the image", &error), answered: false })?;
-        let id = format!("sha256:{}", archive.config);
+        // The one is an image's id, the other where the engine keeps images as containerd does.
+        let ids = [&archive.config, &archive.manifest].map(|digest| format!("sha256:{digest}"));
         let there = self.runtime.block_on(async {
-            self.docker.inspect_image(&id).await.ok()?;
-            let name = &plan.reference;
-            let options = TagImageOptionsBuilder::default().repo(name.repository()).tag(name.tag()).build();
-            self.docker.tag_image(&id, Some(options)).await.ok()
+            for id in ids {
+                if self.docker.inspect_image(&id).await.is_ok() {
+                    let name = &plan.reference;
+                    let options = TagImageOptionsBuilder::default().repo(name.repository()).tag(name.tag()).build();
+                    return self.docker.tag_image(&id, Some(options)).await.ok().map(|()| id);
+                }
+            }
+            None
         });
-        if there.is_some() {
+        if let Some(id) = there {
             progress.step("The engine has this very image");
             return Ok(id);
         }
