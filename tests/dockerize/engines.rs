@@ -126,6 +126,8 @@ fn only_layers_that_an_engine_lacks_are_sent() {
 /// A stand-in for an engine with the containerd image store, as far as a build sees one. It has an image with the layers.
 struct Containerd {
     layers: Vec<String>,
+    /// What it tells of a load.
+    told: &'static str,
     /// What it was asked for, in order, without the API's version.
     asked: Mutex<Vec<String>>,
     /// The archive that it was sent.
@@ -133,10 +135,10 @@ struct Containerd {
 }
 
 impl Containerd {
-    /// One at `path` that has `layers`.
-    fn at(path: &Path, layers: &[&str]) -> &'static Self {
+    /// One at `path` that has `layers`, and tells `told` of a load.
+    fn at(path: &Path, layers: &[&str], told: &'static str) -> &'static Self {
         let layers = layers.iter().map(|layer| (*layer).to_owned()).collect();
-        let engine = leaked(Self { layers, asked: Mutex::default(), sent: Mutex::default() });
+        let engine = leaked(Self { layers, told, asked: Mutex::default(), sent: Mutex::default() });
         let listener = UnixListener::bind(path).unwrap();
         std::thread::spawn(move || {
             for client in listener.incoming() {
@@ -168,7 +170,7 @@ impl Containerd {
         match (asked, name) {
             ("GET _ping", _) => (200, json!("OK")),
             ("GET info", _) => (200, json!({ "DriverStatus": [["driver-type", "io.containerd.snapshotter.v1"]] })),
-            ("POST images/load", _) => (200, json!({ "stream": "Loaded image" })),
+            ("POST images/load", _) => (200, json!({ "stream": self.told })),
             (_, Some(name)) => match self.manifest() {
                 Some((of, id)) if id == name || of == format!("docker.io/library/{name}") => (200, json!({ "Id": id })),
                 None if !name.starts_with("sha256:") => {
@@ -233,7 +235,7 @@ fn an_engine_that_keeps_blobs_is_sent_all_of_them() {
     let layers: Vec<_> =
         made["layers"].as_array().unwrap().iter().map(|layer| layer["digest"].as_str().unwrap()).collect();
     let socket = place.path().join("engine.sock");
-    let engine = Containerd::at(&socket, &layers);
+    let engine = Containerd::at(&socket, &layers, "Loaded image: shop:latest\n");
     let result = build(&[], &socket);
     let files: BTreeSet<_> = engine.files().into_iter().map(|(path, _)| path).collect();
     for layer in layers {
@@ -243,6 +245,21 @@ fn an_engine_that_keeps_blobs_is_sent_all_of_them() {
     assert_eq!(build(&[], &socket)["id"], result["id"]);
     let loads = engine.asked.lock().unwrap().iter().filter(|asked| *asked == "POST images/load").count();
     assert_eq!(loads, 1, "the very image is there");
+}
+
+#[test]
+fn an_image_that_an_engine_cannot_unpack_is_a_failure() {
+    let app = folder::with(&[("app.py", "app = print\n")]);
+    let place = tempfile::tempdir().unwrap();
+    let socket = place.path().join("engine.sock");
+    let told = "Error unpacking image shop:latest: failed to extract layer sha256:00: unexpected EOF\n";
+    let engine = Containerd::at(&socket, &[], told);
+    let failure = fails(app.path(), &[], |command| {
+        command.env("DOCKER_HOST", format!("unix://{}", socket.display()));
+    });
+    let said = "The Docker Engine could not load the image: failed to extract layer sha256:00: unexpected EOF. Nothing was kept";
+    assert!(failure.message.starts_with(said), "{}", failure.message);
+    assert!(engine.asked.lock().unwrap().last().unwrap().starts_with("DELETE images/"), "it has a name all the same");
 }
 
 #[test]

@@ -13,7 +13,9 @@ use bollard::{
     Docker, body_try_stream,
     errors::Error,
     models::ImageInspect,
-    query_parameters::{ImportImageOptionsBuilder, ListImagesOptionsBuilder, TagImageOptionsBuilder},
+    query_parameters::{
+        ImportImageOptionsBuilder, ListImagesOptionsBuilder, RemoveImageOptions, TagImageOptionsBuilder,
+    },
 };
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, stream};
@@ -159,7 +161,13 @@ impl Engine {
             loop {
                 match tokio::time::timeout(TICK, answers.next()).await {
                     Err(_) => progress.bytes(sent.load(Ordering::Relaxed), size),
-                    Ok(Some(Ok(_))) => {}
+                    Ok(Some(Ok(told))) => {
+                        if let Some(why) = told.stream.as_deref().and_then(not_unpacked) {
+                            // It is there by its name all the same.
+                            let _ = self.docker.remove_image(name, None::<RemoveImageOptions>, None).await;
+                            return Err(Failure { error: refused(why), answered: true });
+                        }
+                    }
                     Ok(Some(Err(error))) => return Err(failed(&error)),
                     Ok(None) => break,
                 }
@@ -206,6 +214,12 @@ fn read(archive: Archive, sent: Arc<AtomicU64>) -> impl Stream<Item = std::io::R
             }
         }
     })
+}
+
+/// Why an image cannot be run that was loaded: with the containerd image store, an engine tells that and succeeds.
+fn not_unpacked(told: &str) -> Option<&str> {
+    let (_, why) = told.strip_prefix("Error unpacking image ")?.split_once(": ")?;
+    Some(why.trim_end())
 }
 
 /// What keeps this user from the engine: what the system says, without what it went through on its way here.
