@@ -9,13 +9,16 @@ use crate::{
         choices::Choices,
         interpreter::Facts,
         job::{disk, progress::Progress},
-        project::pyproject::{Dependencies, FILE, Listed, Project},
+        project::pyproject::{Dependencies, FILE, Listed, Project, Setting},
     },
 };
 
 const REQUIREMENTS: &str = "requirements.txt";
 const PIPFILE: &str = "Pipfile";
 const UV_LOCK: &str = "uv.lock";
+/// What to do where only a tool of the project's own knows what is to be installed.
+const EXPORT: &str = "Export the dependencies to a requirements.txt, which comes first, or package the environment in use with \
+                      --from-venv";
 
 /// Where an app says what it needs.
 #[derive(Debug, Eq, PartialEq)]
@@ -48,7 +51,19 @@ impl Declared {
         }
         let declared = Self::of(folder, project, choices)?;
         declared.warn_of_lock(folder, progress);
+        declared.warn_of_indexes(project, progress);
         Ok(declared)
+    }
+
+    /// Warns of package indexes that pip is not told of.
+    fn warn_of_indexes(&self, project: &Project, progress: &dyn Progress) {
+        let Some(Setting { key, line }) = project.indexes.first() else { return };
+        if matches!(self, Self::Project(list) if !list.is_empty()) {
+            progress.warning(&format!(
+                "{FILE}, line {line}: {key} is for that tool alone. Packages come from the index of pip's own settings: name \
+                 it there (PIP_INDEX_URL), or export the dependencies to a {REQUIREMENTS} that names it."
+            ));
+        }
     }
 
     /// Warns of versions that are settled where no installer of ours looks.
@@ -99,10 +114,7 @@ impl Declared {
             Dependencies::Absent if choices.extras.is_empty() => return Ok(Self::Nowhere),
             Dependencies::Absent => Vec::new(),
             Dependencies::Elsewhere(how) => {
-                return Err(Fatal::new(format!(
-                    "The dependencies cannot be read from {FILE}, which {how}. Export them to a {REQUIREMENTS}, which comes \
-                     first, or package the environment in use with --from-venv."
-                )));
+                return Err(Fatal::new(format!("The dependencies cannot be read from {FILE}, which {how}. {EXPORT}.")));
             }
         };
         for extra in &choices.extras {
@@ -117,6 +129,16 @@ impl Declared {
                 )))
             })?;
             list.extend(more.iter().cloned());
+        }
+        for listed in &list {
+            let wanted = lines::name(&listed.requirement);
+            let source = project.sources.iter().find(|(name, _)| lines::name(name) == wanted);
+            if let Some((_, Setting { key, line })) = source {
+                return Err(Fatal::new(format!(
+                    "{FILE}, line {line}: {key} says where that package comes from, which only the tool itself follows, and \
+                     the package index may have another one of that name. {EXPORT}."
+                )));
+            }
         }
         Ok(Self::Project(list))
     }
@@ -183,7 +205,7 @@ mod tests {
     use crate::image::choices::{Choices, Said};
     use crate::image::job::progress::Silent;
     use crate::image::job::recording::Recording;
-    use crate::image::project::pyproject::{Dependencies, Listed, Project};
+    use crate::image::project::pyproject::{Dependencies, Listed, Project, Setting};
 
     #[test]
     fn a_project_and_its_extras_declare_dependencies() {
@@ -213,6 +235,29 @@ mod tests {
         let project = Project { dependencies: Dependencies::Elsewhere("says x"), ..Project::default() };
         std::fs::remove_file(folder.path().join("requirements.txt")).unwrap();
         assert!(Declared::of(folder.path(), &project, &chosen(&[])).is_err());
+    }
+
+    #[test]
+    fn what_comes_from_elsewhere_than_the_package_index_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let listed = |requirement: &str| vec![Listed { requirement: requirement.to_owned(), line: 2 }];
+        let setting = |key: &str| Setting { key: key.to_owned(), line: 9 };
+        let project = Project {
+            dependencies: Dependencies::Listed(listed("flask")),
+            optional: [("ours".to_owned(), listed("Shop_Core>=1"))].into(),
+            sources: [("shop.core".to_owned(), setting("tool.uv.sources.shop.core"))].into(),
+            indexes: vec![setting("tool.uv.index")],
+            ..Project::default()
+        };
+        let found = Declared::of(folder.path(), &project, &Choices::default()).unwrap();
+        let told = Recording::new(&Silent);
+        found.warn_of_indexes(&project, &told);
+        assert!(told.warnings()[0].starts_with("pyproject.toml, line 9: tool.uv.index is for that tool alone."));
+        let chosen = Choices { extras: vec![Said::on_command_line("ours".to_owned())], ..Choices::default() };
+        let error = Declared::of(folder.path(), &project, &chosen).unwrap_err().to_string();
+        let said = "pyproject.toml, line 9: tool.uv.sources.shop.core says where that package comes from, which only ";
+        assert!(error.starts_with(said), "{error}");
+        assert!(error.contains("Export the dependencies to a requirements.txt, which comes first, or"), "{error}");
     }
 
     #[test]

@@ -37,6 +37,10 @@ pub struct Project {
     pub dependencies: Dependencies,
     /// `project.optional-dependencies`.
     pub optional: BTreeMap<String, Vec<Listed>>,
+    /// Where packages come from by what only the project's own tool follows.
+    pub sources: BTreeMap<String, Setting>,
+    /// The package indexes that only it asks.
+    pub indexes: Vec<Setting>,
     /// `tool.rwsgi.image`.
     pub choices: Choices,
 }
@@ -61,6 +65,26 @@ pub struct Listed {
     /// From 1.
     pub line: usize,
 }
+
+/// A setting of another tool's.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Setting {
+    /// Its name with those of the tables that it is in.
+    pub key: String,
+    /// From 1.
+    pub line: usize,
+}
+
+/// Where tools are told of package indexes.
+const INDEXES: [[&str; 3]; 5] = [
+    ["tool", "uv", "index"],
+    ["tool", "uv", "index-url"],
+    ["tool", "uv", "extra-index-url"],
+    ["tool", "poetry", "source"],
+    ["tool", "pdm", "source"],
+];
+/// By which Poetry is told to get a package from elsewhere than the usual index.
+const SOURCES: [&str; 5] = ["git", "path", "file", "url", "source"];
 
 impl Project {
     /// Reads the file in `folder`.
@@ -120,6 +144,11 @@ impl Project {
                 project.optional.insert(name, listed(&list)?);
             }
         }
+        let sources = at(&["tool", "uv", "sources"]).map_or(Ok(Vec::new()), |sources| sources.table())?;
+        let dependencies = poetry.map_or(Ok(Vec::new()), |dependencies| dependencies.table())?;
+        let elsewhere = dependencies.into_iter().filter(|(_, at)| is_from_elsewhere(at));
+        project.sources = sources.into_iter().chain(elsewhere).map(|(name, at)| (name, setting(&at))).collect();
+        project.indexes = INDEXES.iter().filter_map(|key| at(key)).map(|at| setting(&at)).collect();
         if let Some(ours) = at(&["tool", "rwsgi"]) {
             project.choices = table::choices(&ours, folder)?;
         }
@@ -183,6 +212,16 @@ impl Project {
 
 fn listed(list: &At<'_>) -> Result<Vec<Listed>, Fatal> {
     list.list()?.iter().map(|at| Ok(Listed { requirement: at.text()?.to_owned(), line: at.line() })).collect()
+}
+
+fn setting(at: &At<'_>) -> Setting {
+    Setting { key: at.key.clone(), line: at.line() }
+}
+
+/// Whether Poetry gets a package from somewhere in particular, or one of several that it chooses from.
+fn is_from_elsewhere(at: &At<'_>) -> bool {
+    let several = at.list().unwrap_or_else(|_| vec![at.clone()]);
+    several.iter().any(|one| SOURCES.iter().any(|name| one.get(name).is_some()))
 }
 
 /// A label as tools compare them: "Source Code" and "source-code" are one.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Dependencies, Listed, Project};
+use super::{Dependencies, Listed, Project, Setting};
 use crate::image::choices::{FromVenv, HealthCheck, Said};
 
 fn read(text: &str) -> Result<Project, String> {
@@ -28,6 +28,24 @@ fn dependencies_that_only_another_tool_reads_are_noticed() {
     for text in ["[project]\ndynamic = ['version', 'dependencies']", "[tool.poetry.dependencies]\nflask = '*'"] {
         assert!(matches!(read(text).unwrap().dependencies, Dependencies::Elsewhere(_)), "{text}");
     }
+}
+
+#[test]
+fn what_only_another_tool_follows_is_noticed() {
+    let text = "[project]\ndependencies = ['core']\n[tool.uv.sources]\ncore = { git = 'https://example.org/core' }\n\
+                [[tool.uv.index]]\nurl = 'https://example.org/simple'\n[tool.poetry.dependencies]\npython = '^3.9'\n\
+                flask = '*'\nold = { version = '1', extras = ['x'] }\nnear = { path = '../near' }\n\
+                both = [{ version = '1' }, { version = '2', source = 'ours' }]\n[[tool.poetry.source]]\nname = 'ours'\n";
+    let project = read(text).unwrap();
+    let setting = |key: &str, line| Setting { key: key.to_owned(), line };
+    let sources = [
+        ("both".to_owned(), setting("tool.poetry.dependencies.both", 12)),
+        ("core".to_owned(), setting("tool.uv.sources.core", 4)),
+        ("near".to_owned(), setting("tool.poetry.dependencies.near", 11)),
+    ];
+    assert_eq!(project.sources.into_iter().collect::<Vec<_>>(), sources);
+    let indexes: Vec<_> = project.indexes.into_iter().map(|index| index.key).collect();
+    assert_eq!(indexes, ["tool.uv.index", "tool.poetry.source"]);
 }
 
 #[test]
