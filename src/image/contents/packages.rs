@@ -84,7 +84,7 @@ fn leave_out_byte_code(contents: &mut Contents) {
     }
 }
 
-/// Takes out what says where on this machine a package came from: nobody else's business, and another place on each machine.
+/// Takes out what says where a package came from, unless everyone may know.
 fn leave_out_origins(contents: &mut Contents) -> Result<(), Fatal> {
     let is_origin = |path: &Path| path.ends_with("direct_url.json") && is_in_record(path);
     let origins: Vec<_> =
@@ -92,11 +92,20 @@ fn leave_out_origins(contents: &mut Contents) -> Result<(), Fatal> {
     for (path, file) in origins {
         let text = fs_err::read(&file).map_err(|error| disk::failed("read where a package came from", &error))?;
         let origin: serde_json::Value = serde_json::from_slice(&text).unwrap_or_default();
-        if origin["url"].as_str().is_some_and(|url| url.starts_with("file:")) {
+        if !origin["url"].as_str().is_some_and(is_public) {
             contents.remove(&path);
         }
     }
     Ok(())
+}
+
+/// Whether an address is for everyone. Not one of this machine's, another on each, and not one with what may be a password or a
+/// token: installers keep variables in their place and git's usual user (PEP 610), but not all take out the rest.
+fn is_public(url: &str) -> bool {
+    let Some((scheme, rest)) = url.split_once("://") else { return false };
+    let authority = rest.split('/').next().unwrap_or_default();
+    let is_known = |user: &str| user == "git" || user.split(':').all(|part| part.starts_with("${"));
+    scheme != "file" && !rest.contains('?') && authority.rsplit_once('@').is_none_or(|(user, _)| is_known(user))
 }
 
 /// Whether a file is one of those by which an installed package is known.
@@ -226,7 +235,9 @@ fn with_shebang(content: Vec<u8>) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::{IGNORE, Patterns, commands, correct_record, leave_out_byte_code, leave_out_origins, with_shebang};
+    use super::{
+        IGNORE, Patterns, commands, correct_record, is_public, leave_out_byte_code, leave_out_origins, with_shebang,
+    };
     use crate::image::job::progress::Silent;
     use crate::image::layer::Contents;
 
@@ -304,5 +315,15 @@ mod tests {
         leave_out_origins(&mut contents).unwrap();
         let left: Vec<_> = contents.files().map(|(path, _)| path.to_str().unwrap()).collect();
         assert_eq!(left, ["there-1.dist-info/direct_url.json"]);
+        for (url, public) in [
+            ("ssh://git@example.org/there.git", true),
+            ("https://${USER}:${TOKEN}@example.org/there.whl", true),
+            ("https://me:x@example.org/there.whl", false),
+            ("https://token@example.org/there.whl", false),
+            ("https://example.org/there.whl?private_token=x", false),
+            ("", false),
+        ] {
+            assert_eq!(is_public(url), public, "{url}");
+        }
     }
 }

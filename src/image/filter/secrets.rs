@@ -83,6 +83,10 @@ const ADDRESSES: [&str; 10] = [
 /// The least length of a user in an address that is a token: nobody is called so.
 const TOKEN: usize = 20;
 
+/// What is in the names that queries have for tokens (`private_token`, `X-Amz-Signature`), and such a name.
+const TOKENS: [&str; 6] = ["token", "password", "secret", "signature", "api_key", "apikey"];
+const SIGNATURE: &str = "sig";
+
 /// What the file at `path` looks like, if that is a secret; `relative` is its name in the app.
 pub fn kind(relative: &Path, path: &Path, size: u64) -> io::Result<Option<&'static str>> {
     if let Some(kind) = by_name(relative) {
@@ -132,12 +136,24 @@ fn has_addresses(relative: &Path) -> bool {
 /// Whether one of the addresses in a text has a password or a token. A variable in its place is as it should be.
 fn has_password(text: &str) -> bool {
     text.match_indices("://").any(|(at, separator)| {
-        let ends = |c: char| c.is_whitespace() || ['/', '?', '#', '"', '\''].contains(&c);
-        let authority = text[at + separator.len()..].split(ends).next().unwrap_or_default();
+        let ends = |c: char| c.is_whitespace() || ['#', '"', '\''].contains(&c);
+        let address = text[at + separator.len()..].split(ends).next().unwrap_or_default();
+        let (path, query) = address.split_once('?').unwrap_or((address, ""));
+        if query.split('&').filter_map(|pair| pair.split_once('=')).any(is_token) {
+            return true;
+        }
+        let authority = path.split('/').next().unwrap_or_default();
         let Some((user, _)) = authority.rsplit_once('@').filter(|(user, _)| !user.contains("${")) else { return false };
         let is_http = ["http", "https"].iter().any(|scheme| text[..at].ends_with(scheme));
         user.contains(':') || is_http && user.len() >= TOKEN
     })
+}
+
+/// Whether a part of an address's query is what lets its reader in.
+fn is_token((name, value): (&str, &str)) -> bool {
+    let name = name.to_ascii_lowercase();
+    let is_called_so = name == SIGNATURE || TOKENS.iter().any(|word| name.contains(word));
+    is_called_so && !value.is_empty() && !value.contains("${")
 }
 
 fn by_content(relative: &Path, start: &[u8]) -> Option<&'static str> {
@@ -245,6 +261,11 @@ mod tests {
             ("requirements.txt", format!("flask @ git+https://{token}@example.org/a\n"), true),
             ("requirements.txt", "flask @ git+https://me@example.org/flask.git\n".to_owned(), false),
             ("requirements.txt", "flask @ git+https://${A_TOKEN_OF_SOME_LENGTH}@example.org/a\n".to_owned(), false),
+            ("requirements.txt", "--index-url https://example.org/simple?private_token=x\n".to_owned(), true),
+            ("requirements.txt", "a @ https://example.org/a.whl?v=1&X-Amz-Signature=x#sha256=0\n".to_owned(), true),
+            ("requirements.txt", "a @ https://example.org/a.whl?se=x&sig=x\n".to_owned(), true),
+            ("requirements.txt", "a @ https://example.org/a.whl?token=${TOKEN}\n".to_owned(), false),
+            ("requirements.txt", "a @ https://example.org/a.whl?token=&design=x ; b?token=x\n".to_owned(), false),
             (".npmrc", "//example.org/:_authToken=x\n".to_owned(), true),
             ("notes.txt", "https://me:x@example.org/\n".to_owned(), false),
         ] {
