@@ -34,7 +34,7 @@ use crate::{
     },
 };
 
-/// The folder, among what is made on the way, that dependencies are installed into.
+/// The folder, among what is made on the way, that dependencies are installed below, as below a Python's own prefix.
 const PACKAGES: &str = "packages";
 
 /// What the steps share.
@@ -157,23 +157,24 @@ impl Build<'_> {
         let nothing = Cache::none();
         let (cache, key) = known.map_or((&nothing, Key::default()), |key| (self.cache, key));
         let made = cache.layer("dependencies", &key, (self.work, self.progress, self.cancel), |progress| {
-            let target = self.work.join(PACKAGES);
+            let prefix = self.work.join(PACKAGES);
             // A layer that turned out to be damaged is made a second time.
-            if target.exists() {
-                fs_err::remove_dir_all(&target).map_err(|error| disk::failed("install the dependencies", &error))?;
+            if prefix.exists() {
+                fs_err::remove_dir_all(&prefix).map_err(|error| disk::failed("install the dependencies", &error))?;
             }
-            fs_err::create_dir_all(&target).map_err(|error| disk::failed("install the dependencies", &error))?;
-            installation.run(self.interpreter, &target, progress, self.cancel)?;
+            fs_err::create_dir_all(&prefix).map_err(|error| disk::failed("install the dependencies", &error))?;
+            installation.run(self.interpreter, &prefix, progress, self.cancel)?;
             let (contents, libraries) = packages::gather(
                 self.interpreter,
-                (&target, self.work),
+                (&prefix, self.work),
                 base,
                 self.kept,
                 self.cache,
                 progress,
                 self.cancel,
             )?;
-            Ok((contents, Installed { names: names(&target)?, libraries }))
+            let names = names(&contents, self.interpreter.facts.packages_place());
+            Ok((contents, Installed { names, libraries }))
         })?;
         Ok(Some(made))
     }
@@ -254,13 +255,9 @@ impl Build<'_> {
     }
 }
 
-/// The names directly in a folder.
-fn names(folder: &Path) -> Result<Vec<String>, Fatal> {
-    let failed = |error: std::io::Error| disk::failed("look at the dependencies", &error);
-    let mut names = Vec::new();
-    for entry in fs_err::read_dir(folder).map_err(failed)? {
-        names.push(entry.map_err(failed)?.file_name().to_string_lossy().into_owned());
-    }
-    names.sort();
-    Ok(names)
+/// The names directly in a folder of an image.
+fn names(contents: &Contents, folder: &Path) -> Vec<String> {
+    let inside = contents.kinds().filter_map(|(path, _)| path.strip_prefix(folder).ok());
+    let names = inside.filter(|path| path.components().count() == 1);
+    names.map(|name| name.to_string_lossy().into_owned()).collect()
 }

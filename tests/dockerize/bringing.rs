@@ -8,19 +8,26 @@ use super::{
 };
 use crate::support::environment::{run, rwsgi};
 
-/// Makes a module without its source, and a wheel with commands, one of which is called as the image's own.
-const MAKE: &str = "import os, py_compile, zipfile\n\
+/// Makes a module without its source, and a wheel with data files and with commands, one of which is called as the image's own.
+pub const MAKE: &str = "import os, py_compile, zipfile\n\
     py_compile.compile('bare.py', 'bare.pyc', invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)\n\
     os.remove('bare.py')\n\
     info = 'own-1.dist-info/'\n\
     files = {'own/__init__.py': 'from own.deep import n\\n', 'own/deep.pyc': open('bare.pyc', 'rb').read(),\n\
     'own-1.data/scripts/rwsgi': '#!python\\nprint(1)\\n', 'own-1.data/scripts/python3': '#!python\\nprint(1)\\n',\n\
     'own-1.data/scripts/hello': '#!python\\nprint(\"hello\")\\n',\n\
+    'own-1.data/data/lib/own.so.1': 'l', 'own-1.data/data/share/own/x': 's', 'own-1.data/data/etc/own.ini': 'e',\n\
     info + 'METADATA': 'Metadata-Version: 2.1\\nName: own\\nVersion: 1\\n',\n\
     info + 'WHEEL': 'Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n'}\n\
     files[info + 'RECORD'] = ''.join(name + ',,\\n' for name in files) + info + 'RECORD,,\\n'\n\
     with zipfile.ZipFile('own-1-py3-none-any.whl', 'w') as wheel:\n\
     \x20   for name, content in files.items(): wheel.writestr(zipfile.ZipInfo(name), content)\n";
+
+/// Prints what the wheel's data files hold, and what of it is on record and not there.
+pub const DATA: &str = "import sys, importlib.metadata as m\n\
+    print(*(open(sys.prefix + '/' + name).read() for name in ('lib/own.so.1', 'share/own/x', 'etc/own.ini')))\n\
+    names = [str(file) for file in m.files('own')]\n\
+    print([n for n in names if 'direct_url' in n or not m.distribution('own').locate_file(n).exists()])\n";
 
 /// Compiles a shared library that needs `needs`, which is in `far` as well as the result, unless it is to be in `to`.
 fn library(far: &Path, to: &Path, name: &str, source: &str, needs: Option<&str>) {
@@ -60,14 +67,13 @@ fn libraries_byte_code_and_commands() {
     let image = Image::of(places[0].path(), &["--copy", &copy]);
     assert!(image.stderr.contains("Warning: liblacking.so needs libgone.so, which this machine does not have"));
     assert!(image.stderr.contains("without the command rwsgi of a dependency"), "{}", image.stderr);
-    let code = "import ctypes, subprocess, importlib.metadata as m, bare, own\n\
+    let code = "import ctypes, subprocess, bare, own\n\
         call = lambda path, name: getattr(ctypes.CDLL(path), name)()\n\
         print(call('/app/libnear.so', 'near'), call('/data/libtool.so', 'tool'), bare.n, own.n)\n\
         run = lambda *words: subprocess.run(words, capture_output=True, text=True).stdout.strip()\n\
-        print(run('hello'), run('rwsgi', '--version')[:5], run('python3', '-c', 'print(3)'))\n\
-        names = [str(file) for file in m.files('own')]\n\
-        print([n for n in names if 'direct_url' in n or not m.distribution('own').locate_file(n).exists()])\n";
-    assert_eq!(image.python(code), "42 42 42 42\nhello rwsgi 3\n[]");
+        print(run('hello'), run('rwsgi', '--version')[:5], run('python3', '-c', 'print(3)'))\n";
+    assert_eq!(image.python(code), "42 42 42 42\nhello rwsgi 3");
+    assert_eq!(image.python(DATA), "l s e\n[]");
 
     let tar = far.join("image.tar");
     let arguments = ["--copy", &copy, "--json", "--output", tar.to_str().unwrap()];

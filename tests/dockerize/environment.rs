@@ -8,6 +8,7 @@ use std::{
 use serde_json::Value;
 
 use super::{
+    bringing::{DATA, MAKE},
     engine::{Image, docker, dockerize},
     failures::fails,
     folder,
@@ -100,6 +101,16 @@ fn an_app_that_is_installed_in_editable_mode_is_the_app() {
     let failure = fails(other.path(), &[&format!("--from-venv={}", venv.display())], |_| {});
     let expected = format!("has shop in editable mode (-e): its files are in {app}, outside of the app's folder");
     assert!(failure.message.contains(&expected), "{}", failure.message);
+}
+
+#[test]
+fn data_files_are_where_the_environment_has_them() {
+    let folder = folder::with(&[("app.py", "app = print\n")]);
+    let place = folder::with(&[("bare.py", "n = 42\n")]);
+    run(Command::new(rwsgi()).args(["python", "-c", MAKE]).current_dir(place.path()));
+    let venv = made(place.path(), &[place.path().join("own-1-py3-none-any.whl").to_str().unwrap()]);
+    let image = build(folder.path(), &venv);
+    assert_eq!(image.python(DATA), "l s e\n[]");
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! What the dependency layer holds: installed packages, their commands, their byte code, and the system libraries that they
-//! need beyond those of the base layer.
+//! What the dependency layer holds: installed packages, their commands, their data files, their byte code, and the system
+//! libraries that they need beyond those of the base layer.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -8,6 +8,7 @@ use std::{
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use sha2::{Digest as _, Sha256};
+use walkdir::WalkDir;
 
 use crate::{
     exit::Fatal,
@@ -20,19 +21,27 @@ use crate::{
             disk,
             progress::{Cancel, Progress},
         },
-        layer::{Contents, Times},
+        layer::{Contents, Times, normal},
     },
 };
 
-/// What of an installation does not go along: byte code is compiled anew, for the paths in the image. What uv notes for itself
-/// has the time of the build in it.
-const IGNORE: &str = "**/__pycache__\n*.dist-info/uv_cache.json\n/bin\n";
+/// What of packages does not go along: byte code is compiled anew, for the paths in the image. What uv notes for itself has the
+/// time of the build in it.
+const IGNORE: &str = "**/__pycache__\n*.dist-info/uv_cache.json\n";
+/// The names of folders with packages, four levels below a prefix at most: Debian's Python and Fedora's put `local` before the
+/// rest, and some have `lib64` beside `lib`.
+const PACKAGES: [&str; 2] = ["site-packages", "dist-packages"];
+const DEPTH: usize = 4;
+/// What is apart from the data files that are installed below the same prefix.
+const BESIDE_DATA: &str = "bin\nlib*/python*/site-packages\nlib*/python*/dist-packages\n";
+/// Where commands are for a package's record.
+const BIN: &str = "../../../bin/";
 const SHEBANG: &[u8] = b"#!/usr/local/bin/python3\n";
 
-/// Gathers the layer from an installation in `target`.
+/// Gathers the layer from an installation below `prefix`.
 pub fn gather(
     interpreter: &Interpreter,
-    (target, work): (&Path, &Path),
+    (prefix, work): (&Path, &Path),
     base: &Closure,
     kept: &Kept,
     cache: &Cache,
@@ -42,7 +51,10 @@ pub fn gather(
     let mut contents = Contents::new(Times::ByContent);
     let place = interpreter.facts.packages_place();
     contents.directory(place);
-    tree::add_whole(&mut contents, place, target, &Patterns::known(IGNORE))?;
+    let folders = packages_folders(prefix)?;
+    for folder in &folders {
+        tree::add_whole(&mut contents, place, folder, &Patterns::known(IGNORE))?;
+    }
     leave_out_byte_code(&mut contents);
     leave_out_origins(&mut contents)?;
     leave_out_tests(&mut contents, place, kept, progress)?;
@@ -56,8 +68,12 @@ pub fn gather(
     let (absent, fixed) = contents.files().partition(|(path, _)| without.contains(*path));
     let (absent, fixed) = (compile(absent, Sources::AbsentButHelp)?, compile(fixed, Sources::Fixed)?);
     progress.detail("following shared libraries");
-    let target = fs_err::canonicalize(target).map_err(|error| disk::failed("find the dependencies", &error))?;
-    let closure = Closure::complete(&mut contents, &[&target], base, (progress, cancel))?;
+    let prefixes: BTreeSet<_> = folders.iter().filter_map(|folder| folder.ancestors().nth(3)).collect();
+    for prefix in &prefixes {
+        tree::add_whole(&mut contents, Path::new(PREFIX), prefix, &Patterns::known(BESIDE_DATA))?;
+    }
+    let own = fs_err::canonicalize(prefix).map_err(|error| disk::failed("find the dependencies", &error))?;
+    let closure = Closure::complete(&mut contents, &[&own], base, (progress, cancel))?;
     for (path, byte_code) in absent {
         contents.remove(&path.with_extension("py"));
         contents.bytes(path, byte_code, false);
@@ -65,12 +81,29 @@ pub fn gather(
     for (path, byte_code) in fixed {
         contents.bytes(path, byte_code, false);
     }
-    let commands = commands(&target.join("bin"), progress)?;
+    let mut commands = BTreeMap::new();
+    for prefix in prefixes {
+        commands.extend(commands_in(&prefix.join("bin"), progress)?);
+    }
     correct_records(&mut contents, &commands)?;
     for (name, content) in commands {
         contents.bytes(Path::new(PREFIX).join("bin").join(name), content, true);
     }
     Ok((contents, closure))
+}
+
+/// The folders with packages below a prefix, whatever the scheme of the Python that installed them.
+fn packages_folders(prefix: &Path) -> Result<Vec<PathBuf>, Fatal> {
+    let mut folders = Vec::new();
+    for entry in WalkDir::new(prefix).min_depth(DEPTH - 1).max_depth(DEPTH).sort_by_file_name() {
+        let entry = entry.map_err(|error| disk::failed("find the dependencies", &error.into()))?;
+        let version = entry.path().parent().and_then(Path::file_name).unwrap_or_default();
+        let is_of_python = version.as_encoded_bytes().starts_with(b"python");
+        if is_of_python && entry.file_type().is_dir() && PACKAGES.iter().any(|name| entry.file_name() == *name) {
+            folders.push(entry.into_path());
+        }
+    }
+    Ok(folders)
 }
 
 /// Takes out byte code whose source is there: it is compiled anew. What a package brings without a source is all that there is.
@@ -150,7 +183,7 @@ fn sourceless(contents: &Contents, place: &Path, kept: &Kept) -> BTreeSet<PathBu
 }
 
 /// The packages' commands, for the interpreter in the image; not those that are its own.
-fn commands(bin: &Path, progress: &dyn Progress) -> Result<BTreeMap<String, Vec<u8>>, Fatal> {
+fn commands_in(bin: &Path, progress: &dyn Progress) -> Result<BTreeMap<String, Vec<u8>>, Fatal> {
     let failed = |error: std::io::Error| disk::failed("read the packages' commands", &error);
     let Ok(entries) = fs_err::read_dir(bin) else { return Ok(BTreeMap::new()) };
     let mut commands = BTreeMap::new();
@@ -175,8 +208,8 @@ fn is_own(name: &str) -> bool {
     name == "rwsgi" || version.is_some_and(|version| version.chars().all(|c| c.is_ascii_digit() || c == '.'))
 }
 
-/// Corrects what packages' records say of commands: their place and their content are not what the installer wrote. Its own
-/// lines would also differ from one machine to the next, as its path does.
+/// Corrects what packages' records say of commands: their content is not what the installer wrote. Its own lines would also
+/// differ from one machine to the next, as its path does.
 fn correct_records(contents: &mut Contents, commands: &BTreeMap<String, Vec<u8>>) -> Result<(), Fatal> {
     let is_record = |path: &Path| path.ends_with("RECORD") && is_in_record(path);
     let records: Vec<_> =
@@ -184,9 +217,9 @@ fn correct_records(contents: &mut Contents, commands: &BTreeMap<String, Vec<u8>>
     for (path, file) in records {
         let record = fs_err::read_to_string(&file).map_err(|error| disk::failed("read a package's record", &error))?;
         let place = path.parent().and_then(Path::parent).unwrap_or(Path::new(""));
-        let is_there = |name: &str| match name.strip_prefix("../../bin/") {
+        let is_there = |name: &str| match name.strip_prefix(BIN) {
             Some(command) => commands.contains_key(command),
-            None => name.starts_with("..") || name.starts_with('"') || contents.contains(place.join(name)),
+            None => name.starts_with(['"', '/']) || contents.contains(normal(&place.join(name))),
         };
         if let Some(corrected) = correct_record(&record, commands, is_there) {
             contents.bytes(path, corrected, false);
@@ -205,13 +238,13 @@ fn correct_record(
     let there = record.lines().filter(|line| is_there(line.split(',').next().unwrap_or_default()));
     let lines = there.map(|line| {
         let command = line
-            .strip_prefix("../../bin/")
+            .strip_prefix(BIN)
             .and_then(|rest| rest.split(',').next())
             .and_then(|name| Some((name, commands.get(name)?)));
         let Some((name, content)) = command else { return line.to_owned() };
         any = true;
         let digest = URL_SAFE_NO_PAD.encode(Sha256::digest(content));
-        format!("../../../bin/{name},sha256={digest},{}", content.len())
+        format!("{BIN}{name},sha256={digest},{}", content.len())
     });
     let corrected = lines.collect::<Vec<_>>().join("\n") + "\n";
     (any || corrected.lines().count() < record.lines().count()).then_some(corrected)
@@ -236,16 +269,36 @@ fn with_shebang(content: Vec<u8>) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::{
-        IGNORE, Patterns, commands, correct_record, is_public, leave_out_byte_code, leave_out_origins, with_shebang,
+        BESIDE_DATA, IGNORE, Patterns, commands_in, correct_record, is_public, leave_out_byte_code, leave_out_origins,
+        packages_folders, with_shebang,
     };
     use crate::image::job::progress::Silent;
     use crate::image::layer::Contents;
 
     #[test]
-    fn the_list_can_be_read() {
-        assert!(Patterns::known(IGNORE).matches("bin/flask"));
+    fn the_lists_can_be_read() {
         assert!(Patterns::known(IGNORE).matches("own-1.dist-info/uv_cache.json"));
-        assert!(!Patterns::known(IGNORE).matches("flask/bin"));
+        let beside = Patterns::known(BESIDE_DATA);
+        assert!(beside.matches("bin/flask") && beside.matches("lib64/python3.11/site-packages/flask/app.py"));
+        assert!(!beside.matches("lib/libdat.so.1") && !beside.matches("share/bin/x"));
+    }
+
+    #[test]
+    fn packages_are_found_whatever_the_scheme() {
+        let prefix = tempfile::tempdir().unwrap();
+        for folder in [
+            "lib/python3.11/site-packages/own/python3/site-packages",
+            "lib64/python3.11/site-packages",
+            "local/lib/python3.11/dist-packages",
+            "share/own/site-packages",
+        ] {
+            std::fs::create_dir_all(prefix.path().join(folder)).unwrap();
+        }
+        let found = packages_folders(prefix.path()).unwrap();
+        let found: Vec<_> = found.iter().map(|folder| folder.strip_prefix(prefix.path()).unwrap().to_str()).collect();
+        let expected =
+            ["lib/python3.11/site-packages", "lib64/python3.11/site-packages", "local/lib/python3.11/dist-packages"];
+        assert_eq!(found, expected.map(Some));
     }
 
     #[test]
@@ -270,7 +323,7 @@ mod tests {
         let commands = [("flask".to_owned(), b"x".to_vec())].into();
         assert_eq!(
             correct_record(
-                "../../bin/flask,sha256=old,3\nflask/__init__.py,sha256=y,1\nx/tests/a.py,,\n",
+                "../../../bin/flask,sha256=old,3\nflask/__init__.py,sha256=y,1\nx/tests/a.py,,\n",
                 &commands,
                 is_there
             )
@@ -288,7 +341,7 @@ mod tests {
         for name in ["rwsgi", "python", "python3", "python3.11", "flask", "python-argcomplete", "rwsgi-dockerize"] {
             std::fs::write(bin.path().join(name), "").unwrap();
         }
-        let names: Vec<_> = commands(bin.path(), &Silent).unwrap().into_keys().collect();
+        let names: Vec<_> = commands_in(bin.path(), &Silent).unwrap().into_keys().collect();
         assert_eq!(names, ["flask", "python-argcomplete", "rwsgi-dockerize"]);
     }
 

@@ -61,22 +61,22 @@ impl<'a> Installation<'a> {
         }
     }
 
-    /// Puts it into `target`.
+    /// Puts it below `prefix`, as it would be below a Python's own.
     ///
     /// # Errors
     /// It cannot be installed, or the build was told to stop.
     pub fn run(
         &self,
         interpreter: &Interpreter,
-        target: &Path,
+        prefix: &Path,
         progress: &dyn Progress,
         cancel: &Cancel,
     ) -> Result<(), Fatal> {
         match (self.declared, &self.list) {
-            (Declared::Environment(environment), _) => environment.copy(target, progress, cancel),
+            (Declared::Environment(environment), _) => environment.copy(prefix, progress, cancel),
             (_, Some(list)) => {
                 refuse_editable(list, self.folder)?;
-                self.install(list, interpreter, target, progress, cancel)
+                self.install(list, interpreter, prefix, progress, cancel)
             }
             _ => Ok(()),
         }
@@ -86,7 +86,7 @@ impl<'a> Installation<'a> {
         &self,
         list: &Path,
         interpreter: &Interpreter,
-        target: &Path,
+        prefix: &Path,
         progress: &dyn Progress,
         cancel: &Cancel,
     ) -> Result<(), Fatal> {
@@ -97,8 +97,10 @@ impl<'a> Installation<'a> {
             Installer::Pip { .. } => {
                 command.args(["install", "--no-compile", "--no-input", "--progress-bar", "off", "--no-color"]);
                 command.args(["--disable-pip-version-check", "--no-warn-script-location"]);
-                // A configuration for the user's own installs does not go together with --target.
-                command.env("PIP_USER", "0").env("PIP_REQUIRE_VIRTUALENV", "0");
+                // Whatever its Python has already is not in the image.
+                command.args(["--ignore-installed", "--no-warn-conflicts"]);
+                // A configuration for the user's own installs does not go together with --prefix.
+                command.args(["--target", ""]).env("PIP_USER", "0").env("PIP_REQUIRE_VIRTUALENV", "0");
             }
             Installer::Uv => {
                 command.args(["pip", "install", "--no-progress", "--color", "never", "--python"]);
@@ -109,7 +111,8 @@ impl<'a> Installation<'a> {
                 }
             }
         }
-        command.arg("--target").arg(target).arg("-r").arg(list).current_dir(folder);
+        // Not into a folder of packages alone (--target): data files would be lost, or lie among them.
+        command.arg("--prefix").arg(prefix).arg("-r").arg(list).current_dir(folder);
         // Nobody would see a question for a password: a repository that needs one is an error.
         command.env("GIT_TERMINAL_PROMPT", "0");
         if std::env::var_os("GIT_SSH_COMMAND").is_none() {
@@ -124,7 +127,7 @@ impl<'a> Installation<'a> {
         })?;
         if output.status.success() {
             // What uv leaves there for itself.
-            let _ = fs_err::remove_file(target.join(".lock"));
+            let _ = fs_err::remove_file(prefix.join(".lock"));
             return Ok(());
         }
         Err(explain(&output.stderr, declared, folder, &interpreter.facts.version))

@@ -1,12 +1,12 @@
 //! An installed distribution: what its `.dist-info` says (recording installed projects, packaging.python.org).
 
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
 use super::super::lines;
-use crate::exit::Fatal;
+use crate::{exit::Fatal, image::layer::normal};
 
 /// A distribution.
 #[derive(Debug)]
@@ -35,10 +35,8 @@ pub struct Recorded {
 /// Where a recorded file is.
 #[derive(Debug, Eq, PartialEq)]
 pub enum Place {
-    /// In the packages' folder, under this name.
-    Package(PathBuf),
-    /// In the environment's, under this name.
-    Prefix(PathBuf),
+    /// In the environment, under this name.
+    Inside(PathBuf),
     /// Outside of the environment.
     Elsewhere,
     /// It is byte code, which is made anew.
@@ -120,28 +118,14 @@ impl Recorded {
         if path.parent().is_some_and(|folder| folder.ends_with("__pycache__")) {
             return Place::Nowhere;
         }
-        let mut whole = PathBuf::new();
-        for part in packages.join(path).components() {
-            match part {
-                Component::ParentDir => {
-                    whole.pop();
-                }
-                Component::CurDir => {}
-                other => whole.push(other),
-            }
-        }
-        if let Ok(inner) = whole.strip_prefix(packages) {
-            return Place::Package(inner.to_owned());
-        }
-        whole.strip_prefix(prefix).map_or(Place::Elsewhere, |inner| Place::Prefix(inner.to_owned()))
+        let whole = normal(&packages.join(path));
+        whole.strip_prefix(prefix).map_or(Place::Elsewhere, |inside| Place::Inside(inside.to_owned()))
     }
 
-    /// The line as pip writes it for an installation into a folder of its own: what is beside the packages elsewhere is in
-    /// there too.
-    pub fn as_of_target(&self) -> String {
-        let path =
-            self.path.strip_prefix("../../../").map_or_else(|| self.path.clone(), |rest| format!("../../{rest}"));
-        let path = if path.contains(',') { format!("\"{}\"", path.replace('"', "\"\"")) } else { path };
+    /// The line as it is written.
+    pub fn text(&self) -> String {
+        let path = &self.path;
+        let path = if path.contains(',') { format!("\"{}\"", path.replace('"', "\"\"")) } else { path.clone() };
         format!("{path},{}\n", self.rest)
     }
 }

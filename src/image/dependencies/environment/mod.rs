@@ -42,7 +42,9 @@ const MACHINERY: [&str; 1] = ["_virtualenv.pth"];
 pub struct Environment {
     /// As it was named.
     shown: String,
-    /// Files: their place below the packages' folder (`bin` is the commands'), and where they are.
+    /// The folder with the packages, below the environment's.
+    packages: PathBuf,
+    /// Files: their place below the environment's folder, and where they are.
     files: BTreeMap<PathBuf, PathBuf>,
     /// Files with another content than they have in the environment.
     texts: BTreeMap<PathBuf, String>,
@@ -87,7 +89,8 @@ impl Environment {
             .flat_map(|one| one.requires.iter().map(|requirement| lines::name(requirement)))
             .collect();
         all.retain(|one| one.name != OWN && (!INSTALLERS.contains(&one.name.as_str()) || needed.contains(&one.name)));
-        let mut environment = Self { shown, ..Self::default() };
+        let packages_name = packages.strip_prefix(prefix).unwrap_or(packages).to_owned();
+        let mut environment = Self { shown, packages: packages_name, ..Self::default() };
         for one in &all {
             environment.add(one, prefix, packages, folder)?;
         }
@@ -108,9 +111,8 @@ impl Environment {
         }
         let mut record = String::new();
         for line in &one.record {
-            let (place, source) = match line.place(packages, prefix) {
-                Place::Package(path) => (path.clone(), packages.join(path)),
-                Place::Prefix(path) => (path.clone(), prefix.join(path)),
+            let place = match line.place(packages, prefix) {
+                Place::Inside(path) => path,
                 Place::Elsewhere => {
                     return Err(Fatal::new(format!(
                         "{} has {}, which put {} outside of the environment. Install it another way, or without it.",
@@ -119,9 +121,11 @@ impl Environment {
                 }
                 Place::Nowhere => continue,
             };
+            let source = prefix.join(&place);
+            let name = place.strip_prefix(&self.packages).unwrap_or(&place);
             // Byte code beside its source is made anew.
             let is_byte_code = source.extension().is_some_and(|extension| extension == "pyc");
-            if one.is_local_url(&place) || is_byte_code && source.with_extension("py").is_file() {
+            if one.is_local_url(name) || is_byte_code && source.with_extension("py").is_file() {
                 continue;
             }
             if !source.is_file() {
@@ -139,14 +143,14 @@ impl Environment {
                 let text =
                     if is_paths { paths::translate(&text, &source, folder)? } else { paths::replace(&text, folder) };
                 self.texts.insert(place, text);
-            } else if one.is_record(&place) {
+            } else if one.is_record(name) {
                 // Written anew below, with what goes along.
             } else {
                 self.files.insert(place, source);
             }
-            record.push_str(&line.as_of_target());
+            record.push_str(&line.text());
         }
-        self.texts.insert(one.record_place(), record);
+        self.texts.insert(self.packages.join(one.record_place()), record);
         Ok(())
     }
 
@@ -157,7 +161,8 @@ impl Environment {
             let (name, file) = (PathBuf::from(entry.file_name()), entry.path());
             let is_machinery = MACHINERY.iter().any(|known| name == Path::new(known));
             let is_paths = name.extension().is_some_and(|extension| extension == "pth");
-            if !is_paths || is_machinery || self.texts.contains_key(&name) || self.is_installers(&file)? {
+            let place = self.packages.join(&name);
+            if !is_paths || is_machinery || self.texts.contains_key(&place) || self.is_installers(&file)? {
                 continue;
             }
             let text = read(&file)?;
@@ -168,7 +173,7 @@ impl Environment {
                     file.display()
                 )));
             }
-            self.texts.insert(name, paths::translate(&text, &file, folder)?);
+            self.texts.insert(place, paths::translate(&text, &file, folder)?);
         }
         Ok(())
     }
@@ -195,14 +200,14 @@ impl Environment {
         inputs.are_settled().then(|| Key::default().with(places).with(inputs.to_bytes()))
     }
 
-    /// Copies everything into `target`, as an installer would have put it there.
+    /// Copies everything below `prefix`, as an installer would have put it there.
     ///
     /// # Errors
     /// A file cannot be copied, or the build was told to stop.
-    pub fn copy(&self, target: &Path, progress: &dyn Progress, cancel: &Cancel) -> Result<(), Fatal> {
+    pub fn copy(&self, prefix: &Path, progress: &dyn Progress, cancel: &Cancel) -> Result<(), Fatal> {
         let failed = |error| disk::failed("copy the environment", &error);
         let make_room = |place: &Path| {
-            let to = target.join(place);
+            let to = prefix.join(place);
             to.parent().map_or(Ok(()), fs_err::create_dir_all).map(|()| to).map_err(failed)
         };
         for ((place, source), done) in self.files.iter().zip(0..) {

@@ -9,6 +9,8 @@ use super::{
     paths::{has_system_packages, replace, translate},
 };
 
+const PACKAGES: &str = "lib/python3.11/site-packages";
+
 struct Made {
     folder: tempfile::TempDir,
 }
@@ -45,7 +47,11 @@ impl Made {
     fn places(&self) -> Vec<String> {
         let environment = self.read().unwrap();
         let places = environment.files.keys().chain(environment.texts.keys());
-        places.map(|place| place.display().to_string()).collect()
+        places.map(|place| place.strip_prefix(PACKAGES).unwrap_or(place).display().to_string()).collect()
+    }
+
+    fn text(&self, name: &str) -> String {
+        self.read().unwrap().texts[&Path::new(PACKAGES).join(name)].clone()
     }
 }
 
@@ -65,9 +71,9 @@ fn what_is_recorded_goes_along_and_installers_do_not() {
         "six.py,sha256=x,0\nsix.pyc,,\n__pycache__/six.cpython-311.pyc,,\n../../../bin/six,,\n",
     );
     made.distribution("rwsgi-1", "", "../../../bin/rwsgi,,\n");
-    assert_eq!(made.places(), ["bare.pyc", "bin/six", "six.py", "bare-1.dist-info/RECORD", "six-1.0.dist-info/RECORD"]);
-    let record = &made.read().unwrap().texts[Path::new("six-1.0.dist-info/RECORD")];
-    assert_eq!(record, "six.py,sha256=x,0\n../../bin/six,,\nsix-1.0.dist-info/RECORD,,\n");
+    assert_eq!(made.places(), ["bin/six", "bare.pyc", "six.py", "bare-1.dist-info/RECORD", "six-1.0.dist-info/RECORD"]);
+    let record = made.text("six-1.0.dist-info/RECORD");
+    assert_eq!(record, "six.py,sha256=x,0\n../../../bin/six,,\nsix-1.0.dist-info/RECORD,,\n");
     made.distribution("needs-1", "Requires-Dist: setuptools >= 40\nRequires-Dist: wheel; extra == 'x'", "");
     assert!(made.places().iter().any(|place| place == "distutils-precedence.pth"));
 }
@@ -105,9 +111,8 @@ fn what_is_edited_goes_along_where_it_is_the_app() {
     made.write(&format!("{packages}/__editable__.shop-1.pth"), &format!("{}\n", app.join("src").display()));
     made.write("app/src/shop.py", "");
     made.write(&format!("{packages}/{finder}"), &format!("MAPPING = {{'shop': '{}/shop'}}\n", app.display()));
-    let environment = made.read().unwrap();
-    assert_eq!(environment.texts[Path::new("__editable__.shop-1.pth")], "/app/src\n");
-    assert_eq!(environment.texts[Path::new(finder)], "MAPPING = {'shop': '/app/shop'}\n");
+    assert_eq!(made.text("__editable__.shop-1.pth"), "/app/src\n");
+    assert_eq!(made.text(finder), "MAPPING = {'shop': '/app/shop'}\n");
     assert!(!made.places().iter().any(|place| place.contains("direct_url")));
     made.write(&format!("{packages}/shop-1.dist-info/direct_url.json"), &url(Path::new("/src/shop")));
     let error = made.read().unwrap_err();
@@ -122,7 +127,7 @@ fn paths_by_hand_are_translated_or_refused() {
         &format!("{packages}/dev.pth"),
         &format!("# mine\n{}\n/nonexistent\n", made.folder.path().join("app").display()),
     );
-    assert_eq!(made.read().unwrap().texts[Path::new("dev.pth")], "# mine\n/app\n/nonexistent\n");
+    assert_eq!(made.text("dev.pth"), "# mine\n/app\n/nonexistent\n");
     made.write(&format!("{packages}/dev.pth"), "\n/usr\n");
     assert!(made.read().unwrap_err().contains("dev.pth leads to /usr, which is not in the app's folder"));
     made.write(&format!("{packages}/dev.pth"), "import os; os.abort()\n");
@@ -135,14 +140,14 @@ fn paths_by_hand_are_translated_or_refused() {
 fn records_and_paths_are_read_as_they_are_written() {
     let line = |path: &str| Recorded::of(&format!("{path},sha256=x,1")).unwrap();
     let place = |path: &str| line(path).place(Path::new("/v/lib/python3.11/site-packages"), Path::new("/v"));
-    assert_eq!(place("a/b.py"), Place::Package("a/b.py".into()));
-    assert_eq!(place("a/../b.py"), Place::Package("b.py".into()));
-    assert_eq!(place("../../../bin/a"), Place::Prefix("bin/a".into()));
-    assert_eq!(place("/v/share/a"), Place::Prefix("share/a".into()));
+    assert_eq!(place("a/b.py"), Place::Inside("lib/python3.11/site-packages/a/b.py".into()));
+    assert_eq!(place("a/../b.py"), Place::Inside("lib/python3.11/site-packages/b.py".into()));
+    assert_eq!(place("../../../bin/a"), Place::Inside("bin/a".into()));
+    assert_eq!(place("/v/share/a"), Place::Inside("share/a".into()));
     assert_eq!(place("../../../../a"), Place::Elsewhere);
     assert_eq!(place("a/__pycache__/b.pyc"), Place::Nowhere);
     assert_eq!(line("\"a,b\"\"c.py\"").path, "a,b\"c.py");
-    assert_eq!(line("\"a,b.py\"").as_of_target(), "\"a,b.py\",sha256=x,1\n");
+    assert_eq!(line("\"a,b.py\"").text(), "\"a,b.py\",sha256=x,1\n");
     assert_eq!(
         replace("'/src/shop' '/src/shop/a' '/src/shopping'", Path::new("/src/shop")),
         "'/app' '/app/a' '/src/shopping'"
