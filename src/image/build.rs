@@ -80,6 +80,14 @@ impl Build<'_> {
         ignored: &Patterns,
         screen: &Screen,
     ) -> Result<Vec<Layer>, Fatal> {
+        // Before the dependencies: what building a package in the app's folder makes there is no part of the app.
+        let mut contents = Contents::new(self.times);
+        tree::add_app(&mut contents, Path::new("app"), self.folder, ignored, self.except, screen, self.progress)?;
+        self.let_write(&mut contents)?;
+        let files = match &self.choices.copies[..] {
+            [] => None,
+            copies => Some(copies::gather(copies, self.times, screen, self.progress)?),
+        };
         let (base, (closure, modules)) = self.base()?;
         let mut layers = vec![base];
         let installed = match self.packages(declared, &closure)? {
@@ -91,19 +99,12 @@ impl Build<'_> {
         };
         let closure = closure.and(&installed.libraries);
         self.progress.step("Adding the app");
-        let mut contents = Contents::new(self.times);
-        tree::add_app(&mut contents, Path::new("app"), self.folder, ignored, self.except, screen, self.progress)?;
-        self.let_write(&mut contents)?;
         if let Some((folder, files)) = self.project.record(&installed.names) {
             let place = self.interpreter.facts.packages_place().join(folder);
             for (name, content) in files {
                 contents.bytes(place.join(name), content, false);
             }
         }
-        let files = match &self.choices.copies[..] {
-            [] => None,
-            copies => Some(copies::gather(copies, self.times, screen, self.progress)?),
-        };
         self.check(app, (&contents, files.as_ref()), (&installed.names, layers.get(1)), &modules)?;
         let (layer, more) = self.completed("app", contents, &[self.folder.to_owned()], &closure)?;
         layers.push(layer);

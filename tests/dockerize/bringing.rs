@@ -41,6 +41,35 @@ fn library(far: &Path, to: &Path, name: &str, source: &str, needs: Option<&str>)
 }
 
 #[test]
+fn a_package_in_the_apps_folder_is_built_without_a_trace() {
+    let setup =
+        "from setuptools import setup\nsetup(name='shop', version='1', py_modules=['shop'], package_dir={'': 'src'})\n";
+    let files = [("app.py", "import shop\napp = print\n"), ("setup.py", setup), ("src/shop.py", "n = 1\n")];
+    let folder = folder::with(&files);
+    folder::write(folder.path(), "requirements.txt", ".\n");
+    let files = || {
+        let entries = walkdir::WalkDir::new(folder.path()).sort_by_file_name().into_iter();
+        entries.map(|entry| entry.unwrap().into_path()).collect::<Vec<_>>()
+    };
+    let before = files();
+    let image = Image::of(folder.path(), &[]);
+    assert_eq!(files(), before);
+    let code = "import os, shop; print(shop.n, sorted(n for n in os.listdir() if 'cache' not in n))";
+    assert_eq!(image.python(code), "1 ['app.py', 'requirements.txt', 'setup.py', 'src']");
+    assert_eq!(Image::of(folder.path(), &[]).result["id"], image.result["id"]);
+
+    // What was there before is not this build's to remove.
+    folder::write(folder.path(), "build/mine.txt", "");
+    let before = files();
+    Image::of(folder.path(), &[]);
+    assert_eq!(files(), before);
+    let broken = setup.replace("version='1'", "version='1', cmdclass={'build_py': 3}");
+    folder::write(folder.path(), "setup.py", &broken);
+    super::failures::fails(folder.path(), &[], |_| {});
+    assert_eq!(files(), before);
+}
+
+#[test]
 fn libraries_byte_code_and_commands() {
     let far = tempfile::tempdir().unwrap();
     let far = far.path();

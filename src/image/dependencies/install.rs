@@ -5,7 +5,7 @@ use std::{
     process::Command,
 };
 
-use super::{declared::Declared, explain::explain, key, lines};
+use super::{declared::Declared, explain::explain, key, leftovers::Leftovers, lines};
 use crate::{
     exit::Fatal,
     image::{
@@ -118,6 +118,7 @@ impl<'a> Installation<'a> {
         if std::env::var_os("GIT_SSH_COMMAND").is_none() {
             command.env("GIT_SSH_COMMAND", "ssh -o BatchMode=yes");
         }
+        let _leftovers = Leftovers::of(list, folder);
         // What is unpacked or built on the way disappears together with the rest of the build.
         command.env("TMPDIR", work);
         let output = child::run(&mut command, installer.name(), Vec::new(), cancel, |line| {

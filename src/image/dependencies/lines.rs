@@ -5,6 +5,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use percent_encoding::percent_decode_str;
+
 use crate::image::filter::text::decode;
 
 /// A line that is more than a comment.
@@ -75,6 +77,22 @@ pub fn included(line: &str) -> Option<&str> {
     Some(rest.trim_start_matches(['=', ' ', '\t']).trim())
 }
 
+/// The folder of this machine's that a line asks to be installed; `folder` is what it may be relative to.
+pub fn local_folder(line: &str, folder: &Path) -> Option<PathBuf> {
+    let requirement = line.split(" ;").next().unwrap_or_default();
+    let place = match requirement.split_once('@') {
+        Some((name, place)) if !name.contains(['/', ':']) => place.trim(),
+        _ => requirement.trim(),
+    };
+    let (place, is_path) = match place.strip_prefix("file:") {
+        Some(url) => (percent_decode_str(url.strip_prefix("//").unwrap_or(url)).decode_utf8_lossy(), true),
+        None => (place.into(), place.starts_with('.') || place.contains('/')),
+    };
+    // With extras, as in ./shop[redis].
+    let place = place.split('[').next().unwrap_or_default();
+    Some(folder.join(place)).filter(|path| is_path && path.is_dir())
+}
+
 /// The line that asks for `wanted`, a requirement or a package's name.
 pub fn asking_for<'a>(lines: &'a [Line], wanted: &str) -> Option<&'a Line> {
     let dense = |text: &str| text.split_whitespace().collect::<String>();
@@ -97,7 +115,7 @@ pub fn name(requirement: &str) -> String {
 mod tests {
     use std::path::Path;
 
-    use super::{asking_for, name, of_text, read};
+    use super::{asking_for, local_folder, name, of_text, read};
 
     #[test]
     fn lines_keep_their_numbers() {
@@ -106,6 +124,27 @@ mod tests {
         let found: Vec<_> = lines.iter().map(|line| (line.number, line.text.as_str())).collect();
         let hashed = "numpy    --hash=sha256:00    --hash=sha256:01";
         assert_eq!(found, [(2, "flask>=3"), (4, hashed), (7, "redis")]);
+    }
+
+    #[test]
+    fn a_folder_to_install_is_told_from_packages() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("shop @ file://{}/a%20b", folder.path().display());
+        std::fs::create_dir_all(folder.path().join("libs/shop")).unwrap();
+        std::fs::create_dir_all(folder.path().join("a b")).unwrap();
+        for (line, found) in [
+            (".", Some("")),
+            ("./libs/shop[redis,async] ; python_version > '3.8'", Some("libs/shop")),
+            ("libs/shop", Some("libs/shop")),
+            (&url, Some("a b")),
+            ("file:libs/shop", Some("libs/shop")),
+            ("libs", None),
+            ("./other", None),
+            ("shop @ git+https://me@example.org/libs/shop", None),
+            ("--find-links ./libs", None),
+        ] {
+            assert_eq!(local_folder(line, folder.path()), found.map(|name| folder.path().join(name)), "{line}");
+        }
     }
 
     #[test]

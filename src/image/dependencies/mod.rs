@@ -5,6 +5,7 @@ mod environment;
 mod explain;
 mod install;
 mod key;
+mod leftovers;
 mod lines;
 
 pub use declared::Declared;
