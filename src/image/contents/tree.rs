@@ -40,7 +40,18 @@ pub fn add_app(
     }
     let enter = |entry: &DirEntry| entry.depth() == 0 || enters(entry, folder, ignored, except);
     for entry in WalkDir::new(folder).sort_by_file_name().into_iter().filter_entry(enter) {
-        let entry = entry.map_err(|error| failed(folder, error))?;
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(error) => {
+                // It was entered for what may be kept below it.
+                let directory = ignored_and_closed(&error, folder, ignored).ok_or_else(|| failed(folder, error))?;
+                progress.warning(&format!(
+                    "{} cannot be read, so it stays out with whatever a ! in .dockerignore would keep of it.",
+                    directory.display()
+                ));
+                continue;
+            }
+        };
         let relative = entry.path().strip_prefix(folder).unwrap_or(entry.path());
         // An excluded directory is only entered for what may be kept below it.
         if entry.depth() == 0 || ignored.matches(&relative.to_string_lossy()) {
@@ -79,16 +90,27 @@ fn enters(entry: &DirEntry, folder: &Path, ignored: &Patterns, except: &[&Path])
     if entry.path().join("pyvenv.cfg").exists() {
         return false;
     }
-    let relative = entry.path().strip_prefix(folder).unwrap_or(entry.path());
-    ignored.may_keep_below() || !ignored.matches(&relative.to_string_lossy())
+    may_have(ignored, entry.path().strip_prefix(folder).unwrap_or(entry.path()))
+}
+
+/// The directory that cannot be read, if it is one that `ignored` name.
+fn ignored_and_closed(error: &walkdir::Error, folder: &Path, ignored: &Patterns) -> Option<PathBuf> {
+    let is_closed = error.io_error().is_some_and(|error| error.kind() == io::ErrorKind::PermissionDenied);
+    let directory = error.path()?.strip_prefix(folder).ok()?;
+    (is_closed && ignored.matches(&directory.to_string_lossy())).then(|| directory.to_owned())
+}
+
+/// Whether something in a directory may go along.
+fn may_have(ignored: &Patterns, directory: &Path) -> bool {
+    let directory = directory.to_string_lossy();
+    !ignored.matches(&directory) || ignored.may_keep_below(&directory)
 }
 
 /// Adds the whole of a folder below `place`, but what `ignored` name. Links that lead out of the folder are followed: what they
 /// lead to is not in the image.
 pub fn add_whole(contents: &mut Contents, place: &Path, folder: &Path, ignored: &Patterns) -> Result<(), Fatal> {
     let enter = |entry: &DirEntry| {
-        let relative = entry.path().strip_prefix(folder).unwrap_or(entry.path());
-        entry.depth() == 0 || ignored.may_keep_below() || !ignored.matches(&relative.to_string_lossy())
+        entry.depth() == 0 || may_have(ignored, entry.path().strip_prefix(folder).unwrap_or(entry.path()))
     };
     for entry in WalkDir::new(folder).sort_by_file_name().into_iter().filter_entry(enter) {
         let entry = entry.map_err(|error| failed(folder, error))?;
@@ -146,4 +168,58 @@ fn failed(folder: &Path, error: walkdir::Error) -> Fatal {
         return disk::unreadable(&path, &error);
     }
     disk::failed(&format!("read {}", path.display()), &error)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
+
+    use super::add_app;
+    use crate::image::{
+        filter::{ignore::Patterns, screen::Screen},
+        job::{progress::Silent, recording::Recording},
+        layer::Contents,
+    };
+
+    /// Names in an image of `folder`, and what is warned of, as somebody sees it who is not root.
+    fn seen(folder: &Path, ignored: &str) -> Result<(Vec<String>, Vec<String>), String> {
+        std::thread::scope(|scope| {
+            let seen = scope.spawn(|| {
+                // Of this thread alone.
+                nix::unistd::setfsuid(65534.into());
+                let (mut contents, told) = (Contents::default(), Recording::new(&Silent));
+                let ignored = Patterns::parse(".dockerignore", ignored).unwrap();
+                add_app(&mut contents, Path::new(""), folder, &ignored, &[], &Screen::default(), &told)
+                    .map_err(|error| error.to_string())?;
+                let names = contents.files().map(|(path, _)| path.display().to_string()).collect();
+                Ok((names, told.warnings()))
+            });
+            seen.join().unwrap()
+        })
+    }
+
+    #[test]
+    fn a_closed_directory_that_stays_out_stops_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let mode = |name: &str, mode| {
+            fs::set_permissions(folder.path().join(name), fs::Permissions::from_mode(mode)).unwrap();
+        };
+        for name in ["data/postgres", "docs"] {
+            fs::create_dir_all(folder.path().join(name)).unwrap();
+        }
+        for name in ["app.py", "docs/a.md"] {
+            fs::write(folder.path().join(name), "").unwrap();
+        }
+        mode("", 0o755);
+        // Not even its owner may.
+        mode("data/postgres", 0o000);
+        let files = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        assert_eq!(seen(folder.path(), "data\ndocs\n!docs/a.md"), Ok((files(&["app.py", "docs/a.md"]), Vec::new())));
+        let (names, warnings) = seen(folder.path(), "data\ndocs\n!**/*.md").unwrap();
+        assert_eq!(names, ["app.py", "docs/a.md"]);
+        assert!(warnings[0].starts_with("data/postgres cannot be read, so it stays out"), "{warnings:?}");
+        let refused = seen(folder.path(), "docs").unwrap_err();
+        mode("data/postgres", 0o700);
+        assert!(refused.contains("Make it readable, or name it in .dockerignore"), "{refused}");
+    }
 }

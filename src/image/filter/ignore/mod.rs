@@ -86,9 +86,10 @@ impl Patterns {
         matched
     }
 
-    /// Whether something below a directory that they mean may be kept after all, so that the directory must be entered.
-    pub fn may_keep_below(&self) -> bool {
-        self.rules.iter().any(|rule| rule.keeps)
+    /// Whether something below the directory at `path` may be kept although they mean it, so that it must be entered.
+    pub fn may_keep_below(&self, path: &str) -> bool {
+        let characters: Vec<char> = path.chars().collect();
+        self.rules.iter().any(|rule| rule.keeps && rule.pattern.may_match_below(&characters))
     }
 }
 

@@ -84,6 +84,16 @@ impl Pattern {
             Kind::Tokens(tokens) => run(tokens, path),
         }
     }
+
+    /// Whether it may match something below the directory at `path`: as far as both go, it begins as that does.
+    pub fn may_match_below(&self, path: &[char]) -> bool {
+        let beginning: Vec<char> = match &self.kind {
+            Kind::Exact(beginning) | Kind::Prefix(beginning) => beginning.clone(),
+            Kind::Suffix(_) => Vec::new(),
+            Kind::Tokens(tokens) => tokens.iter().map_while(literal).collect(),
+        };
+        beginning.iter().zip(path.iter().chain([&'/'])).all(|(one, other)| one == other)
+    }
 }
 
 /// Takes Docker's short cuts where it takes them.
@@ -97,7 +107,11 @@ fn short_cut(characters: &[char], tokens: &[Token]) -> Option<Kind> {
 }
 
 fn literals(tokens: &[Token]) -> Option<Vec<char>> {
-    tokens.iter().map(|token| if let Token::Literal(character) = token { Some(*character) } else { None }).collect()
+    tokens.iter().map(literal).collect()
+}
+
+fn literal(token: &Token) -> Option<char> {
+    if let Token::Literal(character) = token { Some(*character) } else { None }
 }
 
 /// Reads a class behind its `[`, by the rules of Go's `filepath.Match`.

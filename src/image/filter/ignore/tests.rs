@@ -139,8 +139,23 @@ fn what_docker_refuses_is_refused_with_its_line() {
 
 #[test]
 fn only_an_exception_makes_a_walker_enter_an_excluded_directory() {
-    assert!(!Patterns::parse("", "a\nb").is_ok_and(|rules| rules.may_keep_below()));
-    assert!(Patterns::parse("", "a\n!b").is_ok_and(|rules| rules.may_keep_below()));
+    for (text, directory, entered) in [
+        ("a\nb", "a", false),
+        ("a\n!a/b/c", "a", true),
+        ("a\n!a/b/c", "a/b", true),
+        ("a\n!a/b/c", "b", false),
+        ("a\n!a/b/c", "a/c", false),
+        ("a\n!a/b*/c", "a/bc", true),
+        ("a\n!a/b*/c", "a/c", false),
+        ("a\n!a/\\b/c", "a/b", true),
+        ("a\n!b/**", "a", false),
+        ("a\n!**/b", "a", true),
+        ("a\n!*.md", "a", true),
+        // It matches what is above, and so all below.
+        ("a/b\n!a\na/c", "a/c", true),
+    ] {
+        assert_eq!(Patterns::parse("", text).unwrap().may_keep_below(directory), entered, "{text:?}, {directory}");
+    }
 }
 
 #[test]
