@@ -29,6 +29,7 @@ use crate::{
         layer::{Contents, Layer, Times},
         project::{
             app::{App, configuration},
+            git::Commit,
             pyproject::Project,
         },
     },
@@ -59,8 +60,8 @@ pub struct Build<'a> {
     pub progress: &'a dyn Progress,
     /// Whether to go on.
     pub cancel: &'a Cancel,
-    /// The times of the app's files.
-    pub times: Times,
+    /// The commit that the app is of.
+    pub commit: Option<&'a Commit>,
 }
 
 /// What the layer with the dependencies has.
@@ -81,12 +82,18 @@ impl Build<'_> {
         screen: &Screen,
     ) -> Result<Vec<Layer>, Fatal> {
         // Before the dependencies: what building a package in the app's folder makes there is no part of the app.
-        let mut contents = Contents::new(self.times);
+        let mut contents = Contents::new(Times::ByContent);
         tree::add_app(&mut contents, Path::new("app"), self.folder, ignored, self.except, screen, self.progress)?;
+        // What is not committed, although git ignores it, may change while the commit stays.
+        if let Some(Commit { files, time, .. }) = self.commit {
+            for file in files {
+                contents.set_time(&Path::new("app").join(file), *time);
+            }
+        }
         self.let_write(&mut contents)?;
         let files = match &self.choices.copies[..] {
             [] => None,
-            copies => Some(copies::gather(copies, self.times, screen, self.progress)?),
+            copies => Some(copies::gather(copies, screen, self.progress)?),
         };
         let (base, (closure, modules)) = self.base()?;
         let mut layers = vec![base];

@@ -31,7 +31,6 @@ use job::{
     progress::{Cancel, Progress},
     work,
 };
-use layer::Times;
 use oci::{container::Container, created, labels, plan::Plan};
 use project::{app, git, pyproject::Project};
 use sink::{Output, engine::Engine};
@@ -113,7 +112,7 @@ pub fn dockerize(request: &Request, progress: &dyn Progress, cancel: &Cancel) ->
         cache: &cache,
         progress,
         cancel,
-        times: commit.as_ref().filter(|it| it.is_clean()).map_or(Times::ByContent, |commit| Times::At(commit.time)),
+        commit: commit.as_ref(),
     };
     let created = created::created(commit.as_ref())?;
     let labels = labels::of(&project, commit.as_ref(), &created, &choices.labels);

@@ -91,7 +91,10 @@ fn labels_say_what_the_project_and_its_repository_are() {
     let project = "[project]\nname = \"shop\"\nversion = \"1.2\"\ndescription = \"Sells\"\nlicense = \"MIT\"\n\
                    urls = { Homepage = \"https://example.org\" }\n";
     let folder = folder::with(&[("app.py", "app = print\n"), ("pyproject.toml", project)]);
+    folder::write(folder.path(), ".gitignore", "dist\n");
+    folder::write(folder.path(), "dist/app.js", "1");
     git(folder.path(), &["init", "-q"]);
+    git(folder.path(), &["config", "status.showUntrackedFiles", "no"]);
     git(folder.path(), &["add", "."]);
     git(folder.path(), &["commit", "-qm", "first"]);
     git(folder.path(), &["tag", "v1.1"]);
@@ -118,9 +121,24 @@ fn labels_say_what_the_project_and_its_repository_are() {
     assert_eq!(image.inspect()["Created"], "2026-02-03T04:05:06Z");
     assert_eq!(image.python("from importlib.metadata import version; print(version('shop'))"), "1.2");
     // Files too are of their commit: a browser may ask for what is newer than its copy.
-    let time = |image: &Image| image.python("import os; print(int(os.stat('/app/app.py').st_mtime))");
+    let time_of =
+        |image: &Image, name: &str| image.python(&format!("import os; print(int(os.stat('/app/{name}').st_mtime))"));
+    let time = |image: &Image| time_of(image, "app.py");
     let committed = "1770091506";
     assert_eq!(time(&image), committed);
+
+    // Not what git ignores, which changes as it likes, nor what comes from elsewhere.
+    let built = time_of(&image, "dist/app.js");
+    assert_ne!(built, committed);
+    folder::write(folder.path(), "dist/app.js", "2");
+    let copy = format!("{}:other.py", folder.path().join("app.py").display());
+    let image = Image::of(folder.path(), &["--copy", &copy]);
+    assert_ne!(time_of(&image, "dist/app.js"), built);
+    assert_eq!((time(&image), time_of(&image, "other.py") == committed), (committed.to_owned(), false));
+    assert_eq!(labels(&image)["org.opencontainers.image.revision"], head);
+    folder::write(folder.path(), "new.py", "");
+    let image = Image::of(folder.path(), &[]);
+    assert_eq!(labels(&image)["org.opencontainers.image.revision"], format!("{head}-dirty"));
 
     // Without a version of its own, and not as it was committed.
     std::fs::write(folder.path().join("pyproject.toml"), "").unwrap();

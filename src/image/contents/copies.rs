@@ -42,13 +42,8 @@ fn add(copy: &Copy, contents: &mut Contents, screen: &Screen, progress: &dyn Pro
 }
 
 /// What all copies come to.
-pub fn gather(
-    copies: &[Said<Copy>],
-    times: Times,
-    screen: &Screen,
-    progress: &dyn Progress,
-) -> Result<Contents, Fatal> {
-    let mut contents = Contents::new(times);
+pub fn gather(copies: &[Said<Copy>], screen: &Screen, progress: &dyn Progress) -> Result<Contents, Fatal> {
+    let mut contents = Contents::new(Times::ByContent);
     for copy in copies {
         add(copy, &mut contents, screen, progress).map_err(|error| copy.locate(error))?;
     }

@@ -13,7 +13,7 @@ pub const TIME: u64 = 946_684_800;
 /// How far a time that follows the content may be from [`TIME`]: 2^29 seconds, seventeen years.
 const TIME_MASK: u64 = (1 << 29) - 1;
 
-/// How the times of files are chosen.
+/// How the times of files are chosen that have none of their own.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Times {
     /// All the same.
@@ -22,9 +22,6 @@ pub enum Times {
     /// From each file's content. A web framework makes an `ETag` of a static file's time and size: with one time for all,
     /// a changed file of the same size would keep its tag, and browsers would keep the stale copy.
     ByContent,
-    /// This one, in seconds since 1970: that of the commit that all files are of. Later ones have a later time, by which
-    /// browsers that know no tag ask (`If-Modified-Since`).
-    At(u64),
 }
 
 /// Where it comes from.
@@ -43,6 +40,16 @@ pub struct Entry {
     pub mode: u32,
     /// What it is.
     pub source: Source,
+    /// Its time, in seconds since 1970, where that is known: of the commit that it is of. A later one has a later time, by which
+    /// browsers that know no tag ask (`If-Modified-Since`).
+    pub time: Option<u64>,
+}
+
+impl Entry {
+    /// One whose time is not known.
+    pub fn new(mode: u32, source: Source) -> Self {
+        Self { mode, source, time: None }
+    }
 }
 
 /// What kept an entry from being written.
@@ -70,7 +77,8 @@ pub fn append<W: Write>(
     header.set_mode(entry.mode);
     header.set_uid(owner.into());
     header.set_gid(owner.into());
-    header.set_mtime(if let Times::At(time) = times { time } else { TIME });
+    header.set_mtime(entry.time.unwrap_or(TIME));
+    let by_content = times == Times::ByContent && entry.time.is_none();
     header.set_size(0);
     match &entry.source {
         Source::Directory => {
@@ -86,7 +94,7 @@ pub fn append<W: Write>(
         }
         Source::Bytes(content) => {
             header.set_size(content.len() as u64);
-            if times == Times::ByContent {
+            if by_content {
                 header.set_mtime(time_of(&mut content.as_slice())?);
             }
             tar.append_data(&mut header, path, content.as_slice())?;
@@ -97,7 +105,7 @@ pub fn append<W: Write>(
             let mut file = std::fs::File::open(from).map_err(unread)?;
             let size = file.metadata().map_err(unread)?.len();
             header.set_size(size);
-            if times == Times::ByContent {
+            if by_content {
                 header.set_mtime(time_of(&mut file).map_err(unread)?);
                 file.rewind().map_err(unread)?;
             }

@@ -115,7 +115,7 @@ impl Contents {
 
     /// Adds a directory with a mode of its own (`/tmp`).
     pub fn directory_with_mode(&mut self, path: impl Into<PathBuf>, mode: u32) {
-        self.insert(path.into(), Entry { mode, source: Source::Directory });
+        self.insert(path.into(), Entry::new(mode, Source::Directory));
     }
 
     /// Says that what is at `path`, and all below it, belongs to the user of the containers, who may then write there.
@@ -131,17 +131,24 @@ impl Contents {
     pub fn file(&mut self, path: impl Into<PathBuf>, from: impl Into<PathBuf>, executable: bool) {
         let from = from.into();
         self.inputs.add(&from);
-        self.insert(path.into(), Entry { mode: file_mode(executable), source: Source::File(from) });
+        self.insert(path.into(), Entry::new(file_mode(executable), Source::File(from)));
     }
 
     /// Adds a file with this content.
     pub fn bytes(&mut self, path: impl Into<PathBuf>, content: impl Into<Vec<u8>>, executable: bool) {
-        self.insert(path.into(), Entry { mode: file_mode(executable), source: Source::Bytes(content.into()) });
+        self.insert(path.into(), Entry::new(file_mode(executable), Source::Bytes(content.into())));
     }
 
     /// Adds a symbolic link; `target` is kept as it is.
     pub fn symlink(&mut self, path: impl Into<PathBuf>, target: impl Into<OsString>) {
-        self.insert(path.into(), Entry { mode: 0o777, source: Source::Symlink(target.into()) });
+        self.insert(path.into(), Entry::new(0o777, Source::Symlink(target.into())));
+    }
+
+    /// Says when what is at `path` was changed, in seconds since 1970, if there is something.
+    pub fn set_time(&mut self, path: &Path, time: u64) {
+        if let Some(entry) = self.entries.get_mut(path) {
+            entry.time = Some(time);
+        }
     }
 
     /// Says that the contents depend on a file or a folder on disk beyond those that are read when the layer is written. To be
@@ -168,9 +175,10 @@ impl Contents {
             // Writing to a String cannot fail.
             let _ = writeln!(
                 text,
-                "{} {:o} {:?}",
+                "{} {:o} {:?} {:?}",
                 path.as_os_str().as_encoded_bytes().escape_ascii(),
                 entry.mode,
+                entry.time,
                 entry.source
             );
         }
@@ -218,7 +226,7 @@ impl Contents {
     fn insert(&mut self, path: PathBuf, entry: Entry) {
         debug_assert!(path.is_relative(), "{}", path.display());
         for parent in path.ancestors().skip(1).filter(|parent| *parent != Path::new("")) {
-            self.entries.entry(parent.to_owned()).or_insert(Entry { mode: 0o755, source: Source::Directory });
+            self.entries.entry(parent.to_owned()).or_insert(Entry::new(0o755, Source::Directory));
         }
         self.entries.insert(path, entry);
     }

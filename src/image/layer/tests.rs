@@ -107,15 +107,23 @@ fn a_file_that_cannot_be_read_is_named_and_the_cache_is_not_blamed() {
 }
 
 #[test]
-fn a_time_may_follow_the_content_and_nothing_else() {
-    let time = |content: &str| {
+fn a_time_is_known_or_follows_the_content_and_nothing_else() {
+    let time_of = |content: &str, time: Option<u64>| {
         let mut contents = Contents::new(Times::ByContent);
         contents.bytes("a", content, false);
+        if let Some(time) = time {
+            let before = contents.key();
+            contents.set_time("a".as_ref(), time);
+            contents.set_time("b".as_ref(), time);
+            assert_ne!(contents.key(), before);
+        }
         let (_directory, layer) = write(&contents);
         let mut archive = tar::Archive::new(std::fs::File::open(&layer.path).unwrap());
         let entry = archive.entries().unwrap().next().unwrap().unwrap();
         entry.header().mtime().unwrap()
     };
+    let time = |content: &str| time_of(content, None);
     assert_eq!(time("one"), time("one"));
     assert_ne!(time("one"), time("two"));
+    assert_eq!(time_of("one", Some(1_770_091_506)), 1_770_091_506);
 }

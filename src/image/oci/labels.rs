@@ -55,7 +55,7 @@ mod tests {
             revision: "c0ffee".to_owned(),
             source: Some("https://example.org/fork".to_owned()),
             version: Some("v1-2-gc0ffee".to_owned()),
-            time: 0,
+            ..Commit::default()
         };
         let created = "created=2026-01-01T00:00:00Z";
         let found = shown(&Project::default(), Some(&commit), &[("a", "b")]);

@@ -3,7 +3,10 @@
 //! Nothing of it is needed: without git, or outside of a repository, there is nothing to know.
 
 use std::{
-    path::Path,
+    collections::BTreeSet,
+    ffi::OsStr,
+    os::unix::ffi::OsStrExt as _,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
 
@@ -18,13 +21,8 @@ pub struct Commit {
     pub source: Option<String>,
     /// What tags make of it: `v1.2`, or `v1.2-3-g1234567`, three commits later.
     pub version: Option<String>,
-}
-
-impl Commit {
-    /// Whether the folder is as it was committed.
-    pub fn is_clean(&self) -> bool {
-        !self.revision.ends_with(DIRTY)
-    }
+    /// Its files, by their names in the folder; none where that is not as it was committed.
+    pub files: BTreeSet<PathBuf>,
 }
 
 /// What follows the names of what is not as it was committed.
@@ -34,10 +32,13 @@ const DIRTY: &str = "-dirty";
 pub fn commit(folder: &Path) -> Option<Commit> {
     // All at once: each takes its time to start.
     let log = begin(folder, &["log", "-1", "--no-show-signature", "--format=%H %ct"]);
-    let status = begin(folder, &["status", "--porcelain", "--", "."]);
+    let status = begin(folder, &["status", "--porcelain", "--untracked-files=normal", "--", "."]);
+    let files = begin(folder, &["ls-files", "-z"]);
     let remote = begin(folder, &["config", "--get", "remote.origin.url"]);
     let version = begin(folder, &["describe", "--tags"]);
     let (log, status, remote, version) = (end(log), end(status), end(remote), end(version));
+    let files = output(files).filter(|_| status.as_ref().is_some_and(String::is_empty)).unwrap_or_default();
+    let names = files.split(|byte| *byte == 0).filter(|name| !name.is_empty());
     let log = log?;
     let (revision, time) = log.split_once(' ')?;
     let is_dirty = status.is_some_and(|changes| !changes.is_empty());
@@ -46,6 +47,7 @@ pub fn commit(folder: &Path) -> Option<Commit> {
         time: time.parse().ok()?,
         source: remote.and_then(|url| public(&url)),
         version: version.map(|version| if is_dirty { format!("{version}{DIRTY}") } else { version }),
+        files: names.map(|name| PathBuf::from(OsStr::from_bytes(name))).collect(),
     })
 }
 
@@ -57,9 +59,14 @@ fn begin(folder: &Path, arguments: &[&str]) -> Option<Child> {
 }
 
 /// What it printed, if it succeeded.
-fn end(child: Option<Child>) -> Option<String> {
+fn output(child: Option<Child>) -> Option<Vec<u8>> {
     let output = child?.wait_with_output().ok()?;
-    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    output.status.success().then_some(output.stdout)
+}
+
+/// The same as text.
+fn end(child: Option<Child>) -> Option<String> {
+    output(child).map(|text| String::from_utf8_lossy(&text).trim().to_owned())
 }
 
 /// A remote's address as everyone may know it: without user, password, token or query, and by https where it is asked for by
