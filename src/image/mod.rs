@@ -98,7 +98,9 @@ pub fn dockerize(request: &Request, progress: &dyn Progress, cancel: &Cancel) ->
     progress.note(&format!("{} ({})", app.spec, app.reason));
 
     let result = request.output.as_ref().and_then(Output::path);
-    let except: Vec<&Path> = [Some(work.path()), cache.folder(), result.as_deref()].into_iter().flatten().collect();
+    let caches = dependencies::caches(&folder);
+    let own = [Some(work.path()), cache.folder(), result.as_deref()].into_iter().flatten();
+    let except: Vec<&Path> = own.chain(caches.iter().map(PathBuf::as_path)).collect();
     let kept = Kept::new(&choices.keep, choices.debug, choices.slim);
     let commit = git::commit(&folder);
     let build = Build {

@@ -202,6 +202,20 @@ fn a_killed_build_leaves_nothing_that_the_next_does_not_sweep() {
 }
 
 #[test]
+fn an_installers_cache_in_the_apps_folder_is_no_part_of_the_app() {
+    let names = ["app.py", ".cache/pip/a", ".cache/other/b", "uv/c"];
+    let app = folder::with(&names.map(|name| (name, "app = print\n")));
+    let name = unique("image");
+    let mut command = dockerize(app.path(), &name, &["--json"]);
+    // As CI systems keep it from one run to the next.
+    command.env("PIP_CACHE_DIR", ".cache/pip").env("UV_CACHE_DIR", app.path().join("uv"));
+    let output = command.output().unwrap();
+    let image = Image { name, result: serde_json::from_slice(&output.stdout).unwrap(), stderr: String::new() };
+    let code = "import os; print(sorted(n for _, _, names in os.walk('/app') for n in names if '.pyc' not in n))";
+    assert_eq!(image.python(code), "['app.py', 'b']");
+}
+
+#[test]
 fn a_cache_that_cannot_be_used_is_refused_if_it_was_asked_for() {
     let app = folder::with(&[("app.py", "app = print\n")]);
     let build = |variable: &str, value: &str| {

@@ -102,7 +102,7 @@ impl Cache {
     pub fn open(progress: &dyn Progress) -> Result<Self, Fatal> {
         let (folder, asked) = match env::var_os(VARIABLE).filter(|value| !value.is_empty()) {
             Some(folder) => (Some(PathBuf::from(folder)), true),
-            None => (usual_folder(), false),
+            None => (usual_folder("rwsgi"), false),
         };
         let Some(folder) = folder else { return Ok(Self::none()) };
         let limit = room::limit()?;
@@ -314,10 +314,11 @@ fn touch(path: &Path) {
     }
 }
 
-fn usual_folder() -> Option<PathBuf> {
+/// Where the cache of a program is, unless it is told otherwise (XDG Base Directory specification).
+pub fn usual_folder(program: &str) -> Option<PathBuf> {
     let set = |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let caches = set("XDG_CACHE_HOME").or_else(|| Some(set("HOME")?.join(".cache")))?;
-    Some(caches.join("rwsgi"))
+    Some(caches.join(program))
 }
 
 #[cfg(test)]

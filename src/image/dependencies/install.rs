@@ -9,7 +9,7 @@ use super::{declared::Declared, explain::explain, key, leftovers::Leftovers, lin
 use crate::{
     exit::Fatal,
     image::{
-        cache::Key,
+        cache::{Key, usual_folder},
         interpreter::Interpreter,
         job::{
             child,
@@ -133,6 +133,15 @@ impl<'a> Installation<'a> {
         }
         Err(explain(&output.stderr, declared, folder, &interpreter.facts.version))
     }
+}
+
+/// Where installers keep what they download, which is no part of an app, although it may be in its `folder`.
+pub fn caches(folder: &Path) -> Vec<PathBuf> {
+    let caches = [("PIP_CACHE_DIR", "pip"), ("UV_CACHE_DIR", "uv")].into_iter().filter_map(|(variable, program)| {
+        let named = std::env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from);
+        named.or_else(|| usual_folder(program))
+    });
+    caches.filter_map(|cache| fs_err::canonicalize(folder.join(cache)).ok()).collect()
 }
 
 /// An editable install leaves a package's files where they are: on this machine, not in the image.

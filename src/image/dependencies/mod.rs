@@ -9,4 +9,4 @@ mod leftovers;
 mod lines;
 
 pub use declared::Declared;
-pub use install::Installation;
+pub use install::{Installation, caches};
