@@ -1,6 +1,6 @@
 //! Lists of requirements: hashes, files that are included, index options, extras, and which line is at fault.
 
-use std::{path::Path, process::Command};
+use std::{os::unix::fs::PermissionsExt as _, path::Path, process::Command};
 
 use super::{
     engine::{Image, dockerize, unique},
@@ -113,6 +113,31 @@ fn uv_installs_where_there_is_no_pip() {
     let start =
         "Line 2 of requirements.txt asks for rwsgi-no-such-package>=1, but the package index has nothing of that name";
     assert!(failure.message.starts_with(start), "{}", failure.message);
+}
+
+#[test]
+fn git_calls_ssh_as_its_user_wants() {
+    let folder = folder::with(&[
+        ("app.py", "app = print\n"),
+        ("requirements.txt", "shop @ git+ssh://git@example.invalid/shop.git\n"),
+    ]);
+    let place = tempfile::tempdir().unwrap();
+    let (script, settings, called) =
+        (place.path().join("ssh"), place.path().join("gitconfig"), place.path().join("called"));
+    std::fs::write(&script, format!("#!/bin/sh\necho called >> {}\nexit 1\n", called.display())).unwrap();
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let times = || std::fs::read_to_string(&called).unwrap_or_default().lines().count();
+    let build = |variable: &str, value: &Path| {
+        let before = times();
+        fails(folder.path(), &[], |command| {
+            command.env("GIT_CONFIG_GLOBAL", "/dev/null").env(variable, value);
+        });
+        assert!(times() > before, "{variable}");
+    };
+    std::fs::write(&settings, format!("[core]\n\tsshCommand = {}\n", script.display())).unwrap();
+    build("GIT_CONFIG_GLOBAL", &settings);
+    build("GIT_SSH", &script);
+    build("GIT_SSH_COMMAND", &script);
 }
 
 #[test]

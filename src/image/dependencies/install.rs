@@ -2,7 +2,7 @@
 
 use std::{
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
 };
 
 use super::{declared::Declared, explain::explain, key, leftovers::Leftovers, lines};
@@ -115,7 +115,7 @@ impl<'a> Installation<'a> {
         command.arg("--prefix").arg(prefix).arg("-r").arg(list).current_dir(folder);
         // Nobody would see a question for a password: a repository that needs one is an error.
         command.env("GIT_TERMINAL_PROMPT", "0");
-        if std::env::var_os("GIT_SSH_COMMAND").is_none() {
+        if !chooses_ssh(work) {
             command.env("GIT_SSH_COMMAND", "ssh -o BatchMode=yes");
         }
         let _leftovers = Leftovers::of(list, folder);
@@ -133,6 +133,15 @@ impl<'a> Installation<'a> {
         }
         Err(explain(&output.stderr, declared, folder, &interpreter.facts.version))
     }
+}
+
+/// Whether the user has git call ssh in a way of their own. Asked in a folder that is in no repository, as those are where
+/// installers clone to.
+fn chooses_ssh(folder: &Path) -> bool {
+    let is_set = |name| std::env::var_os(name).is_some();
+    let mut git = Command::new("git");
+    git.args(["config", "--get", "core.sshCommand"]).current_dir(folder).stdin(Stdio::null());
+    is_set("GIT_SSH_COMMAND") || is_set("GIT_SSH") || git.output().is_ok_and(|output| output.status.success())
 }
 
 /// Where installers keep what they download, which is no part of an app, although it may be in its `folder`.
