@@ -395,14 +395,33 @@ fn a_project_for_another_python_and_an_app_that_is_none_are_refused() {
     }
 }
 
+/// The command as somebody who may read everything, this program say, but write to nothing of root's.
+fn as_nobody(folder: &Path) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
+    command.args(["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]);
+    command.arg(crate::support::environment::rwsgi()).arg("dockerize").arg(folder).args(["-t", "x"]);
+    command
+}
+
+#[test]
+fn a_place_that_cannot_be_written_to_is_refused_before_anything_is_built() {
+    let (folder, place) = (folder::with(&[]), tempfile::tempdir().unwrap());
+    let layout = place.path().join("layout");
+    std::fs::create_dir(&layout).unwrap();
+    let (tar, parent) = (place.path().join("image.tar").display().to_string(), place.path().to_owned());
+    for (output, closed) in [(format!("oci:{}", layout.display()), layout), (tar, parent)] {
+        let output = as_nobody(folder.path()).args(["--output", &output]).output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        let said = format!(": {} cannot be written to (Permission denied). Name another place", closed.display());
+        assert!(stderr.starts_with("Error: The image cannot be written to ") && stderr.contains(&said), "{stderr}");
+    }
+}
+
 #[test]
 fn an_engine_that_this_user_may_not_use_is_told_from_none() {
     let folder = hello("flask\n");
-    let mut command = Command::new("setpriv");
-    // Whoever that is may read everything, this program say, but write to no socket of root's.
-    command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
-    command.args(["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]);
-    command.arg(crate::support::environment::rwsgi()).arg("dockerize").arg(folder.path()).args(["-t", "x"]);
+    let mut command = as_nobody(folder.path());
     let output = command.output().unwrap();
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{stderr}");

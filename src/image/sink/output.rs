@@ -1,15 +1,19 @@
 //! An image as files: one tar that engines load, or an OCI layout. Neither needs an engine.
 //!
-//! Both are written beside their place and renamed: a reader finds a whole image, or the one that was there before. Only what
-//! is no file, a pipe say, is written into as it is.
+//! A reader finds a whole image, or the one that was there before: a tar is written beside its place and renamed, and so is, last
+//! of all, the index of a layout, whose other files never change. Only what is no file, a pipe say, is written into as it is.
 
 use std::{
+    collections::BTreeSet,
     io::{self, IsTerminal as _, Read, Write},
     path::{Path, PathBuf},
 };
 
 use fs_err::File;
-use nix::fcntl::{AT_FDCWD, FlockArg, RenameFlags, renameat2};
+use nix::{
+    fcntl::FlockArg,
+    unistd::{AccessFlags, access},
+};
 use serde_json::{Value, json};
 
 use crate::{
@@ -27,7 +31,7 @@ use crate::{
         },
         sink::{
             gzip::{self, Stopped},
-            part::{Kind, Part, failed, lock, parent},
+            part::{Part, failed, lock, parent},
         },
     },
 };
@@ -35,6 +39,8 @@ use crate::{
 const CHUNK: usize = 1 << 18;
 /// The file that makes a folder an OCI layout.
 const MARK: &str = "oci-layout";
+const INDEX: &str = "index.json";
+const BLOBS: &str = "blobs/sha256";
 /// What an image is called in a layout (OCI image specification, "Pre-Defined Annotation Keys").
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
 /// Other names of standard output.
@@ -82,6 +88,16 @@ impl Output {
         let refused = |path: &Path, why: &str| {
             Err(Fatal::new(format!("The image cannot be written to {}: {why}.", path.display())))
         };
+        let can_write = |path: &Path, folder: &Path| match access(folder, AccessFlags::W_OK) {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                let (folder, error) = (folder.display(), error.desc());
+                refused(
+                    path,
+                    &format!("{folder} cannot be written to ({error}). Name another place, or change who may"),
+                )
+            }
+        };
         match self {
             Self::Standard if io::stdout().is_terminal() => Err(Fatal::new(
                 "An image is nothing for a terminal. Send it on (--output - | docker load), or name a file.",
@@ -98,7 +114,9 @@ impl Output {
             Self::Layout(path) if path.exists() && !is_layout(path) => {
                 refused(path, "it exists, and is no OCI layout. Name another folder, or remove it")
             }
-            Self::Standard | Self::Archive(_) | Self::Layout(_) => Ok(()),
+            Self::Archive(path) if !is_no_file(path) => can_write(path, parent(path)),
+            Self::Layout(path) => can_write(path, if path.exists() { path } else { parent(path) }),
+            Self::Standard | Self::Archive(_) => Ok(()),
         }
     }
 
@@ -124,9 +142,7 @@ impl Output {
             if is_no_file(path) {
                 write(fs_err::OpenOptions::new().write(true).truncate(true).open(path).map_err(failed)?)?;
             } else {
-                let part = Part::beside(path, Kind::File)?;
-                write(File::create(&part.path).map_err(failed)?)?;
-                part.put(path)?;
+                Part::write(path, |part| write(File::create(part).map_err(failed)?))?;
             }
         } else {
             let mut out = io::stdout().lock();
@@ -145,33 +161,58 @@ fn write_layout(
     progress: &dyn Progress,
     cancel: &Cancel,
 ) -> Result<Written, Fatal> {
-    let part = Part::beside(path, Kind::Folder)?;
-    let failed = |error: io::Error| failed(path, &error);
-    let blobs = part.path.join("blobs/sha256");
-    fs_err::create_dir_all(&blobs).map_err(failed)?;
-    let blob = |content: &[u8]| fs_err::write(blobs.join(digest::of(content)), content).map_err(failed);
-    let (mut layers, mut compressed) = (Vec::new(), Vec::new());
+    let mut layers = Vec::new();
     for layer in &plan.layers {
-        let (file, digest, size) =
-            cache.derived(&layer.digest, "gz", work, |target| compress(layer, target, progress, cancel))?;
-        // The cache may be on another disk, and its files are not to be changed through a link.
-        fs_err::copy(&file, blobs.join(&digest)).map_err(failed)?;
+        layers.push(cache.derived(&layer.digest, "gz", work, |target| compress(layer, target, progress, cancel))?);
+    }
+    let is_new = !path.exists();
+    fs_err::create_dir_all(path.join(BLOBS)).map_err(|error| failed(path, &error))?;
+    // Nobody adds an image meanwhile, nor takes away what no image is made of yet.
+    let _alone = File::open(path).ok().and_then(|folder| lock(folder, FlockArg::LockExclusive));
+    let config = plan.config();
+    let written = add_image(path, plan, &config, &layers, cancel);
+    if written.is_err() && is_new && index(path).is_null() {
+        let _ = std::fs::remove_dir_all(path);
+    }
+    sweep(path);
+    written?;
+    let compressed = layers.iter().map(|(_, _, size)| *size).collect();
+    Ok(Written { id: format!("sha256:{}", digest::of(&config)), compressed })
+}
+
+/// Adds an image to a layout, of layers that are compressed: files, digests, lengths.
+fn add_image(
+    path: &Path,
+    plan: &Plan,
+    config: &[u8],
+    layers: &[(PathBuf, String, u64)],
+    cancel: &Cancel,
+) -> Result<(), Fatal> {
+    let write = |file: &Path, content: &[u8]| {
+        Part::write(file, |part| fs_err::write(part, content).map_err(|error| failed(path, &error)))
+    };
+    // Before anything else, so that what a build leaves that is killed can be told from another folder.
+    write(&path.join(MARK), br#"{"imageLayoutVersion":"1.0.0"}"#)?;
+    let blobs = path.join(BLOBS);
+    let mut descriptors = Vec::new();
+    for (file, digest, size) in layers {
         cancel.check()?;
-        layers.push(json!({
+        // The cache may be on another disk, and its files are not to be changed through a link.
+        Part::write(&blobs.join(digest), |part| {
+            fs_err::copy(file, part).map(drop).map_err(|error| failed(path, &error))
+        })?;
+        descriptors.push(json!({
             "mediaType": "application/vnd.oci.image.layer.v1.tar+gzip",
             "digest": format!("sha256:{digest}"),
             "size": size,
         }));
-        compressed.push(size);
     }
-    let config = plan.config();
-    let manifest = plan.manifest_with(&config, &layers);
-    blob(&config)?;
-    blob(&manifest)?;
-    // Nobody adds an image between the look at those that are there and the exchange.
-    let _alone = File::open(parent(path)).ok().and_then(|folder| lock(folder, FlockArg::LockExclusive));
-    let mut manifests = others(path, plan.reference.tag());
-    keep_blobs(&manifests, &path.join("blobs/sha256"), &blobs).map_err(failed)?;
+    let manifest = plan.manifest_with(config, &descriptors);
+    for content in [config, &manifest] {
+        write(&blobs.join(digest::of(content)), content)?;
+    }
+    let mut manifests = manifests(path);
+    manifests.retain(|manifest| manifest["annotations"][REF_NAME] != plan.reference.tag());
     manifests.push(json!({
         "mediaType": "application/vnd.oci.image.manifest.v1+json",
         "digest": format!("sha256:{}", digest::of(&manifest)),
@@ -183,49 +224,53 @@ fn write_layout(
         "mediaType": "application/vnd.oci.image.index.v1+json",
         "manifests": manifests,
     });
-    fs_err::write(part.path.join("index.json"), index.to_string()).map_err(failed)?;
-    fs_err::write(part.path.join(MARK), r#"{"imageLayoutVersion":"1.0.0"}"#).map_err(failed)?;
     cancel.check()?;
-    if path.exists() {
-        // The one that was there takes the part's name, and goes with it.
-        renameat2(AT_FDCWD, path, AT_FDCWD, &part.path, RenameFlags::RENAME_EXCHANGE)
-            .map_err(|error| failed(error.into()))?;
-    } else {
-        part.put(path)?;
+    write(&path.join(INDEX), index.to_string().as_bytes())
+}
+
+/// The index of a layout; null where there is none.
+fn index(layout: &Path) -> Value {
+    let index = std::fs::read(layout.join(INDEX)).unwrap_or_default();
+    serde_json::from_slice(&index).unwrap_or_default()
+}
+
+/// The images that a layout has.
+fn manifests(layout: &Path) -> Vec<Value> {
+    index(layout)["manifests"].as_array().cloned().unwrap_or_default()
+}
+
+/// Removes what no image of a layout is made of, as far as that can be done: images that were replaced, what could not be
+/// finished.
+fn sweep(layout: &Path) {
+    let blobs = layout.join(BLOBS);
+    let mut needed = BTreeSet::new();
+    need(&manifests(layout), &blobs, &mut needed);
+    for entry in std::fs::read_dir(&blobs).into_iter().flatten().filter_map(Result::ok) {
+        if !entry.file_name().to_str().is_some_and(|name| needed.contains(name)) {
+            let _ = std::fs::remove_file(entry.path());
+        }
     }
-    Ok(Written { id: format!("sha256:{}", digest::of(&config)), compressed })
 }
 
-/// The images that a layout has under other names.
-fn others(layout: &Path, tag: &str) -> Vec<Value> {
-    let index = std::fs::read(layout.join("index.json")).unwrap_or_default();
-    let index: Value = serde_json::from_slice(&index).unwrap_or_default();
-    let manifests = index["manifests"].as_array().cloned().unwrap_or_default();
-    manifests.into_iter().filter(|manifest| manifest["annotations"][REF_NAME] != tag).collect()
-}
-
-/// Takes what images consist of from one layout to another: their manifests, and all that these name.
-fn keep_blobs(descriptors: &[Value], from: &Path, to: &Path) -> io::Result<()> {
+/// Adds what images consist of: their manifests, and all that these name.
+fn need(descriptors: &[Value], blobs: &Path, needed: &mut BTreeSet<String>) {
     for descriptor in descriptors {
         let Some(name) = descriptor["digest"].as_str().and_then(|digest| digest.strip_prefix("sha256:")) else {
             continue;
         };
-        let (old, new) = (from.join(name), to.join(name));
-        // A layout may lack what it names, and then goes on lacking it. Blobs never change, so both may have one file.
-        if name.contains('/') || new.exists() || !old.is_file() {
+        let kind = descriptor["mediaType"].as_str().unwrap_or_default();
+        let names_others = ["manifest", "index"].iter().any(|word| kind.contains(word));
+        if !needed.insert(name.to_owned()) || !names_others || name.contains('/') {
             continue;
         }
-        std::fs::hard_link(&old, &new).or_else(|_| std::fs::copy(&old, &new).map(drop))?;
-        let kind = descriptor["mediaType"].as_str().unwrap_or_default();
-        if ["manifest", "index"].iter().any(|word| kind.contains(word)) {
-            let content: Value = serde_json::from_slice(&std::fs::read(&new)?).unwrap_or_default();
-            for member in ["manifests", "layers"] {
-                keep_blobs(content[member].as_array().map_or(&[], Vec::as_slice), from, to)?;
-            }
-            keep_blobs(std::slice::from_ref(&content["config"]), from, to)?;
+        // A layout may lack what it names, and then goes on lacking it.
+        let content = std::fs::read(blobs.join(name)).unwrap_or_default();
+        let content: Value = serde_json::from_slice(&content).unwrap_or_default();
+        for member in ["manifests", "layers"] {
+            need(content[member].as_array().map_or(&[], Vec::as_slice), blobs, needed);
         }
+        need(std::slice::from_ref(&content["config"]), blobs, needed);
     }
-    Ok(())
 }
 
 fn compress(layer: &Layer, target: &Path, progress: &dyn Progress, cancel: &Cancel) -> Result<(), Fatal> {
@@ -284,11 +329,15 @@ fn is_layout(path: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::{io::Read as _, path::PathBuf};
+    use std::{
+        io::Read as _,
+        os::unix::fs::MetadataExt as _,
+        path::{Path, PathBuf},
+    };
 
     use serde_json::json;
 
-    use super::{Kind, Output, Part, REF_NAME};
+    use super::{Output, REF_NAME};
     use crate::image::cache::Cache;
     use crate::image::job::progress::{Cancel, Silent};
     use crate::image::oci::container::Container;
@@ -302,6 +351,14 @@ mod tests {
     fn write(output: &Output, tag: &str) {
         let work = tempfile::tempdir().unwrap();
         output.write(&plan(tag), &Cache::none(), work.path(), &Silent, &Cancel::default()).unwrap();
+    }
+
+    /// Writes another image under the same name.
+    fn write_other(layout: &Path, tag: &str) {
+        let plan = Plan { created: "another".to_owned(), ..plan(tag) };
+        let work = tempfile::tempdir().unwrap();
+        let output = Output::Layout(layout.to_owned());
+        output.write(&plan, &Cache::none(), work.path(), &Silent, &Cancel::default()).unwrap();
     }
 
     #[test]
@@ -334,8 +391,13 @@ mod tests {
     fn writers_of_one_layout_keep_each_others_images_and_sweep_what_the_killed_left() {
         let folder = tempfile::tempdir().unwrap();
         let layout = folder.path().join("layout");
-        let (left, used) = (folder.path().join(".layout.1-0.rwsgi-part"), Part::beside(&layout, Kind::Folder).unwrap());
-        std::fs::create_dir(&left).unwrap();
+        let blobs = layout.join("blobs/sha256");
+        std::fs::create_dir_all(&blobs).unwrap();
+        std::fs::write(layout.join("oci-layout"), "").unwrap();
+        for left in [".00.1-0.rwsgi-part", "00"] {
+            std::fs::write(blobs.join(left), "").unwrap();
+        }
+        let identity = layout.metadata().unwrap().ino();
         let tags: Vec<_> = (0..8).map(|number| number.to_string()).collect();
         std::thread::scope(|scope| {
             for tag in &tags {
@@ -348,9 +410,35 @@ mod tests {
         let mut found: Vec<_> = manifests.iter().map(|manifest| manifest["annotations"][REF_NAME].clone()).collect();
         found.sort_by_key(ToString::to_string);
         assert_eq!(json!(found), json!(tags));
-        assert!(!left.exists() && used.path.exists());
-        drop(used);
+        // Of each, a manifest and a config.
+        assert_eq!(std::fs::read_dir(&blobs).unwrap().count(), 2 * tags.len());
+        assert_eq!(layout.metadata().unwrap().ino(), identity, "it may be a mount, which cannot be replaced");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing else is left");
+
+        write_other(&layout, "0");
+        assert_eq!(std::fs::read_dir(&blobs).unwrap().count(), 2 * tags.len(), "what was replaced is gone");
+    }
+
+    #[test]
+    fn a_layout_that_is_not_finished_is_as_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let layout = folder.path().join("layout");
+        let cancelled = Cancel::default();
+        cancelled.cancel();
+        let stop = |created: &str| {
+            let plan = Plan { created: created.to_owned(), ..plan("1") };
+            Output::Layout(layout.clone()).write(&plan, &Cache::none(), folder.path(), &Silent, &cancelled).unwrap_err()
+        };
+        stop("a");
+        assert!(!layout.exists());
+        write(&Output::Layout(layout.clone()), "1");
+        let files = || {
+            let entries = walkdir::WalkDir::new(&layout).sort_by_file_name().into_iter();
+            entries.map(|entry| entry.unwrap().into_path()).collect::<Vec<_>>()
+        };
+        let before = files();
+        stop("b");
+        assert_eq!(files(), before);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! An image that is being written, under another name than it is to have.
+//! A file that is being written, under another name than it is to have.
 
 use std::{
     io,
@@ -17,24 +17,14 @@ use crate::{
 /// What is being written, under a name that nobody else writes to; removed unless it was put into its place. It is locked
 /// meanwhile: what is not locked was left by a build that was killed.
 pub struct Part {
-    pub path: PathBuf,
+    path: PathBuf,
     put: bool,
     _lock: Option<Flock<std::fs::File>>,
 }
 
-/// What a part is.
-#[derive(Clone, Copy)]
-pub enum Kind {
-    File,
-    Folder,
-}
-
 impl Part {
     /// Makes one beside `path`.
-    ///
-    /// # Errors
-    /// There is no room for it.
-    pub fn beside(path: &Path, kind: Kind) -> Result<Self, Fatal> {
+    fn beside(path: &Path) -> Result<Self, Fatal> {
         let start = [b".", path.file_name().unwrap_or_default().as_encoded_bytes(), b"."].concat();
         sweep(parent(path), &start);
         let failed = |error: io::Error| failed(path, &error);
@@ -43,16 +33,12 @@ impl Part {
             name.push(path.file_name().unwrap_or_default());
             name.push(format!(".{}-{number}{}", process::id(), PART));
             let place = parent(path).join(name);
-            let made = match kind {
-                Kind::File => fs_err::OpenOptions::new().write(true).create_new(true).open(&place).map(drop),
-                Kind::Folder => fs_err::create_dir(&place),
-            };
-            match made {
+            let made = match fs_err::OpenOptions::new().write(true).create_new(true).open(&place) {
                 // Of a process with this number in another container.
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
                 made => made.map_err(failed)?,
-            }
-            let lock = File::open(&place).ok().and_then(|part| lock(part, FlockArg::LockExclusive));
+            };
+            let lock = lock(made, FlockArg::LockExclusive);
             // Another build may have swept it before it was locked.
             if place.exists() {
                 return Ok(Self { path: place, put: false, _lock: lock });
@@ -61,11 +47,17 @@ impl Part {
         unreachable!("a process does not try so often")
     }
 
-    /// Gives it its name.
+    /// Has `fill` write one and gives it the name `path`.
     ///
     /// # Errors
-    /// It cannot be renamed.
-    pub fn put(mut self, path: &Path) -> Result<(), Fatal> {
+    /// There is no room for it, or `fill` fails.
+    pub fn write(path: &Path, fill: impl FnOnce(&Path) -> Result<(), Fatal>) -> Result<(), Fatal> {
+        let part = Self::beside(path)?;
+        fill(&part.path)?;
+        part.put(path)
+    }
+
+    fn put(mut self, path: &Path) -> Result<(), Fatal> {
         fs_err::rename(&self.path, path).map_err(|error| failed(path, &error))?;
         self.put = true;
         Ok(())
@@ -75,14 +67,10 @@ impl Part {
 impl Drop for Part {
     fn drop(&mut self) {
         if !self.put {
-            remove(&self.path);
+            // What cannot be removed takes room, and no more.
+            let _ = std::fs::remove_file(&self.path);
         }
     }
-}
-
-/// Removes a part, if that can be done, whichever of the two it is.
-fn remove(part: &Path) {
-    let _ = std::fs::remove_file(part).or_else(|_| std::fs::remove_dir_all(part));
 }
 
 /// Removes the parts that builds left which were killed: those beginning so in `folder` that nobody has locked.
@@ -95,7 +83,7 @@ fn sweep(folder: &Path, start: &[u8]) {
         }
         let Ok(part) = File::open(entry.path()) else { continue };
         if lock(part, FlockArg::LockExclusiveNonblock).is_some() {
-            remove(&entry.path());
+            let _ = std::fs::remove_file(entry.path());
         }
     }
 }
