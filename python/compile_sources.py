@@ -45,7 +45,8 @@ def work(files):
                 byte_code = compiled(file.read(), name)
             with open(target, "wb") as file:
                 file.write(byte_code)
-        except (SyntaxError, ValueError, RecursionError):
+        # What is nested too deeply is a MemoryError to the parser.
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
             pass
         except OSError as error:
             os.write(2, ("%s\n" % error).encode())

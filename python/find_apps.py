@@ -75,10 +75,11 @@ def look(path):
     try:
         with open(path, "rb") as file:
             tree = ast.parse(file.read(), path)
-    except (OSError, SyntaxError, ValueError, RecursionError) as error:
-        return {"error": str(error), "names": []}
-    # The last binding of a name is what the module ends up with.
-    found = {name: kind for name, kind in names(tree)}
+        # The last binding of a name is what the module ends up with.
+        found = {name: kind for name, kind in names(tree)}
+    # What is nested too deeply is a MemoryError to the parser.
+    except (OSError, SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        return {"error": str(error) or "too complex to parse", "names": []}
     return {"names": [{"name": name, "kind": kind} for name, kind in found.items() if kind]}
 
 

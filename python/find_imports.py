@@ -101,11 +101,12 @@ class Modules:
             else:
                 with open(source, "rb") as file:
                     text = file.read()
-            tree = ast.parse(text, path)
-        except (OSError, SyntaxError, ValueError, RecursionError):
+            parts = module.split(".")
+            imports = list(imported(ast.parse(text, path), parts if package else parts[:-1]))
+        # What is nested too deeply is a MemoryError to the parser.
+        except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
             return path, [], False
-        parts = module.split(".")
-        return path, imported(tree, parts if package else parts[:-1]), b"sys.path" in text
+        return path, imports, b"sys.path" in text
 
 
 modules = Modules()

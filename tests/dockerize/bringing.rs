@@ -41,6 +41,14 @@ fn library(far: &Path, to: &Path, name: &str, source: &str, needs: Option<&str>)
 }
 
 #[test]
+fn what_no_parser_takes_is_a_file_like_others() {
+    let deep = format!("n = {}1\n", "-".repeat(20_000));
+    let app = "def app(environ, start_response):\n    import wsgi\n";
+    let image = Image::of(folder::with(&[("app.py", app), ("wsgi.py", &deep)]).path(), &[]);
+    assert_eq!(image.python("import app, os; print(app.app.__name__, os.path.exists('wsgi.py'))"), "app True");
+}
+
+#[test]
 fn a_package_in_the_apps_folder_is_built_without_a_trace() {
     let setup =
         "from setuptools import setup\nsetup(name='shop', version='1', py_modules=['shop'], package_dir={'': 'src'})\n";
