@@ -47,8 +47,10 @@ fn add(list: &Path, lines: &mut Vec<Line>, seen: &mut BTreeSet<PathBuf>) {
 fn of_text(file: &Path, text: &str) -> Vec<Line> {
     let (mut lines, mut begun) = (Vec::new(), None::<(usize, String)>);
     for (number, line) in (1..).zip(text.lines()) {
-        // A line may go on in the next one.
-        let (goes_on, part) = line.strip_suffix('\\').map_or((false, line), |part| (true, part));
+        // A line may go on in the next one, unless it is a comment, which ends what it stands in.
+        let may_go_on = Some(line).filter(|line| !line.trim_start().starts_with('#'));
+        let (goes_on, part) =
+            may_go_on.and_then(|line| line.strip_suffix('\\')).map_or((false, line), |part| (true, part));
         let (first, mut whole) = begun.take().unwrap_or((number, String::new()));
         whole.push_str(part);
         if goes_on {
@@ -124,6 +126,13 @@ mod tests {
         let found: Vec<_> = lines.iter().map(|line| (line.number, line.text.as_str())).collect();
         let hashed = "numpy    --hash=sha256:00    --hash=sha256:01";
         assert_eq!(found, [(2, "flask>=3"), (4, hashed), (7, "redis")]);
+    }
+
+    #[test]
+    fn a_comment_does_not_go_on() {
+        let lines = of_text(Path::new("r.txt"), "# C:\\ours\\\nflask\nnumpy \\\n  # why\\\nredis\n");
+        let found: Vec<_> = lines.iter().map(|line| (line.number, line.text.as_str())).collect();
+        assert_eq!(found, [(2, "flask"), (3, "numpy"), (5, "redis")]);
     }
 
     #[test]
