@@ -10,6 +10,7 @@ mod room;
 
 use std::{
     env, io,
+    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     sync::atomic::{AtomicBool, Ordering},
     time::SystemTime,
@@ -257,6 +258,8 @@ impl Cache {
 
 impl Store {
     fn open(root: &Path, limit: u64) -> io::Result<Self> {
+        // What apps have is for nobody else to read. Who has made the folder already has chosen for whom it is.
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(root)?;
         for folder in [RECORDS, BLOBS, TEMPORARY] {
             fs_err::create_dir_all(root.join(folder))?;
         }

@@ -1,4 +1,4 @@
-use std::{fs, thread, time::Duration};
+use std::{fs, os::unix::fs::PermissionsExt as _, thread, time::Duration};
 
 use super::{Cache, Inputs, Key, Store, room};
 
@@ -102,6 +102,18 @@ fn what_a_killed_build_left_is_swept_by_the_next_that_is_alone() {
     drop((one, other));
     let _third = cache(folder.path());
     assert!(!left.exists());
+}
+
+#[test]
+fn what_apps_have_is_for_nobody_else_to_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let mode = |path: &std::path::Path| path.metadata().unwrap().permissions().mode() & 0o777;
+    let new = folder.path().join("new");
+    drop(cache(&new));
+    assert_eq!(mode(&new), 0o700);
+    fs::set_permissions(&new, fs::Permissions::from_mode(0o755)).unwrap();
+    drop(cache(&new));
+    assert_eq!(mode(&new), 0o755, "as it was made");
 }
 
 #[test]
