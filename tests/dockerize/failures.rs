@@ -147,6 +147,16 @@ fn an_editable_requirement() {
         "{}",
         failure.message
     );
+    folder::write(folder.path(), "requirements.txt", "-e git+https://me:hunter2@example.org/shop.git\n");
+    let failure = fails(folder.path(), &[], |_| {});
+    assert!(failure.message.contains("(-e git+https://example.org/shop.git), whose files"), "{}", failure.message);
+}
+
+#[test]
+fn a_password_in_a_requirement_is_not_shown() {
+    let folder = hello("shop of us @ https://me:hunter2@example.invalid/shop.whl\n");
+    let failure = fails(folder.path(), &[], |_| {});
+    assert!(failure.message.contains("example.invalid") && !failure.message.contains("hunter2"), "{}", failure.message);
 }
 
 #[test]

@@ -10,6 +10,7 @@ use crate::{
     exit::Fatal,
     image::{
         cache::{Key, usual_folder},
+        filter::secrets::without_passwords,
         interpreter::Interpreter,
         job::{
             child,
@@ -131,7 +132,7 @@ impl<'a> Installation<'a> {
             let _ = fs_err::remove_file(prefix.join(".lock"));
             return Ok(());
         }
-        Err(explain(&output.stderr, declared, folder, &interpreter.facts.version))
+        Err(explain(&without_passwords(&output.stderr), declared, folder, &interpreter.facts.version))
     }
 }
 
@@ -162,7 +163,7 @@ fn refuse_editable(list: &Path, folder: &Path) -> Result<(), Fatal> {
         "Line {} of {} asks for a package in editable mode ({}), whose files would stay on this machine. Leave out the -e.",
         line.number,
         line.file.strip_prefix(folder).unwrap_or(&line.file).display(),
-        line.text
+        without_passwords(&line.text)
     )))
 }
 

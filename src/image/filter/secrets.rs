@@ -136,8 +136,7 @@ fn has_addresses(relative: &Path) -> bool {
 /// Whether one of the addresses in a text has a password or a token. A variable in its place is as it should be.
 fn has_password(text: &str) -> bool {
     text.match_indices("://").any(|(at, separator)| {
-        let ends = |c: char| c.is_whitespace() || ['#', '"', '\''].contains(&c);
-        let address = text[at + separator.len()..].split(ends).next().unwrap_or_default();
+        let address = address(&text[at + separator.len()..]);
         let (path, query) = address.split_once('?').unwrap_or((address, ""));
         if query.split('&').filter_map(|pair| pair.split_once('=')).any(is_token) {
             return true;
@@ -146,6 +145,24 @@ fn has_password(text: &str) -> bool {
         let Some((user, _)) = authority.rsplit_once('@').filter(|(user, _)| !user.contains("${")) else { return false };
         let is_http = ["http", "https"].iter().any(|scheme| text[..at].ends_with(scheme));
         user.contains(':') || is_http && user.len() >= TOKEN
+    })
+}
+
+/// What of a text is still of the address that it begins with, behind the scheme.
+fn address(text: &str) -> &str {
+    text.split(|c: char| c.is_whitespace() || ['#', '"', '\''].contains(&c)).next().unwrap_or_default()
+}
+
+/// A text that may be shown: its addresses are without users, passwords and queries.
+pub fn without_passwords(text: &str) -> String {
+    let mut parts = text.split("://");
+    let start = parts.next().unwrap_or_default().to_owned();
+    parts.fold(start, |shown, part| {
+        let address = address(part);
+        let path = address.split('?').next().unwrap_or_default();
+        let authority = path.split('/').next().unwrap_or_default();
+        let user = authority.rfind('@').map_or(0, |at| at + 1);
+        format!("{shown}://{}{}", &path[user..], &part[address.len()..])
     })
 }
 
@@ -188,7 +205,18 @@ fn by_content(relative: &Path, start: &[u8]) -> Option<&'static str> {
 mod tests {
     use std::path::Path;
 
-    use super::{by_content, by_name};
+    use super::{by_content, by_name, without_passwords};
+
+    #[test]
+    fn what_is_shown_has_no_passwords() {
+        for (text, shown) in [
+            ("-e git+https://me:x@example.org/a.git@main#egg=a", "-e git+https://example.org/a.git@main#egg=a"),
+            ("'https://x@example.org', https://b.org?token=x y", "'https://example.org', https://b.org y"),
+            ("mail me@example.org", "mail me@example.org"),
+        ] {
+            assert_eq!(without_passwords(text), shown);
+        }
+    }
 
     #[test]
     fn secrets_have_names() {
