@@ -15,7 +15,7 @@ use crate::{
             copies,
             imports::{self, is_installed},
             kept::Kept,
-            packages,
+            links, packages,
             stdlib::Modules,
             tree,
         },
@@ -112,6 +112,7 @@ impl Build<'_> {
                 contents.bytes(place.join(name), content, false);
             }
         }
+        links::check((&contents, Path::new("app"), self.folder), files.as_ref(), &layers, self.progress)?;
         self.check(app, (&contents, files.as_ref()), (&installed.names, layers.get(1)), &modules)?;
         let (layer, more) = self.completed("app", contents, &[self.folder.to_owned()], &closure)?;
         layers.push(layer);

@@ -3,7 +3,7 @@
 use std::path::{Component, Path, PathBuf};
 
 /// What a kernel puts over whatever an image has there.
-const KERNELS: [&str; 3] = ["proc", "sys", "dev"];
+pub const KERNELS: [&str; 3] = ["proc", "sys", "dev"];
 
 /// A file or a folder, and its place in the image.
 #[derive(Clone, Debug, Eq, PartialEq)]

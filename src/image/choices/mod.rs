@@ -12,7 +12,7 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
-pub use copy::Copy;
+pub use copy::{Copy, KERNELS};
 pub use said::Said;
 
 use crate::{

@@ -51,7 +51,7 @@ pub fn gather(copies: &[Said<Copy>], screen: &Screen, progress: &dyn Progress) -
 }
 
 /// What is at a path in the layers below.
-struct Below {
+pub(super) struct Below {
     kind: EntryType,
     mode: u32,
     /// The layer's name.
@@ -113,7 +113,7 @@ fn go_together(paths: &[(PathBuf, bool)]) -> Result<(), (&Path, Fatal)> {
 }
 
 /// The entries of layers, an upper one's in place of a lower one's.
-fn entries(layers: &[Layer]) -> io::Result<BTreeMap<PathBuf, Below>> {
+pub(super) fn entries(layers: &[Layer]) -> io::Result<BTreeMap<PathBuf, Below>> {
     let mut known = BTreeMap::new();
     for layer in layers {
         let mut archive = tar::Archive::new(BufReader::new(fs_err::File::open(&layer.path)?));

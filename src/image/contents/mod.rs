@@ -7,6 +7,7 @@ pub mod closure;
 pub mod copies;
 pub mod imports;
 pub mod kept;
+pub mod links;
 pub mod packages;
 pub mod stdlib;
 pub mod tree;

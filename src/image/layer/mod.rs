@@ -198,6 +198,14 @@ impl Contents {
         })
     }
 
+    /// The links: path in the image, target.
+    pub fn symlinks(&self) -> impl Iterator<Item = (&Path, &Path)> {
+        self.entries.iter().filter_map(|(path, entry)| match &entry.source {
+            Source::Symlink(target) => Some((path.as_path(), Path::new(target))),
+            _ => None,
+        })
+    }
+
     /// Every path in the image, and whether a directory is there.
     pub fn kinds(&self) -> impl Iterator<Item = (&Path, bool)> {
         self.entries.iter().map(|(path, entry)| (path.as_path(), matches!(entry.source, Source::Directory)))
