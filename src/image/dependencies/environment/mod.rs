@@ -138,10 +138,20 @@ impl Environment {
                 )));
             }
             let is_paths = place.extension().is_some_and(|extension| extension == "pth");
-            if is_paths || editable.is_some() && paths::is_finder(&place) {
-                let text = read(&source)?;
-                let text =
-                    if is_paths { paths::translate(&text, &source, folder)? } else { paths::replace(&text, folder) };
+            if is_paths {
+                self.texts.insert(place, paths::translate(&read(&source)?, &source, folder)?);
+            } else if editable.is_some() && paths::is_finder(name) {
+                let text = paths::replace(&read(&source)?, folder);
+                if let Some(path) = paths::leads_out(&text) {
+                    return Err(Fatal::new(format!(
+                        "{} has {} in editable mode (-e): {} leads to {}, which would stay on this machine. Install it \
+                         without -e.",
+                        self.shown,
+                        one.name,
+                        source.display(),
+                        path.display()
+                    )));
+                }
                 self.texts.insert(place, text);
             } else if one.is_record(name) {
                 // Written anew below, with what goes along.

@@ -1,4 +1,4 @@
-//! Paths that an environment has written down: `.pth` files (the module `site`), and the finders of editable installs.
+//! Paths that an environment has written down: `.pth` files (the module `site`), and the modules of editable installs.
 //! Those of the app's own folder lead to `/app` in the image; others would lead nowhere.
 
 use std::path::{Path, PathBuf};
@@ -8,11 +8,18 @@ use crate::exit::Fatal;
 /// Where the app's folder is in an image.
 const APP: &str = "/app";
 
-/// Whether a module is one that a build made for an editable install, with a table of paths (setuptools).
-pub fn is_finder(place: &Path) -> bool {
-    place.file_name().is_some_and(|name| {
-        let name = name.to_string_lossy();
-        name.starts_with("__editable__") && name.ends_with("_finder.py")
+/// Whether a file of an editable install is a module that its build has made, with paths in it: all that are directly among the
+/// packages, whatever each backend calls its own.
+pub fn is_finder(name: &Path) -> bool {
+    name.components().count() == 1 && name.extension().is_some_and(|extension| extension == "py")
+}
+
+/// The first path in a module that leads somewhere on this machine, and not to where the app is in an image.
+pub fn leads_out(text: &str) -> Option<&Path> {
+    let words = text.split(['"', '\'']).map(Path::new);
+    words.into_iter().find(|path| {
+        let is_path = path.is_absolute() && path.components().count() > 2;
+        is_path && !path.starts_with(APP) && path.exists()
     })
 }
 

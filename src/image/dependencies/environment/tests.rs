@@ -113,6 +113,19 @@ fn what_is_edited_goes_along_where_it_is_the_app() {
     made.write(&format!("{packages}/{finder}"), &format!("MAPPING = {{'shop': '{}/shop'}}\n", app.display()));
     assert_eq!(made.text("__editable__.shop-1.pth"), "/app/src\n");
     assert_eq!(made.text(finder), "MAPPING = {'shop': '/app/shop'}\n");
+    // Other backends have other names.
+    for module in ["_editable_impl_shop.py", "_shop_editable.py"] {
+        let record = format!("{module},,\nshop-1.dist-info/direct_url.json,,\n");
+        made.distribution("shop-1", "", &record);
+        made.write(&format!("{packages}/{module}"), &format!("map('shop', \"{}/shop.py\", '/')\n", app.display()));
+        assert_eq!(made.text(module), "map('shop', \"/app/shop.py\", '/')\n");
+        let elsewhere = made.folder.path().join("venv/bin");
+        made.write(&format!("{packages}/{module}"), &format!("map('shop', '{}')\n", elsewhere.display()));
+        let error = made.read().unwrap_err();
+        let said = format!("{module} leads to {}, which would stay on this machine", elsewhere.display());
+        assert!(error.starts_with("venv has shop in editable mode (-e): ") && error.contains(&said), "{error}");
+        made.write(&format!("{packages}/{module}"), "");
+    }
     assert!(!made.places().iter().any(|place| place.contains("direct_url")));
     made.write(&format!("{packages}/shop-1.dist-info/direct_url.json"), &url(Path::new("/src/shop")));
     let error = made.read().unwrap_err();
