@@ -140,6 +140,14 @@ fn labels_say_what_the_project_and_its_repository_are() {
     let image = Image::of(folder.path(), &[]);
     assert_eq!(labels(&image)["org.opencontainers.image.revision"], format!("{head}-dirty"));
 
+    // By whoever git does not trust with another user's repository.
+    let name = unique("image");
+    let mut command = dockerize(folder.path(), &name, &[]);
+    let output =
+        command.env("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1").env("GIT_CONFIG_GLOBAL", "/dev/null").output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.contains("git config --global --add safe.directory "), "{stderr}");
+
     // Without a version of its own, and not as it was committed.
     std::fs::write(folder.path().join("pyproject.toml"), "").unwrap();
     let image = Image::of(folder.path(), &["--label", "org.opencontainers.image.source=elsewhere"]);
@@ -148,6 +156,9 @@ fn labels_say_what_the_project_and_its_repository_are() {
     assert_eq!(found["org.opencontainers.image.revision"], format!("{head}-dirty"));
     assert_eq!(found["org.opencontainers.image.version"], "v1.1-dirty");
     assert_eq!(found["org.opencontainers.image.source"], "elsewhere");
+    git(folder.path(), &["commit", "-qam", "second"]);
+    let version = labels(&Image::of(folder.path(), &[]))["org.opencontainers.image.version"].clone();
+    assert_eq!(version.as_str().unwrap().len(), "v1.1-1-g0123456789ab-dirty".len(), "{version}");
 }
 
 #[test]

@@ -10,6 +10,8 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
+use crate::image::job::progress::Progress;
+
 /// A commit.
 #[derive(Debug, Default, Eq, PartialEq)]
 pub struct Commit {
@@ -19,7 +21,7 @@ pub struct Commit {
     pub time: u64,
     /// The repository's address for people, where it has one.
     pub source: Option<String>,
-    /// What tags make of it: `v1.2`, or `v1.2-3-g1234567`, three commits later.
+    /// What tags make of it: `v1.2`, or `v1.2-3-g0123456789ab`, three commits later.
     pub version: Option<String>,
     /// Its files, by their names in the folder; none where that is not as it was committed.
     pub files: BTreeSet<PathBuf>,
@@ -29,16 +31,24 @@ pub struct Commit {
 const DIRTY: &str = "-dirty";
 
 /// The commit that `folder` is of.
-pub fn commit(folder: &Path) -> Option<Commit> {
+pub fn commit(folder: &Path, progress: &dyn Progress) -> Option<Commit> {
     // All at once: each takes its time to start.
     let log = begin(folder, &["log", "-1", "--no-show-signature", "--format=%H %ct"]);
     let status = begin(folder, &["status", "--porcelain", "--untracked-files=normal", "--", "."]);
     let files = begin(folder, &["ls-files", "-z"]);
     let remote = begin(folder, &["config", "--get", "remote.origin.url"]);
-    let version = begin(folder, &["describe", "--tags"]);
+    // As long in each clone, however many objects that has.
+    let version = begin(folder, &["describe", "--tags", "--abbrev=12"]);
     let (log, status, remote, version) = (end(log), end(status), end(remote), end(version));
     let files = output(files).filter(|_| status.as_ref().is_some_and(String::is_empty)).unwrap_or_default();
     let names = files.split(|byte| *byte == 0).filter(|name| !name.is_empty());
+    if log.is_none() && is_refused(folder) {
+        progress.note(&format!(
+            "without what git knows of the app, whose repository is somebody else's: git config --global --add \
+             safe.directory {} lets it be read",
+            folder.display()
+        ));
+    }
     let log = log?;
     let (revision, time) = log.split_once(' ')?;
     let is_dirty = status.is_some_and(|changes| !changes.is_empty());
@@ -51,11 +61,22 @@ pub fn commit(folder: &Path) -> Option<Commit> {
     })
 }
 
-fn begin(folder: &Path, arguments: &[&str]) -> Option<Child> {
+fn git(folder: &Path, arguments: &[&str]) -> Command {
     let mut git = Command::new("git");
     // A program that a repository names to watch its files is not run.
     git.arg("-C").arg(folder).args(["-c", "core.fsmonitor=false"]).args(arguments).env("GIT_OPTIONAL_LOCKS", "0");
-    git.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().ok()
+    git.stdin(Stdio::null());
+    git
+}
+
+fn begin(folder: &Path, arguments: &[&str]) -> Option<Child> {
+    git(folder, arguments).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().ok()
+}
+
+/// Whether git reads nothing there because another user owns it (`safe.directory`).
+fn is_refused(folder: &Path) -> bool {
+    let output = git(folder, &["rev-parse"]).env("LC_ALL", "C").output();
+    output.is_ok_and(|output| String::from_utf8_lossy(&output.stderr).contains("dubious ownership"))
 }
 
 /// What it printed, if it succeeded.
