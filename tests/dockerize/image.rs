@@ -60,6 +60,8 @@ fn a_package_that_asks_for_libpython_gets_it() {
     let image = Image::of(folder::with(&files).path(), &[]);
     let code = "import named; print(named.started(), 'libpython' in open('/proc/self/maps').read())";
     assert_eq!(image.python(code), "True True");
+    let other = Image::of(folder::with(&files).path(), &[]);
+    assert_eq!(other.digests(), image.digests(), "wherever it is compiled");
 }
 
 #[test]

@@ -119,6 +119,11 @@ impl<'a> Installation<'a> {
         if !chooses_ssh(work) {
             command.env("GIT_SSH_COMMAND", "ssh -o BatchMode=yes");
         }
+        // Debug information names the folder that something was compiled in, another one each time. Not in CFLAGS: what configures
+        // itself has its own only where that is not set.
+        let mut flags = std::env::var_os("CPPFLAGS").unwrap_or_default();
+        flags.push(" -g0");
+        command.env("CPPFLAGS", flags);
         let _leftovers = Leftovers::of(list, folder);
         // What is unpacked or built on the way disappears together with the rest of the build.
         command.env("TMPDIR", work);
