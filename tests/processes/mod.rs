@@ -1,5 +1,6 @@
 //! The arbiter and its workers as processes: how they come, go, and follow their configuration.
 
+mod ending;
 mod reload;
 mod service;
 mod stuck;

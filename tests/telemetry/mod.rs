@@ -1,5 +1,6 @@
 //! What the server says while it runs, to files, syslog and statsd, in gunicorn's formats and as JSON.
 
+mod lines;
 mod remote;
 
 use std::{path::Path, time::Instant};

@@ -6,3 +6,4 @@ mod collector;
 mod connection;
 mod environ;
 mod input;
+mod lint;

@@ -68,7 +68,7 @@ const CLEARTEXT: [&str; 5] = ["app:app", "--http-protocols", "h2,h1", "--http2-c
 fn script(server: &Server, check: &str) -> Command {
     let port = server.address().rsplit(':').next().expect("a port");
     let mut command = Command::new(venv().join("bin/python"));
-    command.args([concat!(env!("CARGO_MANIFEST_DIR"), "/tests/http2.py"), check, port]);
+    command.args([concat!(env!("CARGO_MANIFEST_DIR"), "/tests/http2/client.py"), check, port]);
     command
 }
 

@@ -2,23 +2,23 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod bringing;
-mod caching;
-mod choosing;
-mod copying;
+mod app_detection;
+mod cache;
+mod choices;
+mod copy;
+mod dockerignore;
 mod engine;
 mod engines;
-mod environment;
 mod failures;
-mod finding;
 mod folder;
+mod from_venv;
 mod health;
-mod ignoring;
 mod image;
 mod inside;
 mod outputs;
-mod requiring;
-mod screening;
-mod slimming;
-mod telling;
-mod writing;
+mod progress;
+mod project_files;
+mod requirements;
+mod secrets;
+mod slim;
+mod volumes;

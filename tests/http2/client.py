@@ -1,4 +1,4 @@
-"""A client of HTTP/2 for the tests: http2.py CHECK PORT [CA]. It prints what it saw, or fails."""
+"""A client of HTTP/2 for the tests: client.py CHECK PORT [CA]. It prints what it saw, or fails."""
 
 import hashlib
 import socket

@@ -8,10 +8,10 @@ use std::{
 use serde_json::Value;
 
 use super::{
-    bringing::{DATA, MAKE},
     engine::{Image, docker, dockerize},
     failures::fails,
     folder,
+    project_files::{DATA, MAKE},
 };
 use crate::support::environment::{python_version, run, rwsgi};
 
