@@ -120,7 +120,7 @@ fn inside() -> Outcome<()> {
     let interpreter = Interpreter::start(&environment::interpreter(None)?, vec!["request_path".into()])?;
     let load = |name: &str| {
         let app = interpreter.load(&format!("request_path:{name}"), &settings);
-        app.map_err(|error| format!("{}{}", error.fatal, error.traceback.unwrap_or_default()))
+        app.map_err(|error| format!("{}{}", error, error.traceback().unwrap_or_default()))
     };
     let (plain, browser, form) = (parse(PLAIN)?, parse(BROWSER)?, parse(FORM)?);
     let (plain, browser, form) = (Arc::new(plain), Arc::new(browser), Arc::new(form));

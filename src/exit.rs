@@ -33,6 +33,7 @@ impl From<Code> for std::process::ExitCode {
 pub struct Fatal {
     code: Code,
     message: String,
+    traceback: Option<String>,
 }
 
 impl Fatal {
@@ -43,7 +44,18 @@ impl Fatal {
 
     /// Ends the program with `code`.
     pub fn with_code(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into() }
+        Self { code, message: message.into(), traceback: None }
+    }
+
+    /// The same, after this traceback of the user's own code.
+    #[must_use]
+    pub fn with_traceback(self, traceback: Option<String>) -> Self {
+        Self { traceback, ..self }
+    }
+
+    /// The traceback of the user's own code, where that raised.
+    pub fn traceback(&self) -> Option<&str> {
+        self.traceback.as_deref()
     }
 
     /// The code to exit with.

@@ -89,6 +89,9 @@ fn ended(code: i32) -> ExitCode {
 
 fn fail(fatal: &Fatal) -> ExitCode {
     tell(&format!("Error: {fatal}"));
+    if let Some(traceback) = fatal.traceback() {
+        tell(traceback);
+    }
     fatal.code().into()
 }
 

@@ -16,7 +16,7 @@ use crate::{
     exit::{Code, Fatal},
     link::{Birth, Commands, Link},
     net::{Bind, Listener, tls},
-    python::{self, LoadError},
+    python,
     settings::Settings,
     sys::{self, Apart, Directory, Signal},
     telemetry, worker,
@@ -288,7 +288,10 @@ fn check(settings: &Settings, interpreter: &Path, spec: &str, args: &[OsString])
     check_certificate(settings)?;
     let outcome = sys::run_apart(None, || match worker::try_app(settings, interpreter, spec, args.to_vec()) {
         Ok(()) => vec![0],
-        Err(error) => vec![fail(&error)],
+        Err(fatal) => {
+            super::fail(&fatal);
+            vec![fatal.code() as u8]
+        }
     });
     Ok(match outcome {
         Ok(Apart::Done(code)) if code == [0] => ExitCode::SUCCESS,
@@ -308,31 +311,23 @@ fn check_folder(file: &Path) -> Result<(), Fatal> {
 }
 
 /// Says why a worker does not serve, between the lines that gunicorn's has.
-fn report_worker(error: &LoadError) -> u8 {
-    if error.fatal.code() == Code::WorkerBoot {
+fn report_worker(fatal: &Fatal) -> u8 {
+    if fatal.code() == Code::WorkerBoot {
         tracing::error!("Exception in worker process");
     }
-    let code = report(error);
+    let code = report(fatal);
     tracing::info!("Worker exiting (pid: {})", std::process::id());
     code
 }
 
 /// Says in the error log why a worker does not serve. Where that is standard error, it is said as to a user at a
 /// terminal.
-fn report(error: &LoadError) -> u8 {
+fn report(fatal: &Fatal) -> u8 {
     if telemetry::error_log::is_standard_error() {
-        return fail(error);
+        super::fail(fatal);
+    } else {
+        let traceback = fatal.traceback().map(|traceback| format!("\n{traceback}")).unwrap_or_default();
+        tracing::error!("{fatal}{traceback}");
     }
-    let traceback = error.traceback.as_ref().map(|traceback| format!("\n{traceback}")).unwrap_or_default();
-    tracing::error!("{}{traceback}", error.fatal);
-    error.fatal.code() as u8
-}
-
-/// Says why a worker does not serve, with the user's own traceback below, and gives its exit code.
-fn fail(error: &LoadError) -> u8 {
-    super::fail(&error.fatal);
-    if let Some(traceback) = &error.traceback {
-        super::tell(traceback);
-    }
-    error.fatal.code() as u8
+    fatal.code() as u8
 }

@@ -19,7 +19,7 @@ use pyo3::{
     types::{PyCFunction, PyDict, PyList, PyModule, PyTuple},
 };
 
-use super::{LoadError, PyApp, config, embedded::embedded};
+use super::{PyApp, config, embedded::embedded};
 use crate::{
     exit::{Code, Fatal},
     settings::{Level, Settings, Value},
@@ -79,9 +79,8 @@ impl Raised {
     }
 
     /// As what ends this process, with this exit code.
-    pub fn fatal(self, code: Code) -> LoadError {
-        let fatal = Fatal::with_code(code, format!("The hook {} raised {}", self.hook, self.reason));
-        LoadError { fatal, traceback: self.traceback }
+    pub fn fatal(self, code: Code) -> Fatal {
+        Fatal::with_code(code, format!("The hook {} raised {}", self.hook, self.reason)).with_traceback(self.traceback)
     }
 }
 
@@ -91,7 +90,7 @@ impl Hooks {
     ///
     /// # Errors
     /// The file's own code raised.
-    pub fn load(source: &Source, about: &About<'_>) -> Result<Self, LoadError> {
+    pub fn load(source: &Source, about: &About<'_>) -> Result<Self, Fatal> {
         let names: BTreeSet<_> = about.settings.hooks.iter().copied().collect();
         Python::attach(|py| {
             let reader = config::reader(py).map_err(|error| unusable(&error))?;
@@ -99,7 +98,7 @@ impl Hooks {
                 .call_method1("hooks", (source.name.as_os_str(), source.is_module, &about.settings.hooks))
                 .map_err(|error| {
                     let fatal = config::failure(&reader, &source.name.to_string_lossy(), &error);
-                    LoadError { fatal: Fatal::with_code(Code::Hook, fatal.to_string()), traceback: None }
+                    Fatal::with_code(Code::Hook, fatal.to_string())
                 })?;
             let object = begin(py, &reader, &functions, about).map_err(|error| unusable(&error))?;
             Ok(Self { object: object.unbind(), reader: reader.unbind(), names, requests: Arc::default() })
@@ -219,8 +218,8 @@ fn module(py: Python<'_>) -> PyResult<Bound<'_, PyModule>> {
     embedded!("hooks").import(py)
 }
 
-fn unusable(error: &PyErr) -> LoadError {
-    Fatal::new(format!("The embedded Python is not usable: {error}.")).into()
+fn unusable(error: &PyErr) -> Fatal {
+    Fatal::new(format!("The embedded Python is not usable: {error}."))
 }
 
 fn begin<'py>(

@@ -28,15 +28,6 @@ pub struct Interpreter {
     thresholds: Py<PyAny>,
 }
 
-/// An app that could not be loaded.
-#[derive(Debug)]
-pub struct LoadError {
-    /// What happened, and the exit code.
-    pub fatal: Fatal,
-    /// The traceback of the user's own code, where it raised.
-    pub traceback: Option<String>,
-}
-
 impl Interpreter {
     /// Starts the interpreter as `executable` would start it, `args` being `sys.argv` and the working directory
     /// `sys.path[0]`. To be called on the main thread.
@@ -87,10 +78,9 @@ impl Interpreter {
     ///
     /// # Errors
     /// The app's code raised ([`Code::WorkerBoot`]), or the spec names nothing that can serve ([`Code::AppLoad`]).
-    pub fn load(&self, spec: &str, settings: &Settings) -> Result<PyApp, LoadError> {
+    pub fn load(&self, spec: &str, settings: &Settings) -> Result<PyApp, Fatal> {
         if let Some(reason) = standard::hides(spec, Path::new("")) {
-            let fatal = Fatal::with_code(Code::AppLoad, format!("Could not load {spec}: {reason}"));
-            return Err(LoadError { fatal, traceback: None });
+            return Err(Fatal::with_code(Code::AppLoad, format!("Could not load {spec}: {reason}")));
         }
         Python::attach(|py| {
             let loader = self.loader.bind(py);
@@ -258,7 +248,7 @@ pub fn release_memory() {
     sys::release_memory();
 }
 
-fn load_error(loader: &Bound<'_, PyModule>, spec: &str, error: &PyErr) -> LoadError {
+fn load_error(loader: &Bound<'_, PyModule>, spec: &str, error: &PyErr) -> Fatal {
     static SPEC_ERROR: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let py = loader.py();
     // It reports nothing, and an app that cannot be loaded is what there is to say.
@@ -267,11 +257,10 @@ fn load_error(loader: &Bound<'_, PyModule>, spec: &str, error: &PyErr) -> LoadEr
         .get_or_try_init(py, || loader.getattr("SpecError").map(Bound::unbind))
         .is_ok_and(|class| error.value(py).is_instance(class.bind(py)).unwrap_or(false));
     if is_spec_error {
-        let fatal = Fatal::with_code(Code::AppLoad, format!("Could not load {spec}: {}", error.value(py)));
-        return LoadError { fatal, traceback: None };
+        return Fatal::with_code(Code::AppLoad, format!("Could not load {spec}: {}", error.value(py)));
     }
     let described = loader.call_method1("describe", (error.value(py),)).and_then(|pair| pair.extract());
     let (reason, traceback): (String, String) = described.unwrap_or_else(|_| (error.to_string(), String::new()));
-    let fatal = Fatal::with_code(Code::WorkerBoot, format!("Could not load {spec}: {reason}"));
-    LoadError { fatal, traceback: Some(traceback).filter(|text| !text.is_empty()) }
+    Fatal::with_code(Code::WorkerBoot, format!("Could not load {spec}: {reason}"))
+        .with_traceback(Some(traceback).filter(|text| !text.is_empty()))
 }

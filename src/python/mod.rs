@@ -27,5 +27,5 @@ pub const VERSION: &str = env!("BUILD_PYTHON_VERSION");
 pub use app::PyApp;
 pub use capi::full_version;
 pub use hooks::{Hooks, Raised};
-pub use interpreter::{Interpreter, LoadError, Sources, dump_stacks, release_memory};
+pub use interpreter::{Interpreter, Sources, dump_stacks, release_memory};
 pub use interrupt::Interrupt;

@@ -28,7 +28,7 @@ use crate::{
     exit::{Code, Fatal},
     link::{Link, Report},
     net::{Listener, tls},
-    python::{self, Interpreter, Interrupt, LoadError, PyApp},
+    python::{self, Interpreter, Interrupt, PyApp},
     settings::Settings,
     sys,
     telemetry::access::AccessLog,
@@ -56,7 +56,7 @@ pub struct Plan {
 ///
 /// # Errors
 /// What keeps it from serving: the environment, the app.
-pub fn run(plan: Plan) -> Result<(), LoadError> {
+pub fn run(plan: Plan) -> Result<(), Fatal> {
     set_environment(&plan.settings);
     boot(plan, None, |plan| load(&plan.settings, &plan.interpreter, &plan.spec, plan.args.clone()))
 }
@@ -65,7 +65,7 @@ pub fn run(plan: Plan) -> Result<(), LoadError> {
 ///
 /// # Errors
 /// What keeps it from being served.
-pub fn try_app(settings: &Settings, interpreter: &Path, spec: &str, args: Vec<OsString>) -> Result<(), LoadError> {
+pub fn try_app(settings: &Settings, interpreter: &Path, spec: &str, args: Vec<OsString>) -> Result<(), Fatal> {
     set_environment(settings);
     let (interpreter, app) = load(settings, interpreter, spec, args)?;
     drop(app);
@@ -95,7 +95,7 @@ fn load(
     interpreter: &Path,
     spec: &str,
     args: Vec<OsString>,
-) -> Result<(Interpreter, PyApp), LoadError> {
+) -> Result<(Interpreter, PyApp), Fatal> {
     let interpreter = Interpreter::start(interpreter, args)?;
     interpreter.follow(&settings.surroundings.paths)?;
     interpreter.add_paths(&settings.pythonpath)?;
@@ -107,8 +107,8 @@ fn load(
 fn boot(
     mut plan: Plan,
     hooks: Option<&Hooks>,
-    load: impl FnOnce(&Plan) -> Result<(Interpreter, PyApp), LoadError>,
-) -> Result<(), LoadError> {
+    load: impl FnOnce(&Plan) -> Result<(Interpreter, PyApp), Fatal>,
+) -> Result<(), Fatal> {
     let settings = plan.settings.clone();
     let settings = &settings;
     let access_log = AccessLog::open(settings)?.map(Arc::new);
@@ -241,11 +241,5 @@ fn serve(app: &PyApp, queue: &dispatch::Queue) {
             return;
         }
         tracing::error!("A request ended in a panic on thread {:?}.", thread::current().id());
-    }
-}
-
-impl From<Fatal> for LoadError {
-    fn from(fatal: Fatal) -> Self {
-        Self { fatal, traceback: None }
     }
 }

@@ -6,7 +6,7 @@ use super::{Hooks, Plan, boot, load, set_environment};
 use crate::{
     exit::{Code, Fatal},
     link::{Birth, Command, Commands, Reason, Report},
-    python::{self, Interpreter, LoadError, PyApp, hooks},
+    python::{self, Interpreter, PyApp, hooks},
     sys::{self, Fork, Signal},
     telemetry,
 };
@@ -23,7 +23,7 @@ struct Shared {
 ///
 /// # Errors
 /// What keeps it, or the worker that this is, from serving.
-pub fn template(mut plan: Plan, birth: &Birth, mut commands: Commands) -> Result<(), LoadError> {
+pub fn template(mut plan: Plan, birth: &Birth, mut commands: Commands) -> Result<(), Fatal> {
     sys::set_title(&format!("rwsgi: template [{}]", plan.settings.proc_name.as_deref().unwrap_or(&plan.spec)));
     let shared = match plan.hooks.take() {
         None => preload(&plan)?,
@@ -84,7 +84,7 @@ fn done(shared: &Shared, call: impl FnOnce(&python::Hooks) -> Result<(), python:
     }
 }
 
-fn preload(plan: &Plan) -> Result<Shared, LoadError> {
+fn preload(plan: &Plan) -> Result<Shared, Fatal> {
     set_environment(&plan.settings);
     let (interpreter, app) = load(&plan.settings, &plan.interpreter, &plan.spec, plan.args.clone())?;
     Ok(Shared { interpreter, app: Some(app), hooks: None })
@@ -92,7 +92,7 @@ fn preload(plan: &Plan) -> Result<Shared, LoadError> {
 
 /// Everything in gunicorn's order: the configuration file runs where the server was started, without the variables and
 /// directories that it sets.
-fn preload_with_hooks(plan: &Plan, source: &hooks::Source, birth: &Birth) -> Result<Shared, LoadError> {
+fn preload_with_hooks(plan: &Plan, source: &hooks::Source, birth: &Birth) -> Result<Shared, Fatal> {
     // Programs that hooks start must not ignore these.
     sys::disregard(Signal::Int);
     sys::disregard(Signal::Usr1);
@@ -136,7 +136,7 @@ fn preload_with_hooks(plan: &Plan, source: &hooks::Source, birth: &Birth) -> Res
 }
 
 /// Serves, in a process that was made for it.
-fn worker(plan: Plan, shared: Shared, age: u64) -> Result<(), LoadError> {
+fn worker(plan: Plan, shared: Shared, age: u64) -> Result<(), Fatal> {
     let Shared { interpreter, app, hooks } = shared;
     plan.link.set_age(age);
     let_go_of_signals();
@@ -170,7 +170,7 @@ fn begin(plan: &Plan) {
     plan.link.report(Report::Started);
 }
 
-fn with_app(plan: &Plan, interpreter: Interpreter, app: Option<PyApp>) -> Result<(Interpreter, PyApp), LoadError> {
+fn with_app(plan: &Plan, interpreter: Interpreter, app: Option<PyApp>) -> Result<(Interpreter, PyApp), Fatal> {
     let app = app.map_or_else(|| interpreter.load(&plan.spec, &plan.settings), Ok)?;
     Ok((interpreter, app))
 }
