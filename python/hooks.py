@@ -346,6 +346,8 @@ def begin(functions, arity, values, log, uri, listeners, pid, predecessor, size)
 def enter(directory, variables):
     """What the configuration file does not see itself: gunicorn's own order."""
     os.chdir(directory)
+    # A link may lead to another release by the time that a worker is made.
+    directory = os.getcwd()
     if directory not in sys.path:
         sys.path.insert(0, directory)
     os.environ.update(variables)

@@ -164,6 +164,8 @@ impl Interpreter {
             if middle == 0 {
                 // Until the worker handles it, it must not end it.
                 sys::ignore(Signal::Usr1);
+                // What ends it as soon as it is known is not lost, as it would be by what the template does at these.
+                [Signal::Term, Signal::Quit].into_iter().for_each(sys::restore);
                 // In between: an error must not return into what the first process does.
                 match fork() {
                     Ok(0) => return Ok(Fork::Child),

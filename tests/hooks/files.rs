@@ -1,6 +1,6 @@
 //! Configuration files as people write them, run as they are.
 
-use crate::support::Server;
+use crate::support::{Server, process};
 
 const HOOKS: &str = "
 import logging, os, time
@@ -103,6 +103,7 @@ fn says(text: &str, parts: &[&str]) {
 fn a_file_of_hooks_runs() {
     let (mut server, address) = run(HOOKS);
     server.wait_for_log("GET / from");
+    assert!(process::holds(|| server.stderr().matches("Booting worker").count() == 2), "{}", server.stderr());
     let ended = server.stop();
     assert!(server.directory().join("ready").exists());
     says(

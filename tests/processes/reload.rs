@@ -182,16 +182,23 @@ fn a_directory_that_is_a_link_is_followed_to_another_release() {
 
 #[test]
 fn a_reload_that_fails_leaves_the_release_that_serves_and_its_log() {
+    fails_and_leaves("", 1);
+    // Workers are then made by a process that is there already.
+    fails_and_leaves("def post_fork(server, worker):\n    pass\n", 2);
+}
+
+/// Fails to reload, with these hooks, by which the arbiter has so many children.
+fn fails_and_leaves(hooks: &str, processes: usize) {
     let held = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let taken = held.local_addr().expect("it listens");
     let conf = "errorlog = 'error.log'\nbind = ['unix:app.sock'";
     let files = [
         ("r1/app.py", saying("first")),
-        ("r1/gunicorn.conf.py", format!("{conf}]")),
+        ("r1/gunicorn.conf.py", format!("{conf}]\n{hooks}")),
         ("r2/app.py", "raise ValueError('on purpose')".to_owned()),
-        ("r2/gunicorn.conf.py", format!("{conf}]")),
+        ("r2/gunicorn.conf.py", format!("{conf}]\n{hooks}")),
         ("r3/app.py", saying("third")),
-        ("r3/gunicorn.conf.py", format!("{conf}, '{taken}']")),
+        ("r3/gunicorn.conf.py", format!("{conf}, '{taken}']\n{hooks}")),
     ];
     let files: Vec<_> = files.iter().map(|(name, text)| (*name, text.as_str())).collect();
     let builder = Server::of_files(&files).without_bind().args(["app:app"]);
@@ -208,7 +215,7 @@ fn a_reload_that_fails_leaves_the_release_that_serves_and_its_log() {
         server.signal("HUP");
         let failed = || read(&server, "r1/error.log").matches("The reload failed").count() == count + 1;
         assert!(process::holds(failed), "{release}: {}", read(&server, &format!("{release}/error.log")));
-        let worker = children(&server, 1)[0];
+        let worker = children(&server, processes).into_iter().max().expect("the worker is the last");
         process::signal(worker, "KILL");
         ends(worker);
         assert_eq!(Client::connect(&address).get("/").text(), "first", "{release}");

@@ -54,8 +54,9 @@ const LINGER: Duration = Duration::from_secs(2);
 /// A connection is kept for this long without a request at least: its client may have sent one already.
 const SHORTEST: Duration = Duration::from_secs(1);
 
-/// No more than this is what a client is told of the end of its connection: GOAWAY twice, PING, and what TLS adds.
-const FAREWELL: usize = 256;
+/// No more than this is what a client is told of the end of its connection: GOAWAY twice, PING, and what TLS and unix sockets
+/// add. One that does not take even that within [`LINGER`] is gone.
+const FAREWELL: usize = 4 << 10;
 
 /// So much of all bodies of a connection may be under way, at least.
 const WINDOW: u32 = 1 << 20;
@@ -173,7 +174,7 @@ async fn deliver(descriptor: RawFd, limit: Option<Duration>) {
     let mut rest = Rest::default();
     while sys::discard(descriptor).is_ok() {
         let (left, still) = rest.left(descriptor);
-        if left == 0 || limit.is_some_and(|limit| still >= limit) {
+        if left == 0 || left <= FAREWELL && still >= LINGER || limit.is_some_and(|limit| still >= limit) {
             break;
         }
         sleep(LOOK_AT_END).await;
@@ -232,7 +233,8 @@ fn is_over(connection: &Connection, activity: &Activity, left: (usize, Duration)
     if write_timeout.is_some_and(|limit| activity.jammed() >= limit) {
         return true;
     }
-    let Some(since) = ending else { return false };
+    // While there is more for the socket, what it has is not all.
+    let Some(since) = ending.filter(|_| activity.jammed().is_zero()) else { return false };
     // Only this connection's own count is left: whoever has not brought a request whole is not waited for.
     let cut = *connection.stop.borrow() == Stop::Cut && connection.work.running() <= 1;
     let still = activity.still().min(since.elapsed());
