@@ -81,7 +81,18 @@ impl Build<'_> {
         ignored: &Patterns,
         screen: &Screen,
     ) -> Result<Vec<Layer>, Fatal> {
-        // Before the dependencies: what building a package in the app's folder makes there is no part of the app.
+        let (base, (closure, modules)) = self.base()?;
+        let mut layers = vec![base];
+        let installed = match self.packages(declared, &closure)? {
+            Some((layer, installed)) => {
+                layers.push(layer);
+                installed
+            }
+            None => Installed::default(),
+        };
+        let closure = closure.and(&installed.libraries);
+        self.progress.step("Adding the app");
+        // After the dependencies: building a package in the app's folder may have made a module there that the app imports.
         let mut contents = Contents::new(Times::ByContent);
         tree::add_app(&mut contents, Path::new("app"), self.folder, ignored, self.except, screen, self.progress)?;
         // What is not committed, although git ignores it, may change while the commit stays.
@@ -95,17 +106,6 @@ impl Build<'_> {
             [] => None,
             copies => Some(copies::gather(copies, screen, self.progress)?),
         };
-        let (base, (closure, modules)) = self.base()?;
-        let mut layers = vec![base];
-        let installed = match self.packages(declared, &closure)? {
-            Some((layer, installed)) => {
-                layers.push(layer);
-                installed
-            }
-            None => Installed::default(),
-        };
-        let closure = closure.and(&installed.libraries);
-        self.progress.step("Adding the app");
         if let Some((folder, files)) = self.project.record(&installed.names) {
             let place = self.interpreter.facts.packages_place().join(folder);
             for (name, content) in files {

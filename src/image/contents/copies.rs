@@ -58,6 +58,13 @@ pub(super) struct Below {
     layer: &'static str,
 }
 
+impl Below {
+    /// Whether it is a symbolic link.
+    pub(super) fn is_link(&self) -> bool {
+        self.kind == EntryType::Symlink
+    }
+}
+
 /// Sees that the copies take nobody's place in the layers `below` but the app's, and that folders there stay as they are.
 pub fn fit(contents: &mut Contents, copies: &[Said<Copy>], below: &[Layer]) -> Result<(), Fatal> {
     let known = entries(below).map_err(|error| disk::failed("read a layer", &error))?;

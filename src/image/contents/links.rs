@@ -1,12 +1,15 @@
 //! Links of an app's that work on this machine, and in an image lead out of its folder to nothing.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
 use crate::{
     exit::Fatal,
     image::{
         choices::KERNELS,
-        contents::copies,
+        contents::copies::{self, Below},
         job::{disk, progress::Progress},
         layer::{Contents, Layer, normal},
     },
@@ -29,7 +32,11 @@ pub fn check(
         return Ok(());
     }
     let known = copies::entries(below).map_err(|error| disk::failed("read a layer", &error))?;
-    links.retain(|(_, target)| !known.contains_key(target) && !files.is_some_and(|files| files.contains(target)));
+    let is_there = |path: &Path| known.contains_key(path) || files.is_some_and(|files| files.contains(path));
+    // Where a link to it leads on.
+    let linked: BTreeSet<&Path> = files.into_iter().flat_map(Contents::symlinks).map(|(link, _)| link).collect();
+    let is_link = |path: &Path| linked.contains(path) || known.get(path).is_some_and(Below::is_link);
+    links.retain(|(_, target)| !is_there(target) && !target.ancestors().skip(1).any(is_link));
     let shown: Vec<_> =
         links.iter().take(NAMED).map(|(link, target)| format!("{} (/{})", link.display(), target.display())).collect();
     if !shown.is_empty() {

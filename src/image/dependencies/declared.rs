@@ -60,7 +60,7 @@ impl Declared {
         let Some(Setting { key, line }) = project.indexes.first() else { return };
         if matches!(self, Self::Project(list) if !list.is_empty()) {
             progress.warning(&format!(
-                "{FILE}, line {line}: {key} is for that tool alone. Packages come from the index of pip's own settings: name \
+                "{FILE}, line {line}: {key} is not for pip, which takes packages from the index of its own settings: name \
                  it there (PIP_INDEX_URL), or export the dependencies to a {REQUIREMENTS} that names it."
             ));
         }

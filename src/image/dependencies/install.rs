@@ -16,6 +16,7 @@ use crate::{
             child,
             progress::{Cancel, Progress},
         },
+        layer::normal,
     },
 };
 
@@ -116,7 +117,12 @@ impl<'a> Installation<'a> {
         command.arg("--prefix").arg(prefix).arg("-r").arg(list).current_dir(folder);
         // Nobody would see a question for a password: a repository that needs one is an error.
         command.env("GIT_TERMINAL_PROMPT", "0");
-        if !chooses_ssh(work) {
+        if chooses_ssh(work) {
+            command.env("SSH_ASKPASS_REQUIRE", "force");
+            if std::env::var_os("SSH_ASKPASS").is_none() {
+                command.env("SSH_ASKPASS", "false");
+            }
+        } else {
             command.env("GIT_SSH_COMMAND", "ssh -o BatchMode=yes");
         }
         // Debug information names the folder that something was compiled in, another one each time. Not in CFLAGS: what configures
@@ -129,10 +135,17 @@ impl<'a> Installation<'a> {
         command.env("TMPDIR", work);
         let output = child::run(&mut command, installer.name(), Vec::new(), cancel, |line| {
             if line.starts_with("Collecting ") || line.starts_with("Downloading ") || line.starts_with("Building ") {
-                progress.detail(line);
+                progress.detail(&without_passwords(line));
             }
         })?;
         if output.status.success() {
+            if matches!(installer, Installer::Uv) && fs_err::read_dir(prefix).is_ok_and(|mut all| all.next().is_none())
+            {
+                return Err(Fatal::new(
+                    "uv has installed the dependencies elsewhere: its setting pip.target counts more than what it is told. \
+                     Leave that out of uv.toml or [tool.uv.pip].",
+                ));
+            }
             // What uv leaves there for itself.
             let _ = fs_err::remove_file(prefix.join(".lock"));
             return Ok(());
@@ -156,7 +169,8 @@ pub fn caches(folder: &Path) -> Vec<PathBuf> {
         let named = std::env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from);
         named.or_else(|| usual_folder(program))
     });
-    caches.filter_map(|cache| fs_err::canonicalize(folder.join(cache)).ok()).collect()
+    // One may be made by the build.
+    caches.map(|cache| folder.join(cache)).map(|cache| fs_err::canonicalize(&cache).unwrap_or(normal(&cache))).collect()
 }
 
 /// An editable install leaves a package's files where they are: on this machine, not in the image.

@@ -35,7 +35,7 @@ pub fn commit(folder: &Path, progress: &dyn Progress) -> Option<Commit> {
     // All at once: each takes its time to start.
     let log = begin(folder, &["log", "-1", "--no-show-signature", "--format=%H %ct"]);
     let status = begin(folder, &["status", "--porcelain", "--untracked-files=normal", "--", "."]);
-    let files = begin(folder, &["ls-files", "-z"]);
+    let files = begin(folder, &["ls-files", "-z", "--recurse-submodules"]);
     let remote = begin(folder, &["config", "--get", "remote.origin.url"]);
     // As long in each clone, however many objects that has.
     let version = begin(folder, &["describe", "--tags", "--abbrev=12"]);

@@ -6,12 +6,13 @@
 use std::{
     collections::BTreeSet,
     io::{self, IsTerminal as _, Read, Write},
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
 
 use fs_err::File;
 use nix::{
-    fcntl::FlockArg,
+    fcntl::{Flock, FlockArg},
     unistd::{AccessFlags, access},
 };
 use serde_json::{Value, json};
@@ -166,9 +167,8 @@ fn write_layout(
         layers.push(cache.derived(&layer.digest, "gz", work, |target| compress(layer, target, progress, cancel))?);
     }
     let is_new = !path.exists();
-    fs_err::create_dir_all(path.join(BLOBS)).map_err(|error| failed(path, &error))?;
     // Nobody adds an image meanwhile, nor takes away what no image is made of yet.
-    let _alone = File::open(path).ok().and_then(|folder| lock(folder, FlockArg::LockExclusive));
+    let _alone = alone(path).map_err(|error| failed(path, &error))?;
     let config = plan.config();
     let written = add_image(path, plan, &config, &layers, cancel);
     if written.is_err() && is_new && index(path).is_null() {
@@ -178,6 +178,20 @@ fn write_layout(
     written?;
     let compressed = layers.iter().map(|(_, _, size)| *size).collect();
     Ok(Written { id: format!("sha256:{}", digest::of(&config)), compressed })
+}
+
+/// Makes a layout's folder if it is not there, and keeps others out of it as long as what is returned lives.
+fn alone(path: &Path) -> io::Result<Option<Flock<std::fs::File>>> {
+    loop {
+        fs_err::create_dir_all(path)?;
+        let folder = File::open(path)?;
+        let inode = folder.metadata()?.ino();
+        let lock = lock(folder, FlockArg::LockExclusive);
+        // Who had it before may have removed it.
+        if std::fs::metadata(path).is_ok_and(|metadata| metadata.ino() == inode) {
+            return Ok(lock);
+        }
+    }
 }
 
 /// Adds an image to a layout, of layers that are compressed: files, digests, lengths.
@@ -194,6 +208,7 @@ fn add_image(
     // Before anything else, so that what a build leaves that is killed can be told from another folder.
     write(&path.join(MARK), br#"{"imageLayoutVersion":"1.0.0"}"#)?;
     let blobs = path.join(BLOBS);
+    fs_err::create_dir_all(&blobs).map_err(|error| failed(path, &error))?;
     let mut descriptors = Vec::new();
     for (file, digest, size) in layers {
         cancel.check()?;
@@ -244,7 +259,9 @@ fn manifests(layout: &Path) -> Vec<Value> {
 fn sweep(layout: &Path) {
     let blobs = layout.join(BLOBS);
     let mut needed = BTreeSet::new();
-    need(&manifests(layout), &blobs, &mut needed);
+    if need(&manifests(layout), &blobs, &mut needed).is_err() {
+        return;
+    }
     for entry in std::fs::read_dir(&blobs).into_iter().flatten().filter_map(Result::ok) {
         if !entry.file_name().to_str().is_some_and(|name| needed.contains(name)) {
             let _ = std::fs::remove_file(entry.path());
@@ -253,7 +270,10 @@ fn sweep(layout: &Path) {
 }
 
 /// Adds what images consist of: their manifests, and all that these name.
-fn need(descriptors: &[Value], blobs: &Path, needed: &mut BTreeSet<String>) {
+///
+/// # Errors
+/// A manifest cannot be read.
+fn need(descriptors: &[Value], blobs: &Path, needed: &mut BTreeSet<String>) -> io::Result<()> {
     for descriptor in descriptors {
         let Some(name) = descriptor["digest"].as_str().and_then(|digest| digest.strip_prefix("sha256:")) else {
             continue;
@@ -263,14 +283,18 @@ fn need(descriptors: &[Value], blobs: &Path, needed: &mut BTreeSet<String>) {
         if !needed.insert(name.to_owned()) || !names_others || name.contains('/') {
             continue;
         }
-        // A layout may lack what it names, and then goes on lacking it.
-        let content = std::fs::read(blobs.join(name)).unwrap_or_default();
+        let content = match std::fs::read(blobs.join(name)) {
+            // A layout may lack what it names, and then goes on lacking it.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            content => content?,
+        };
         let content: Value = serde_json::from_slice(&content).unwrap_or_default();
         for member in ["manifests", "layers"] {
-            need(content[member].as_array().map_or(&[], Vec::as_slice), blobs, needed);
+            need(content[member].as_array().map_or(&[], Vec::as_slice), blobs, needed)?;
         }
-        need(std::slice::from_ref(&content["config"]), blobs, needed);
+        need(std::slice::from_ref(&content["config"]), blobs, needed)?;
     }
+    Ok(())
 }
 
 fn compress(layer: &Layer, target: &Path, progress: &dyn Progress, cancel: &Cancel) -> Result<(), Fatal> {
