@@ -78,6 +78,15 @@ fn a_package_in_the_apps_folder_is_built_without_a_trace() {
 }
 
 #[test]
+fn a_module_that_its_own_build_makes_is_the_apps() {
+    let setup = "from setuptools import setup\nopen('made.py', 'w').write('n = 1\\n')\nsetup(name='shop', version='1', py_modules=[])\n";
+    let folder = folder::with(&[("app.py", "import made\napp = print\n"), ("setup.py", setup)]);
+    folder::write(folder.path(), "requirements.txt", ".\n");
+    let image = Image::of(folder.path(), &[]);
+    assert_eq!(image.python("import made, os; print(made.n, os.path.exists('made.py'))"), "1 True");
+}
+
+#[test]
 fn libraries_byte_code_and_commands() {
     let far = tempfile::tempdir().unwrap();
     let far = far.path();

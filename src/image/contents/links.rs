@@ -94,5 +94,9 @@ mod tests {
         files.bytes("shared", "", false);
         files.bytes(shared.trim_start_matches('/'), "", false);
         assert_eq!(warnings(Some(&files)), "");
+        // The target's own folder is elsewhere: where, only the image knows.
+        let mut linked = Contents::default();
+        linked.symlink(Path::new(shared).parent().unwrap().strip_prefix("/").unwrap(), "elsewhere");
+        assert!(warnings(Some(&linked)).starts_with("Links lead to what is not in the image: out (/shared). "));
     }
 }
