@@ -252,7 +252,7 @@ mod tests {
         let found = Declared::of(folder.path(), &project, &Choices::default()).unwrap();
         let told = Recording::new(&Silent);
         found.warn_of_indexes(&project, &told);
-        assert!(told.warnings()[0].starts_with("pyproject.toml, line 9: tool.uv.index is for that tool alone."));
+        assert!(told.warnings()[0].starts_with("pyproject.toml, line 9: tool.uv.index is not for pip, which"));
         let chosen = Choices { extras: vec![Said::on_command_line("ours".to_owned())], ..Choices::default() };
         let error = Declared::of(folder.path(), &project, &chosen).unwrap_err().to_string();
         let said = "pyproject.toml, line 9: tool.uv.sources.shop.core says where that package comes from, which only ";
