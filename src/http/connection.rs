@@ -6,6 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use tokio::{
@@ -30,6 +31,14 @@ use crate::{
 
 /// What a client of HTTP/2 sends first.
 pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// How long a client may take to read the last of an answer before its connection is closed, and to stop sending once it
+/// could have read it, or the server stops: what it sends after that would reset the connection, and the answer with it (RFC
+/// 9112 section 9.6).
+pub const LINGER: Duration = Duration::from_secs(2);
+
+/// A client that goes on sending for so long does not read.
+pub const LONGEST_LINGER: Duration = Duration::from_secs(30);
 
 /// The app is mounted elsewhere.
 const OUTSIDE: Refusal = Refusal::new(500, "The path is outside of SCRIPT_NAME, where the app is mounted");

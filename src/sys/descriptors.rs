@@ -93,29 +93,32 @@ pub fn undelivered(socket: RawFd) -> usize {
     if result < 0 { 0 } else { usize::try_from(size).unwrap_or_default() }
 }
 
-/// Drops what a socket has received: closed with that, it would be reset, and its peer lose what it has not read yet.
+/// Drops what a socket has received: closed with that, it would be reset, and its peer lose what it has not read yet. Gives
+/// the number of bytes, none behind the last one that its peer sends.
 ///
 /// # Errors
 /// The connection broke.
-pub fn discard(socket: RawFd) -> io::Result<()> {
+pub fn discard(socket: RawFd) -> io::Result<Option<usize>> {
     let mut place = [0_u8; 16 << 10];
+    let mut dropped = 0;
     // What comes faster is for the next time.
     for _ in 0..64 {
         // SAFETY: the kernel writes no more than `place` has.
         let size = unsafe { libc::recv(socket, place.as_mut_ptr().cast(), place.len(), libc::MSG_DONTWAIT) };
-        if size == 0 {
-            return broken(socket);
-        }
-        if size < 0 {
-            let error = io::Error::last_os_error();
-            match error.kind() {
-                io::ErrorKind::WouldBlock => return Ok(()),
-                io::ErrorKind::Interrupted => {}
-                _ => return Err(error),
+        match usize::try_from(size) {
+            Ok(0) => return broken(socket).map(|()| None),
+            Ok(size) => dropped += size,
+            Err(_) => {
+                let error = io::Error::last_os_error();
+                match error.kind() {
+                    io::ErrorKind::WouldBlock => break,
+                    io::ErrorKind::Interrupted => {}
+                    _ => return Err(error),
+                }
             }
         }
     }
-    Ok(())
+    Ok(Some(dropped))
 }
 
 /// Why a connection broke behind the end of what was received, if it did.

@@ -572,6 +572,23 @@ def leaving(port, ca):
     assert all(len(client.answers[stream][1]) == 251 * 12_000 for stream in streams)
 
 
+def talking(port, ca):
+    """A client that goes on talking when the server has nothing more to do for it: the connection is not broken by that."""
+    client = Client(port)
+    client.get("/204")
+    print("begun", flush=True)
+    # The second GOAWAY, with the last stream that the server has seen.
+    while client.last != 1:
+        assert client.receive(), "closed"
+    for _ in range(10):
+        time.sleep(0.05)
+        # A PING frame, which h2 does not make any more.
+        client.socket.sendall(frame(6, 0, 0, b"8 bytes."))
+    # The end, and no reset.
+    while client.socket.recv(65536):
+        pass
+
+
 def pausing(port, ca):
     """A client that takes nothing of its answers for a while, when the server stops: it has them all."""
     client = Client(port)

@@ -265,6 +265,7 @@ fn who_says_nothing_where_http2_is_expected_is_not_answered_nor_logged() {
     begun.send("PRI");
     begun.end();
     assert!(begun.read_all().starts_with(b"HTTP/1.1 400 "));
+    server.wait_for_log("Invalid request");
     assert_eq!(server.stderr().matches("Invalid request").count(), 1, "{}", server.stderr());
 }
 
@@ -345,7 +346,7 @@ fn what_has_begun_is_answered_when_the_server_stops() {
 
 #[test]
 fn what_the_client_has_not_taken_yet_is_not_lost_when_the_server_stops() {
-    for check in ["leaving", "pausing"] {
+    for check in ["leaving", "talking", "pausing"] {
         let server = cleartext().start();
         let client = &mut script(&server, check);
         stop(server, client);

@@ -20,7 +20,7 @@ use tokio::{
 use crate::{
     http::{
         body::request::TOO_SLOW,
-        connection::{PREFACE, Stop},
+        connection::{LINGER, LONGEST_LINGER, PREFACE, Stop},
         socket::Socket,
         timer::Timer,
     },
@@ -30,14 +30,6 @@ use crate::{
 
 /// So many bytes are taken from a socket at a time.
 const PIECE: usize = 64 << 10;
-
-/// How long a client may take to read the last of an answer before its connection is closed, and to stop sending once it
-/// could have read it, or the server stops: what it sends after that would reset the connection, and the answer with it (RFC
-/// 9112 section 9.6).
-const LINGER: Duration = Duration::from_secs(2);
-
-/// A client that goes on sending for so long does not read.
-const LONGEST: Duration = Duration::from_secs(30);
 
 /// A connection as bytes.
 pub struct Transport<S> {
@@ -203,7 +195,7 @@ impl<S: Socket> Transport<S> {
         tokio::select! {
             () = rest => {}
             () = stopping => {}
-            () = sleep(LONGEST) => {}
+            () = sleep(LONGEST_LINGER) => {}
         }
     }
 }

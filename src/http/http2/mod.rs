@@ -33,7 +33,7 @@ use self::{
     watched::Watched,
 };
 use super::{
-    connection::{Connection, Running, Stop},
+    connection::{Connection, LINGER, LONGEST_LINGER, Running, Stop},
     socket::Socket,
 };
 use crate::{
@@ -47,9 +47,6 @@ const LOOK: Duration = Duration::from_millis(500);
 
 /// And while it ends.
 const LOOK_AT_END: Duration = Duration::from_millis(20);
-
-/// For so long a client may bring what it had under way when it was told that its connection ends, and take what is left.
-const LINGER: Duration = Duration::from_secs(2);
 
 /// A connection is kept for this long without a request at least: its client may have sent one already.
 const SHORTEST: Duration = Duration::from_secs(1);
@@ -101,24 +98,14 @@ pub async fn serve(connection: Arc<Connection>, socket: Box<dyn Duplex>, first: 
         .max_send_buffer_size(BUFFER)
         .handshake(Watched::new(socket, first, Arc::clone(&activity)));
     let last = Notify::new();
-    let mut accepting = std::pin::pin!(accept(&connection, &activity, trust, handshake, &last, descriptor));
+    let mut accepting = std::pin::pin!(accept(&connection, &activity, trust, handshake, &last, descriptor, own));
     let mut stop = connection.stop.clone();
     // Since when the client is told to bring no further request.
     let mut ending = None;
     let mut rest = Rest::default();
     loop {
         tokio::select! {
-            ended = accepting.as_mut() => {
-                if let Err(error) = ended {
-                    let peer = connection.shown_peer();
-                    if let Some(fault) = fault(&error, &activity) {
-                        tracing::warn!("Invalid request from ip={peer}: {fault} (HTTP/2)");
-                    } else {
-                        tracing::debug!("The connection from ip={peer} ended: {error}.");
-                    }
-                }
-                break;
-            }
+            () = accepting.as_mut() => break,
             // A server that is gone without a word has nothing to wait for either.
             _ = stop.wait_for(|stop| *stop != Stop::Not), if ending.is_none() => {
                 ending = Some(Instant::now());
@@ -135,7 +122,6 @@ pub async fn serve(connection: Arc<Connection>, socket: Box<dyn Duplex>, first: 
             }
         }
     }
-    drop(own);
 }
 
 /// So much of all bodies of a connection may be under way. Bodies that are not taken in before the app is called wait for it
@@ -181,7 +167,23 @@ async fn deliver(descriptor: RawFd, limit: Option<Duration>) {
     }
 }
 
-/// Begins a connection, and looks after each stream that comes, until the `last` that may.
+/// Waits until the client, whose system has all, ends the connection or says nothing more: one that goes on talking while it
+/// reads would find the connection broken, and might give up what it has not read.
+async fn linger(descriptor: RawFd) {
+    let delivered = Instant::now();
+    let mut heard = delivered;
+    while heard.elapsed() < LINGER && delivered.elapsed() < LONGEST_LINGER {
+        match sys::discard(descriptor) {
+            Ok(Some(0)) => {}
+            Ok(Some(_)) => heard = Instant::now(),
+            Ok(None) | Err(_) => break,
+        }
+        sleep(LOOK_AT_END).await;
+    }
+}
+
+/// Begins a connection, and looks after each stream that comes, until the `last` that may. The connection's `own` is counted
+/// until the client's system has all.
 async fn accept(
     connection: &Arc<Connection>,
     activity: &Arc<Activity>,
@@ -189,8 +191,12 @@ async fn accept(
     handshake: Handshake<Watched, Bytes>,
     last: &Notify,
     descriptor: RawFd,
-) -> Result<(), h2::Error> {
-    let mut streams = handshake.await?;
+    own: Running,
+) {
+    let mut streams = match handshake.await {
+        Ok(streams) => streams,
+        Err(error) => return log(connection, activity, &error),
+    };
     loop {
         tokio::select! {
             accepted = streams.accept() => match accepted {
@@ -198,19 +204,30 @@ async fn accept(
                     tokio::spawn(stream::serve(Arc::clone(connection), Open::new(activity), trust, request, respond));
                 }
                 Some(Err(error)) => {
+                    log(connection, activity, &error);
                     if error.is_library() {
                         // It was told why.
                         deliver(descriptor, Some(LINGER)).await;
                     }
-                    return Err(error);
+                    return;
                 }
-                None => {
-                    deliver(descriptor, connection.clients.write_timeout).await;
-                    return Ok(());
-                }
+                None => break,
             },
             () = last.notified() => streams.graceful_shutdown(),
         }
+    }
+    deliver(descriptor, connection.clients.write_timeout).await;
+    drop(own);
+    linger(descriptor).await;
+}
+
+/// Says why a connection has ended.
+fn log(connection: &Connection, activity: &Activity, error: &h2::Error) {
+    let peer = connection.shown_peer();
+    if let Some(fault) = fault(error, activity) {
+        tracing::warn!("Invalid request from ip={peer}: {fault} (HTTP/2)");
+    } else {
+        tracing::debug!("The connection from ip={peer} ended: {error}.");
     }
 }
 
