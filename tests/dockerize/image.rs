@@ -17,7 +17,7 @@ use super::{
 use crate::smoke::NAMED;
 use crate::support::{
     Server,
-    environment::{run, rwsgi},
+    environment::{install, run, rwsgi},
     httpbin,
 };
 
@@ -284,6 +284,7 @@ fn what_is_left_out_can_be_kept() {
 
 #[test]
 fn an_image_to_look_into_has_a_shell_and_sources() {
+    install("busybox-static", "busybox");
     let table = "[tool.rwsgi.image]\ndebug = true\n";
     let folder = folder::with(&[("app.py", "app = print\n"), ("pyproject.toml", table)]);
     let image = Image::of(folder.path(), &[]);

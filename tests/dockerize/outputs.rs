@@ -4,7 +4,6 @@ use std::{
     fs,
     path::Path,
     process::{Command, Stdio},
-    sync::OnceLock,
 };
 
 use serde_json::Value;
@@ -13,7 +12,7 @@ use super::{
     engine::{Image, docker, dockerize, unique},
     folder,
 };
-use crate::support::environment::run;
+use crate::support::environment::{install, run};
 
 const NOWHERE: (&str, &str) = ("DOCKER_HOST", "unix:///nonexistent");
 
@@ -26,12 +25,7 @@ fn build(app: &Path, name: &str, output: &str) -> Value {
 }
 
 fn skopeo(arguments: &[&str]) -> String {
-    static INSTALLED: OnceLock<()> = OnceLock::new();
-    INSTALLED.get_or_init(|| {
-        if Command::new("skopeo").arg("--version").output().is_err() {
-            run(Command::new("apt-get").args(["install", "-y", "--no-install-recommends", "skopeo"]));
-        }
-    });
+    install("skopeo", "skopeo");
     let output = Command::new("skopeo").args(arguments).output().expect("skopeo is installed");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()

@@ -4,7 +4,7 @@ use std::{
     ffi::OsStr,
     path::{Path, PathBuf},
     process::Command,
-    sync::OnceLock,
+    sync::{Mutex, OnceLock, PoisonError},
 };
 
 /// The program under test: the one that Cargo built with the tests, or the one that `RWSGI_UNDER_TEST` names.
@@ -64,6 +64,16 @@ pub fn python_version() -> String {
     let text = String::from_utf8(output.stdout).expect("its version is text");
     let version = text.split("CPython ").nth(1).expect("it names the version of Python").trim().trim_end_matches(')');
     version.rsplitn(2, '.').last().expect("a version has parts").to_owned()
+}
+
+/// Installs one of Debian's packages where its `program` is missing.
+pub fn install(package: &str, program: &str) {
+    // Two at a time would be one too many for the package manager.
+    static ONE: Mutex<()> = Mutex::new(());
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    if Command::new(program).arg("--help").output().is_err() {
+        run(Command::new("apt-get").args(["install", "-y", "--no-install-recommends", package]));
+    }
 }
 
 /// Runs a command that must succeed.
