@@ -220,7 +220,9 @@ def served(program, target, *options):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [program, target, "--chdir", HERE.parent, "--bind", f"127.0.0.1:{port}", "--log-level", "warning", *options]
+    command = [program, target, "--chdir", HERE.parent, "--bind", f"127.0.0.1:{port}", "--log-level", "warning",
+               # A client that has no processor for a while has its connection still.
+               "--keep-alive", "600", *options]
     server = subprocess.Popen(command)
     try:
         until = time.monotonic() + BOOT_SECONDS

@@ -112,14 +112,14 @@ fn a_body_that_is_too_large_is_refused_before_the_app_is_called() {
 
 #[test]
 fn a_client_that_takes_too_long_for_a_head_is_told() {
-    let server = builder().args(["--header-timeout", "1"]).start();
+    let server = builder().args(["--header-timeout", "2"]).start();
     let mut client = server.connect();
     client.send("GET / HTTP/1.1\r\n");
     assert_eq!(client.response("GET").status, 408);
     assert!(client.is_closed());
     // One that says nothing at all is told nothing.
     assert!(server.connect().read_all().is_empty());
-    let server = builder().args(["--header-timeout", "1", "--proxy-protocol"]).start();
+    let server = builder().args(["--header-timeout", "2", "--proxy-protocol"]).start();
     assert_eq!(status(&server, "PROXY "), 408);
     // Each byte of it comes in time, and all of it does not.
     let mut client = server.connect();
@@ -144,11 +144,11 @@ fn a_client_that_sends_next_to_nothing_of_a_body_is_told() {
 
 #[test]
 fn an_idle_connection_is_closed_and_one_that_sends_is_not() {
-    let server = builder().args(["--keep-alive", "1"]).start();
+    let server = builder().args(["--keep-alive", "2"]).start();
     let mut client = server.connect();
     assert_eq!(client.get("/").text(), "hello");
     client.send("GET / HTTP/1.1\r\n");
-    thread::sleep(Duration::from_millis(1500));
+    thread::sleep(Duration::from_secs(3));
     client.send("\r\n");
     assert_eq!(client.response("GET").text(), "hello", "a request that has begun has the time of a head");
     assert!(client.read_all().is_empty(), "closed without a word");

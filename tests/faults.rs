@@ -17,7 +17,10 @@ const CLIENTS: (usize, usize) = (4, 4);
 
 fn server(args: &[&str]) -> Server {
     let files = [("app.py", APP), ("version.py", "NUMBER = 0")];
-    let server = Server::of_files(&files).args(["app:app", "--threads", "4"]).args(args.iter().copied()).start();
+    let server = Server::of_files(&files)
+        .args(["app:app", "--threads", "4", "--keep-alive", "600"])
+        .args(args.iter().copied())
+        .start();
     assert!(says(&server).ends_with(" 0"));
     server
 }

@@ -11,7 +11,7 @@ use std::{
 
 use tokio::{
     sync::{Semaphore, watch},
-    time::Instant,
+    time::{Instant, sleep},
 };
 
 use super::{
@@ -38,7 +38,7 @@ pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 pub const LINGER: Duration = Duration::from_secs(2);
 
 /// A client that goes on sending for so long does not read.
-pub const LONGEST_LINGER: Duration = Duration::from_secs(30);
+const LONGEST_LINGER: Duration = Duration::from_secs(30);
 
 /// The app is mounted elsewhere.
 const OUTSIDE: Refusal = Refusal::new(500, "The path is outside of SCRIPT_NAME, where the app is mounted");
@@ -78,6 +78,20 @@ pub struct Connection {
     pub streams: Arc<Streams>,
     /// What it is at.
     pub work: Arc<Work>,
+}
+
+/// Waits until the `rest` that a client sends is over, which has all of its answers, but not for ever.
+pub async fn linger(rest: impl Future<Output = ()>, mut stop: watch::Receiver<Stop>) {
+    let stopping = async {
+        // A server that is gone without a word has nothing to wait for either.
+        let _ = stop.wait_for(|stop| *stop != Stop::Not).await;
+        sleep(LINGER).await;
+    };
+    tokio::select! {
+        () = rest => {}
+        () = stopping => {}
+        () = sleep(LONGEST_LINGER) => {}
+    }
 }
 
 /// What a connection is at, for who waits until it is done.

@@ -8,6 +8,7 @@ use super::{
     engine::{Image, docker, dockerize, image_exists, unique},
     folder,
 };
+use crate::support::process;
 
 /// A folder for a cache of a test's own.
 struct Cached {
@@ -191,6 +192,8 @@ fn a_killed_build_leaves_nothing_that_the_next_does_not_sweep() {
         assert!(!image_exists(&name), "{step}");
     }
     assert_eq!(files(temporary.path()).len(), 1, "only what the last one was at is left");
+    // What the last one had started would go on in its folder.
+    assert!(process::holds(|| process::started_with("TMPDIR", temporary.path()).is_empty()));
     let output = dockerize(cached.app.path(), &cached.name, &[])
         .env("RWSGI_CACHE_DIR", cached.cache.path())
         .env("TMPDIR", temporary.path())

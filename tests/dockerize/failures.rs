@@ -10,6 +10,7 @@ use super::{
     engine::{dockerize, image_exists, unique},
     folder,
 };
+use crate::support::process;
 
 /// What a failed run left.
 pub struct Failure {
@@ -245,17 +246,7 @@ fn an_interrupt_leaves_nothing_behind() {
         assert_eq!(last.as_deref(), Some("Error: Interrupted; nothing was left behind."), "{step}");
         assert_eq!(std::fs::read_dir(temporary.path()).unwrap().count(), 0, "{step}: temporary files are left");
         assert!(!image_exists(&name), "{step}");
-        assert_no_process_is_left(temporary.path());
-    }
-}
-
-/// No process is left that was started for a run with this folder for temporary files.
-fn assert_no_process_is_left(folder: &Path) {
-    let variable = format!("TMPDIR={}", folder.display());
-    for process in std::fs::read_dir("/proc").unwrap().filter_map(Result::ok) {
-        let environment = std::fs::read(process.path().join("environ")).unwrap_or_default();
-        let found = environment.split(|byte| *byte == 0).any(|text| text.starts_with(variable.as_bytes()));
-        assert!(!found, "{} still runs", process.path().display());
+        assert_eq!(process::started_with("TMPDIR", temporary.path()), [0; 0], "{step}");
     }
 }
 

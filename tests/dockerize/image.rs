@@ -5,7 +5,7 @@ use std::{
     os::unix::{ffi::OsStrExt as _, fs::PermissionsExt as _, net::UnixListener},
     path::Path,
     process::Command,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use serde_json::{Value, json};
@@ -25,11 +25,8 @@ use crate::support::{
 fn an_app_answers_in_a_hardened_container_and_ends_at_once() {
     let container = folder::hello().serve();
     assert_eq!(container.get("/"), "Hello");
-    let begun = Instant::now();
     docker(&["stop", &container.name]);
     // A process that does not listen is killed after ten seconds, with another exit code.
-    let time = begun.elapsed();
-    assert!(time < Duration::from_secs(5), "{time:?}");
     assert_eq!(docker(&["inspect", "-f", "{{.State.ExitCode}}", &container.name]), "0", "{}", container.log());
 }
 

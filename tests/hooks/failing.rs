@@ -42,6 +42,7 @@ def nworkers_changed(server, new, old):
     if old: fail('nworkers_changed')
 def pre_fork(server, worker):
     if worker.age == 3: fail('pre_fork')
+def post_worker_init(worker): note('init', worker.pid)
 def child_exit(server, worker): fail('child_exit')
 def worker_exit(server, worker): fail('worker_exit')
 def worker_int(worker): fail('worker_int')
@@ -54,7 +55,7 @@ def post_fork(server, worker): note('forked', worker.pid)
     server.signal("TTIN");
     until_seen(&server, "forked", 2);
     let pid = super::number(&until_seen(&server, "forked", 2));
-    server.wait_for_logs("Booting worker", 2);
+    until_seen(&server, &format!("init {pid}"), 1);
     process::signal(pid, "QUIT");
     // The next worker is the one whose pre_fork raises, so there is one more try.
     until_seen(&server, "forked", 3);

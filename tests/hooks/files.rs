@@ -125,8 +125,9 @@ fn a_file_of_hooks_runs() {
 #[test]
 fn a_file_that_computes_its_values_runs() {
     let (mut server, _) = run(COMPUTED);
-    server.wait_for_log("worker 2 of");
-    says(&server.stop().stderr, &["[INFO] worker 1 of ", "[INFO] threads 2\n"]);
+    server.wait_for_log("[INFO] worker 1 of ");
+    server.wait_for_log("[INFO] worker 2 of ");
+    says(&server.stop().stderr, &["[INFO] threads 2\n"]);
 }
 
 #[test]

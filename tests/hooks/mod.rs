@@ -99,7 +99,8 @@ def worker_exit(server, worker): note('exit', worker.age, worker.nr)
 def child_exit(server, worker): note('gone', worker.age)
 ";
     let server = server(conf);
-    let app = APP.replace("    start", "    while environ['PATH_INFO'] == '/stuck': pass\n    start");
+    let app = APP
+        .replace("    start", "    while environ['PATH_INFO'] == '/stuck': __import__('time').sleep(0.01)\n    start");
     std::fs::write(server.directory().join("app.py"), app).expect("it can be written");
     let server = server.start();
     let mut client = server.connect();

@@ -134,7 +134,7 @@ fn what_goes_wrong_costs_its_stream() {
     let worker = server.worker();
     check(&server, "faults");
     check(&server, "trailers");
-    check(&cleartext().args(["--request-timeout", "1"]).start(), "deadline");
+    check(&cleartext().args(["--request-timeout", "2"]).start(), "deadline");
     assert_eq!(server.worker(), worker);
 }
 
@@ -155,12 +155,12 @@ fn a_stream_that_its_client_takes_nothing_of_ends_and_its_connection_goes_on() {
 
 #[test]
 fn a_stream_that_its_client_takes_little_of_goes_on() {
-    check(&cleartext().args(["--write-timeout", "2"]).start(), "slow");
+    check(&cleartext().args(["--write-timeout", "4"]).start(), "slow");
 }
 
 #[test]
 fn a_stream_that_waits_for_others_goes_on_and_one_whose_client_takes_nothing_ends() {
-    check(&cleartext().args(["--write-timeout", "2"]).start(), "shared");
+    check(&cleartext().args(["--write-timeout", "4"]).start(), "shared");
 }
 
 #[test]
@@ -286,7 +286,7 @@ fn uploads_that_wait_for_the_app_leave_the_others_theirs() {
 
 #[test]
 fn an_app_that_waits_for_a_body_is_told_that_it_takes_too_long() {
-    check(&cleartext().args(["--threads", "1", "--no-buffering", "--request-timeout", "1"]).start(), "overdue");
+    check(&cleartext().args(["--threads", "1", "--no-buffering", "--request-timeout", "2"]).start(), "overdue");
 }
 
 #[test]
@@ -355,7 +355,7 @@ fn what_the_client_has_not_taken_yet_is_not_lost_when_the_server_stops() {
 
 #[test]
 fn an_upload_that_goes_on_is_waited_for_when_the_server_stops() {
-    let server = cleartext().start();
+    let server = cleartext().args(["--body-min-rate", "0"]).start();
     let client = &mut script(&server, "trickle");
     stop(server, client);
 }

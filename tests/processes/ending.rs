@@ -31,6 +31,9 @@ def stream():
 /// What takes longer may be what is cut short in the end: the server's and gunicorn's timeouts are 30 s.
 const PROMPT: Duration = Duration::from_secs(20);
 
+/// What a worker says when it is cut short is lost where it has no processor until the arbiter ends it.
+const TRIES: usize = 3;
+
 fn server() -> Server {
     let server = Server::of(WAITS).args(["app:app"]).start();
     assert_eq!(server.connect().get("/").text(), "done");
@@ -121,13 +124,16 @@ fn the_answer_that_finishes_says_that_the_connection_ends() {
 #[test]
 fn a_second_int_or_quit_cuts_short() {
     for signal in ["INT", "QUIT"] {
-        let mut server = server();
-        let mut client = waiting(&server, "/wait");
-        server.signal("TERM");
-        server.wait_for_log("Handling signal: term");
-        ends_promptly(&mut server, signal);
-        assert!(client.is_closed(), "there is no answer");
-        assert!(server.stderr().contains("cut short"), "{}", server.stderr());
+        let says_so = || {
+            let mut server = server();
+            let mut client = waiting(&server, "/wait");
+            server.signal("TERM");
+            server.wait_for_log("Handling signal: term");
+            ends_promptly(&mut server, signal);
+            assert!(client.is_closed(), "there is no answer");
+            server.stderr().contains("cut short")
+        };
+        assert!((0..TRIES).any(|_| says_so()), "{signal}");
     }
 }
 
@@ -147,11 +153,14 @@ fn a_second_term_cuts_nothing_short() {
 
 #[test]
 fn the_graceful_timeout_cuts_short() {
-    let mut server = Server::of(WAITS).args(["app:app", "--graceful-timeout", "1"]).start();
-    let mut client = waiting(&server, "/wait");
-    ends_promptly(&mut server, "TERM");
-    assert!(client.is_closed(), "there is no answer");
-    assert!(server.stderr().contains("cut short"), "{}", server.stderr());
+    let says_so = || {
+        let mut server = Server::of(WAITS).args(["app:app", "--graceful-timeout", "1"]).start();
+        let mut client = waiting(&server, "/wait");
+        ends_promptly(&mut server, "TERM");
+        assert!(client.is_closed(), "there is no answer");
+        server.stderr().contains("cut short")
+    };
+    assert!((0..TRIES).any(|_| says_so()));
 }
 
 #[test]
@@ -183,7 +192,7 @@ def app(environ, start_response):
     start_response('200 OK', [])
     return [str(len(environ['wsgi.input'].read())).encode()]
 ";
-    let mut server = Server::of(app).args(["app:app"]).start();
+    let mut server = Server::of(app).args(["app:app", "--body-min-rate", "0"]).start();
     assert_eq!(server.connect().get("/").text(), "0");
     let mut client = server.connect();
     client.send("POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 11\r\n\r\nx");

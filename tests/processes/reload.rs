@@ -132,7 +132,7 @@ fn a_new_address_with_broken_code_leaves_the_old_ones_to_workers_that_come_later
     assert!(server.directory().join("one.sock").exists(), "{}", server.stderr());
     assert!(!server.directory().join("two.sock").exists());
     let workers = children(&server, 2);
-    process::signal(*workers.iter().max().expect("two"), "KILL");
+    process::signal(*workers.last().expect("two"), "KILL");
     server.wait_for_logs("Booting worker", 2);
     assert_eq!(Client::connect(&at("one.sock")).get("/").text(), "alive");
     write(&server, "app.py", &saying("mended"));
@@ -215,7 +215,7 @@ fn fails_and_leaves(hooks: &str, processes: usize) {
         server.signal("HUP");
         let failed = || read(&server, "r1/error.log").matches("The reload failed").count() == count + 1;
         assert!(process::holds(failed), "{release}: {}", read(&server, &format!("{release}/error.log")));
-        let worker = children(&server, processes).into_iter().max().expect("the worker is the last");
+        let worker = children(&server, processes).pop().expect("the worker is the last");
         process::signal(worker, "KILL");
         ends(worker);
         assert_eq!(Client::connect(&address).get("/").text(), "first", "{release}");

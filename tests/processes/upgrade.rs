@@ -207,7 +207,12 @@ fn systemd_learns_which_process_the_service_is_now() {
     assert_eq!(notified.next(), format!("MAINPID={}\nREADY=1\nSTATUS=The workers serve.", new.0));
     process::signal(new.0, "TERM");
     ends(new.0);
-    assert_eq!(notified.next(), "STOPPING=1\nSTATUS=The workers finish what they are at.");
+    let mut told = notified.next();
+    if told.starts_with("READY=1") {
+        // Its predecessor was gone before its worker had booted.
+        told = notified.next();
+    }
+    assert_eq!(told, "STOPPING=1\nSTATUS=The workers finish what they are at.");
 }
 
 #[test]

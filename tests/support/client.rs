@@ -173,7 +173,7 @@ impl Client {
     #[track_caller]
     pub fn send_and_read(&mut self, mut bytes: &[u8]) -> &mut Self {
         self.stream.set_blocking(false).expect("an option of the socket");
-        let end = Instant::now() + super::server::LIMIT;
+        let mut end = Instant::now() + super::server::LIMIT;
         while !bytes.is_empty() {
             let written = match self.stream.write(bytes) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
@@ -182,7 +182,9 @@ impl Client {
                 written => written.expect("the server reads"),
             };
             bytes = &bytes[written..];
-            if self.take_in() == 0 && written == 0 {
+            if self.take_in() > 0 || written > 0 {
+                end = Instant::now() + super::server::LIMIT;
+            } else {
                 assert!(Instant::now() < end, "the server neither reads nor answers");
                 std::thread::sleep(Duration::from_micros(200));
             }

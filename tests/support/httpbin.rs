@@ -109,6 +109,8 @@ pub fn transcript(base_url: &str) -> String {
     for request in REQUESTS {
         let mut command = Command::new("curl");
         command.args(["--silent", "--show-error", "--include", "--max-time", "60", "--noproxy", "*"]);
+        // Where a server asks for a body, curl waits for that.
+        command.args(["--expect100-timeout", "60"]);
         for argument in *request {
             command.arg(if argument.starts_with('/') && *argument != "/dev/null" {
                 format!("{base_url}{argument}")

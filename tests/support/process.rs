@@ -1,8 +1,15 @@
 //! What the system says of a process.
 
 use std::{
+    ffi::OsStr,
+    os::unix::ffi::OsStrExt as _,
     process::Child,
     time::{Duration, Instant},
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
 };
 
 use super::server::LIMIT;
@@ -84,8 +91,21 @@ impl Drop for Guard {
 
 /// Sends a signal to a process by its own id.
 pub fn signal(pid: u32, signal: &str) {
-    let status = std::process::Command::new("kill").args(["-s", signal, &pid.to_string()]).status();
-    assert!(status.expect("kill is there").success(), "{signal} reaches {pid}");
+    let number: Signal = format!("SIG{signal}").parse().expect("a signal's name");
+    let pid = Pid::from_raw(pid.try_into().expect("an id"));
+    kill(pid, number).unwrap_or_else(|error| panic!("{signal} does not reach {pid}: {error}"));
+}
+
+/// The processes that were started with this variable in their environment.
+pub fn started_with(name: &str, value: impl AsRef<OsStr>) -> Vec<u32> {
+    let variable = [name.as_bytes(), b"=", value.as_ref().as_bytes()].concat();
+    let processes = std::fs::read_dir("/proc").expect("it is there").filter_map(Result::ok);
+    let ids = processes.filter_map(|process| process.file_name().to_str()?.parse().ok());
+    let has_it = |id: &u32| {
+        let environment = std::fs::read(format!("/proc/{id}/environ")).unwrap_or_default();
+        environment.split(|byte| *byte == 0).any(|text| text == variable)
+    };
+    ids.filter(has_it).collect()
 }
 
 /// Waits for a process to end, but not for ever. `None` when it still runs then.

@@ -42,7 +42,7 @@ fn answers_that_are_ready_are_not_kept_by_a_call_that_keeps_the_gil() {
         ask(client, &format!("/{number}"));
     }
     // They have come before the last.
-    std::thread::sleep(Duration::from_millis(500));
+    std::thread::sleep(Duration::from_secs(2));
     ask(&mut last, "/keep/last");
     std::thread::sleep(Duration::from_millis(100));
     go(&server, "first");

@@ -54,7 +54,7 @@ fn drip(client: &mut Client, byte: &str) -> Vec<u8> {
 
 #[test]
 fn a_head_has_its_time_however_many_bytes_come_meanwhile() {
-    everywhere(&["--header-timeout", "1"], &[], |place| {
+    everywhere(&["--header-timeout", "2"], &[], |place| {
         let mut first = place.connect();
         first.send("GET / HTTP/1.1\r\nX: ");
         let told = drip(&mut first, "x");
@@ -70,7 +70,7 @@ fn a_head_has_its_time_however_many_bytes_come_meanwhile() {
 
 #[test]
 fn a_client_that_does_not_begin_tls_has_the_time_of_a_head() {
-    let server = builder().tls().args(["--header-timeout", "1"]).start();
+    let server = builder().tls().args(["--header-timeout", "2"]).start();
     let address = server.address().trim_start_matches("https://");
     // Nothing at all, and the beginning of a handshake that never goes on.
     for first in [&b""[..], b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"] {
@@ -82,7 +82,7 @@ fn a_client_that_does_not_begin_tls_has_the_time_of_a_head() {
 
 #[test]
 fn an_idle_connection_is_closed_without_a_word() {
-    everywhere(&["--keep-alive", "1"], &[], |place| {
+    everywhere(&["--keep-alive", "2"], &[], |place| {
         let mut client = place.connect();
         assert_eq!(client.get("/hello").text(), "hello");
         assert_eq!(client.get("/hello").text(), "hello");

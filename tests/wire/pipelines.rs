@@ -319,10 +319,16 @@ fn thousands_of_requests_leave_nothing_behind() {
         round();
         round();
         let (memory, open) = (process::resident_kib(worker), process::descriptors(worker));
-        (0..5).for_each(|_| round());
+        // How much is under way at a time is chance, and what that took is kept: what is left behind grows each time.
+        let mut before = memory;
+        let grows = |_| {
+            (0..5).for_each(|_| round());
+            let grown = process::resident_kib(worker).saturating_sub(before);
+            before += grown;
+            grown >= ALLOWED
+        };
+        assert!(!(0..3).all(grows), "{before} KiB, and {memory} at first");
         let now = || process::descriptors(worker);
         assert!(process::holds(|| now() <= open), "{open} descriptors were open, and are {}", now());
-        let grown = process::resident_kib(worker).saturating_sub(memory);
-        assert!(grown < ALLOWED, "{grown} KiB more than {memory}");
     }
 }

@@ -14,13 +14,13 @@ use bytes::{Buf as _, Bytes, BytesMut};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _, ReadBuf},
     sync::watch,
-    time::{Instant, sleep, timeout},
+    time::{Instant, timeout},
 };
 
 use crate::{
     http::{
         body::request::TOO_SLOW,
-        connection::{LINGER, LONGEST_LINGER, PREFACE, Stop},
+        connection::{LINGER, PREFACE, Stop, linger},
         socket::Socket,
         timer::Timer,
     },
@@ -172,7 +172,7 @@ impl<S: Socket> Transport<S> {
 
     /// Says why the last request was refused if it was, and closes the connection once the client had the time to read
     /// what was sent.
-    pub async fn close(mut self, refusal: Option<Refusal>, mut stop: watch::Receiver<Stop>) {
+    pub async fn close(mut self, refusal: Option<Refusal>, stop: watch::Receiver<Stop>) {
         let end = async {
             if let Some(refusal) = refusal {
                 self.socket.write_all(&refusal.answer()).await?;
@@ -187,15 +187,6 @@ impl<S: Socket> Transport<S> {
             let mut dropped = vec![0; 4 << 10];
             while matches!(timeout(LINGER, self.socket.read(&mut dropped)).await, Ok(Ok(1..))) {}
         };
-        let stopping = async {
-            // A server that is gone without a word has nothing to wait for either.
-            let _ = stop.wait_for(|stop| *stop != Stop::Not).await;
-            sleep(LINGER).await;
-        };
-        tokio::select! {
-            () = rest => {}
-            () = stopping => {}
-            () = sleep(LONGEST_LINGER) => {}
-        }
+        linger(rest, stop).await;
     }
 }

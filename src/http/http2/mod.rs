@@ -19,7 +19,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use h2::server::{Builder, Handshake};
+use h2::server::{self, Builder, Handshake};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::Notify,
@@ -33,7 +33,7 @@ use self::{
     watched::Watched,
 };
 use super::{
-    connection::{Connection, LINGER, LONGEST_LINGER, Running, Stop},
+    connection::{Connection, LINGER, Running, Stop, linger},
     socket::Socket,
 };
 use crate::{
@@ -98,14 +98,14 @@ pub async fn serve(connection: Arc<Connection>, socket: Box<dyn Duplex>, first: 
         .max_send_buffer_size(BUFFER)
         .handshake(Watched::new(socket, first, Arc::clone(&activity)));
     let last = Notify::new();
-    let mut accepting = std::pin::pin!(accept(&connection, &activity, trust, handshake, &last, descriptor, own));
+    let mut accepting = std::pin::pin!(accept(&connection, &activity, trust, handshake, &last, descriptor));
     let mut stop = connection.stop.clone();
     // Since when the client is told to bring no further request.
     let mut ending = None;
     let mut rest = Rest::default();
-    loop {
+    let open = loop {
         tokio::select! {
-            () = accepting.as_mut() => break,
+            open = accepting.as_mut() => break open,
             // A server that is gone without a word has nothing to wait for either.
             _ = stop.wait_for(|stop| *stop != Stop::Not), if ending.is_none() => {
                 ending = Some(Instant::now());
@@ -113,7 +113,7 @@ pub async fn serve(connection: Arc<Connection>, socket: Box<dyn Duplex>, first: 
             }
             () = sleep(if ending.is_some() { LOOK_AT_END } else { LOOK }) => {
                 if is_over(&connection, &activity, rest.left(descriptor), ending) {
-                    break;
+                    return;
                 }
                 if ending.is_none() && is_idle(&connection, &activity) {
                     ending = Some(Instant::now());
@@ -121,6 +121,11 @@ pub async fn serve(connection: Arc<Connection>, socket: Box<dyn Duplex>, first: 
                 }
             }
         }
+    };
+    drop(own);
+    if open.is_some() {
+        // One that goes on talking while it reads would find the connection broken, and might give up what it has not read.
+        linger(silence(descriptor), stop).await;
     }
 }
 
@@ -167,12 +172,10 @@ async fn deliver(descriptor: RawFd, limit: Option<Duration>) {
     }
 }
 
-/// Waits until the client, whose system has all, ends the connection or says nothing more: one that goes on talking while it
-/// reads would find the connection broken, and might give up what it has not read.
-async fn linger(descriptor: RawFd) {
-    let delivered = Instant::now();
-    let mut heard = delivered;
-    while heard.elapsed() < LINGER && delivered.elapsed() < LONGEST_LINGER {
+/// Waits until a client says nothing more.
+async fn silence(descriptor: RawFd) {
+    let mut heard = Instant::now();
+    while heard.elapsed() < LINGER {
         match sys::discard(descriptor) {
             Ok(Some(0)) => {}
             Ok(Some(_)) => heard = Instant::now(),
@@ -182,8 +185,8 @@ async fn linger(descriptor: RawFd) {
     }
 }
 
-/// Begins a connection, and looks after each stream that comes, until the `last` that may. The connection's `own` is counted
-/// until the client's system has all.
+/// Begins a connection, and looks after each stream that comes, until the `last` that may. Gives the connection, still open,
+/// where it ended well and the client's system has all.
 async fn accept(
     connection: &Arc<Connection>,
     activity: &Arc<Activity>,
@@ -191,12 +194,8 @@ async fn accept(
     handshake: Handshake<Watched, Bytes>,
     last: &Notify,
     descriptor: RawFd,
-    own: Running,
-) {
-    let mut streams = match handshake.await {
-        Ok(streams) => streams,
-        Err(error) => return log(connection, activity, &error),
-    };
+) -> Option<server::Connection<Watched, Bytes>> {
+    let mut streams = handshake.await.inspect_err(|error| log(connection, activity, error)).ok()?;
     loop {
         tokio::select! {
             accepted = streams.accept() => match accepted {
@@ -209,7 +208,7 @@ async fn accept(
                         // It was told why.
                         deliver(descriptor, Some(LINGER)).await;
                     }
-                    return;
+                    return None;
                 }
                 None => break,
             },
@@ -217,8 +216,7 @@ async fn accept(
         }
     }
     deliver(descriptor, connection.clients.write_timeout).await;
-    drop(own);
-    linger(descriptor).await;
+    Some(streams)
 }
 
 /// Says why a connection has ended.

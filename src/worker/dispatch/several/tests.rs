@@ -160,6 +160,8 @@ fn connections_are_woken_soon_however_long_the_gil_is_kept() {
         runtime.expect("a runtime").block_on(looking.look_after_connections());
     });
     while !turns.state().is_looked_after {
+        // It is over after a while, which this thread may miss.
+        turns.look.notify_one();
         yield_now();
     }
     wake();
