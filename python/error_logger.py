@@ -7,6 +7,7 @@ apps that are no more than a function.
 import sys
 
 NAME = "gunicorn.error"
+ACCESS = "gunicorn.access"
 
 
 def install(level, tell, stream):
@@ -60,6 +61,10 @@ def set_up(logging, level, tell, stream):
             except Exception:
                 self.handleError(record)
 
+    # The access log takes nothing from apps, and nobody else is to have what they write for it.
+    access = logging.getLogger(ACCESS)
+    access.propagate = False
+    access.addHandler(logging.NullHandler())
     logger = logging.getLogger(NAME)
     logger.propagate = False
     logger.setLevel(level)

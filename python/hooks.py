@@ -16,6 +16,20 @@ class Absent:
         raise AttributeError(f"rwsgi's {type(self).__name__.lower()} has no attribute {name!r}")
 
 
+class Told(Absent):
+    """What a hook may read, and a part of which it cannot change, since rwsgi would not follow."""
+
+    FIXED = {}
+
+    def __setattr__(self, name, value):
+        if name in self.FIXED:
+            raise AttributeError(f"rwsgi does not follow a hook that sets {name}: {self.FIXED[name]}")
+        super().__setattr__(name, value)
+
+    def _tell(self, **values):
+        vars(self).update(values)
+
+
 class Log(Absent):
     """gunicorn's logger, as far as it writes to the error log and sends metrics to statsd."""
 
@@ -170,28 +184,37 @@ class App(Absent):
         return self.callable
 
 
-class Server(Absent):
+class Server(Told):
     """The arbiter, as a hook sees it from the process beside it: `pid` is the arbiter's."""
+
+    FIXED = {
+        "num_workers": "name the setting workers in the file, or send TTIN and TTOU",
+        "timeout": "name the setting timeout in the file",
+    }
 
     def __init__(self, cfg, log, app, listeners, pid, predecessor, size):
         self.cfg, self.log, self.app, self.pid = cfg, log, app, pid
         self.LISTENERS = [Listener(*listener) for listener in listeners]
         self.WORKERS = {}
-        self.num_workers = size
+        self._tell(num_workers=size, timeout=cfg.timeout)
         self.worker_age = 0
         self.master_pid = predecessor or 0
         self.master_name = "Master.2" if predecessor else "Master"
         self.proc_name = f"{cfg.proc_name}.2" if predecessor else cfg.proc_name
-        self.address, self.timeout = cfg.address, cfg.timeout
+        self.address = cfg.address
 
 
-class Worker(Absent):
+RETIRE = "name the setting max_requests in the file, or say worker.alive = False"
+
+
+class Worker(Told):
+    FIXED = {"max_requests": RETIRE, "nr": RETIRE, "timeout": "name the setting timeout in the file"}
+
     def __init__(self, age, server):
         self.age, self.ppid, self.pid = age, server.pid, "[booting]"
         self.app, self.cfg, self.log, self.sockets = server.app, server.cfg, server.log, server.LISTENERS
-        self.timeout = server.cfg.timeout / 2.0
+        self._tell(timeout=server.cfg.timeout / 2.0, max_requests=server.cfg.max_requests or sys.maxsize)
         self.booted = self.aborted = False
-        self.max_requests = server.cfg.max_requests or sys.maxsize
         self._alive, self._retire, self._requests = True, None, int
 
     def __str__(self):
@@ -265,7 +288,7 @@ class Hooks:
         self.server.worker_age = max(self.server.worker_age, age)
 
     def resized(self, now, before):
-        self.server.num_workers = now
+        self.server._tell(num_workers=now)
         self.call("nworkers_changed", self.server, now, before)
 
     def pre_fork(self, age):

@@ -437,6 +437,11 @@ fn what_the_command_line_lacks_or_has_too_much_of_is_told() {
     assert!(unknown.stderr.contains("--no-such-option") && unknown.stderr.contains("Usage: "), "{}", unknown.stderr);
     let two = Server::of(HELLO).args(["app:app", "other:app"]).fail();
     assert_eq!(two.status.code(), Some(2), "{}", two.stderr);
+    assert!(
+        two.stderr.contains("\"other:app\" is one too many behind APP. Serving needs no command"),
+        "{}",
+        two.stderr
+    );
     let no_value = Server::of(HELLO).without_bind().args(["app:app", "--bind"]).fail();
     assert_eq!(no_value.status.code(), Some(2), "{}", no_value.stderr);
 }

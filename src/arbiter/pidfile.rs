@@ -31,9 +31,11 @@ impl PidFile {
         }
         // A reader sees the whole id or none.
         let beside = path.with_extension(format!("{pid}.new"));
-        fs_err::write(&beside, format!("{pid}\n"))
-            .and_then(|()| fs_err::rename(&beside, &path))
-            .map_err(|error| Fatal::new(format!("Cannot write the pid file: {error}. Name another with --pid.")))?;
+        fs_err::write(&beside, format!("{pid}\n")).and_then(|()| fs_err::rename(&beside, &path)).map_err(|error| {
+            // Where it cannot be put in place, nothing stays beside it.
+            let _ = fs_err::remove_file(&beside);
+            Fatal::new(format!("Cannot write the pid file: {error}. Name another with --pid."))
+        })?;
         Ok(Self { path, pid })
     }
 

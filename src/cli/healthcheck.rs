@@ -34,6 +34,8 @@ pub fn run(arguments: &Arguments) -> Result<(), Fatal> {
         Some(_) => {
             return Err(usage("The path is in the URL and in --path. Leave out one."));
         }
+        // An app that is mounted elsewhere has nothing outside of that.
+        None if named.is_none() => below(&env::var("SCRIPT_NAME").unwrap_or_default(), &arguments.path),
         None => arguments.path.clone(),
     };
     if !path.starts_with('/') || path.contains(|c: char| c.is_ascii_control() || c == ' ') {
@@ -54,6 +56,13 @@ pub fn run(arguments: &Arguments) -> Result<(), Fatal> {
     ))
 }
 
+/// The path below what an app is mounted at.
+fn below(mount: &str, path: &str) -> String {
+    let mount = mount.trim_end_matches('/');
+    let is_below = path.strip_prefix(mount).is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?']));
+    if is_below { path.to_owned() } else { format!("{mount}{path}") }
+}
+
 /// Whether the variables of this container make the server speak TLS. Where something else does, it says so itself.
 fn speaks_tls() -> bool {
     let given = options::from_variables(|name| env::var_os(name)).map_or_else(|_| Vec::new(), |(given, _)| given);
@@ -67,4 +76,22 @@ fn timeout(text: &str) -> Result<Duration, String> {
 
 fn usage(text: impl Into<String>) -> Fatal {
     Fatal::with_code(Code::Usage, text)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_path_is_below_what_the_app_is_mounted_at_and_not_twice() {
+        for (mount, path, expected) in [
+            ("", "/a", "/a"),
+            ("/", "/a", "/a"),
+            ("/shop", "/", "/shop/"),
+            ("/shop/", "/a?b", "/shop/a?b"),
+            ("/shop", "/shop", "/shop"),
+            ("/shop", "/shop/a", "/shop/a"),
+            ("/shop", "/shops", "/shop/shops"),
+        ] {
+            assert_eq!(super::below(mount, path), expected);
+        }
+    }
 }

@@ -52,7 +52,10 @@ pub fn run(args: Vec<OsString>) -> ExitCode {
     }
     let matches = match serve::command().try_get_matches_from(&args) {
         Ok(matches) => matches,
-        Err(error) => error.exit(),
+        Err(error) => match serve::second(&error) {
+            Some(fatal) => return fail(&fatal),
+            None => error.exit(),
+        },
     };
     if matches.subcommand().is_none() {
         return serve::run(&matches, &args).unwrap_or_else(|fatal| fail(&fatal));

@@ -8,7 +8,10 @@ use std::{
     time::Duration,
 };
 
-use clap::{ArgMatches, Command, Subcommand as _};
+use clap::{
+    ArgMatches, Command, Subcommand as _,
+    error::{ContextKind, ContextValue, ErrorKind},
+};
 
 use super::{configuration::Configuration, options, output::say, sockets};
 use crate::{
@@ -37,6 +40,15 @@ pub fn command() -> Command {
         .subcommand_value_name("COMMAND")
         .subcommand_help_heading("Commands");
     super::Command::augment_subcommands(command).subcommand_required(false).arg_required_else_help(false)
+}
+
+/// What is wrong where a command line names two things to serve, which clap takes for a command behind an app.
+pub fn second(error: &clap::Error) -> Option<Fatal> {
+    let Some(ContextValue::String(second)) = error.get(ContextKind::InvalidSubcommand) else { return None };
+    (error.kind() == ErrorKind::ArgumentConflict).then(|| {
+        let text = format!("{second:?} is one too many behind APP. Serving needs no command of its own: rwsgi app:app");
+        Fatal::with_code(Code::Usage, text)
+    })
 }
 
 /// Serves until a signal ends it, and returns the exit code. Returns in the processes of workers too.

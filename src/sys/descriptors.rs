@@ -40,13 +40,18 @@ pub fn wait_readable(descriptors: &[BorrowedFd<'_>], limit: Option<Duration>) ->
 /// Takes over a descriptor that this program was started with. Other programs that it starts do not get it.
 ///
 /// # Errors
-/// No file is open under this number, or it is one of the three that every program has.
+/// No file is open under this number, or it is one of the three that every program has, or the program's own.
 pub fn adopt(number: RawFd) -> io::Result<OwnedFd> {
     if number <= 2 {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "descriptors 0 to 2 are standard input and output"));
     }
     // SAFETY: only asks for flags; a number that stands for no open file is an error, and is returned.
-    fcntl(unsafe { BorrowedFd::borrow_raw(number) }, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
+    let passed = unsafe { BorrowedFd::borrow_raw(number) };
+    // What this program opens, or has taken over, has the flag; what was passed to it cannot have it.
+    if FdFlag::from_bits_retain(fcntl(passed, FcntlArg::F_GETFD)?).contains(FdFlag::FD_CLOEXEC) {
+        return Err(nix::Error::EBADF.into());
+    }
+    fcntl(passed, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
     // SAFETY: it is open, and was made for this program by whoever started it, so nothing else here owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }

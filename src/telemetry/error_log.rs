@@ -56,7 +56,7 @@ pub(super) fn start(settings: &Settings) -> Result<(), Fatal> {
     let name = &settings.errorlog;
     let failed = |error: &dyn fmt::Display| {
         Fatal::new(format!(
-            "Cannot open the error log {name} (errorlog, --error-logfile): {error}. May it be written to?"
+            "Cannot open the error log {name} (errorlog, --error-logfile): {error}. Name another file, or give this user the right to write there."
         ))
     };
     let output = if name == "-" { Output::Stderr } else { Output::file(name).map_err(|error| failed(&error))? };

@@ -4,25 +4,31 @@
 use std::io::Write as _;
 
 /// Appends a value of an access log's line: `"` as gunicorn writes it, a backslash doubled so that it cannot take the
-/// closing quote with it, and every byte that is not printable ASCII as `\xNN`.
+/// closing quote with it, and every byte of what is not a printable character of UTF-8 as `\xNN`.
 pub fn value(line: &mut Vec<u8>, bytes: &[u8]) {
-    let mut rest = bytes;
-    while let Some(at) = odd(rest) {
-        line.extend_from_slice(&rest[..at]);
-        match rest[at] {
-            byte @ (b'"' | b'\\') => line.extend_from_slice(&[b'\\', byte]),
-            byte => drop(write!(line, "\\x{byte:02x}")),
-        }
-        rest = &rest[at + 1..];
+    // As a rule there is nothing odd.
+    if is_plain(bytes) {
+        line.extend_from_slice(bytes);
+        return;
     }
-    line.extend_from_slice(rest);
+    let number = |line: &mut Vec<u8>, byte: &u8| drop(write!(line, "\\x{byte:02x}"));
+    for chunk in bytes.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            let (bytes, mut place) = (&mut *line, [0; 4]);
+            match c {
+                '"' | '\\' => bytes.extend_from_slice(&[b'\\', c as u8]),
+                c if ends_line(c) => c.encode_utf8(&mut place).as_bytes().iter().for_each(|byte| number(bytes, byte)),
+                c => bytes.extend_from_slice(c.encode_utf8(&mut place).as_bytes()),
+            }
+        }
+        chunk.invalid().iter().for_each(|byte| number(line, byte));
+    }
 }
 
-/// Where the first byte is that cannot stand in a value as it is.
-fn odd(bytes: &[u8]) -> Option<usize> {
-    let is_odd = |byte: &u8| !matches!(byte, 0x20..=0x7e) || matches!(byte, b'"' | b'\\');
-    // As a rule there is none. Where it is matters only if there is one.
-    if is_plain(bytes) { None } else { bytes.iter().position(is_odd) }
+/// Whether a character does something to a terminal, or may be taken for the end of a line: some readers take the
+/// separators of Unicode for one.
+fn ends_line(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')
 }
 
 /// Whether every byte can stand in a value as it is. Looks at eight at once.
@@ -79,10 +85,7 @@ pub fn json(line: &mut Vec<u8>, bytes: &[u8]) {
                 '"' => line.extend_from_slice(b"\\\""),
                 '\\' => line.extend_from_slice(b"\\\\"),
                 '\n' => line.extend_from_slice(b"\\n"),
-                // Some readers take the separators of Unicode for the end of a line.
-                c if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') => {
-                    drop(write!(line, "\\u{:04x}", u32::from(c)));
-                }
+                c if ends_line(c) => drop(write!(line, "\\u{:04x}", u32::from(c))),
                 c => line.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
             }
         }
@@ -108,9 +111,9 @@ mod tests {
 
     #[test]
     fn a_value_keeps_to_its_line_and_its_quotes() {
-        let hostile = b"a\"b\r\n\x1b[31m\xff\\\x7f\t\x00";
+        let hostile = b"a\"b\r\n\x1b[31m\xff\\\x7f\t\x00\xc3\xa9\xc2\x9b\xe2\x80\xa8";
         let line = written(|line| super::value(line, hostile));
-        assert_eq!(line, "a\\\"b\\x0d\\x0a\\x1b[31m\\xff\\\\\\x7f\\x09\\x00");
+        assert_eq!(line, "a\\\"b\\x0d\\x0a\\x1b[31m\\xff\\\\\\x7f\\x09\\x00é\\xc2\\x9b\\xe2\\x80\\xa8");
         assert_eq!(written(|line| super::value(line, b"plain")), "plain");
     }
 
@@ -120,7 +123,7 @@ mod tests {
             for (before, after) in (0..20).flat_map(|before| [0, 1, 8, 9].map(|after| (before, after))) {
                 let bytes = [vec![b'a'; before], vec![byte], vec![b' '; after]].concat();
                 let is_odd = !matches!(byte, 0x20..=0x7e) || matches!(byte, b'"' | b'\\');
-                assert_eq!(super::odd(&bytes), is_odd.then_some(before), "{byte:x} behind {before}");
+                assert_eq!(super::is_plain(&bytes), !is_odd, "{byte:x} behind {before}");
             }
         }
     }

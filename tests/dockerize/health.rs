@@ -50,11 +50,12 @@ fn an_engine_sees_that_an_app_is_well() {
 }
 
 #[test]
-fn the_check_follows_whatever_address_the_server_has() {
+fn the_check_follows_whatever_place_the_server_has() {
     let image = folder::hello();
     for (options, command, address) in [
         (&[][..], &["rwsgi", "app:app", "--bind", "[::1]:8080", "--workers", "2"][..], "[::1]:8080"),
         (&["--env", "PORT=9000"], &["rwsgi", "app:app"], "127.0.0.1:9000"),
+        (&["--env", "SCRIPT_NAME=/shop"], &["rwsgi", "app:app"], " answers GET /shop/ with "),
         (&["--env", "GUNICORN_CMD_ARGS=--bind unix:/tmp/app.sock"], &["rwsgi", "app:app"], "unix:/tmp/app.sock"),
         (&["--init", "--tmpfs", "/run"], &["rwsgi", "app:app", "-b", "unix:../run/a b.sock"], "/cwd/../run/a b.sock"),
     ] {

@@ -95,6 +95,13 @@ fn what_is_not_there_is_named() {
     let conf = "def on_starting(server): server.spawn_worker()";
     let ended = server(conf).fail();
     assert!(ended.stderr.contains("rwsgi's server has no attribute 'spawn_worker'"), "{}", ended.stderr);
+    let conf = "def on_starting(server): server.num_workers = 3";
+    let ended = server(conf).fail();
+    let said = "does not follow a hook that sets num_workers: name the setting workers in the file";
+    assert!(ended.stderr.contains(said), "{}", ended.stderr);
+    let conf = "def post_fork(server, worker): worker.of_ones_own = 1; worker.max_requests = 3";
+    let ended = server(conf).fail();
+    assert!(ended.stderr.contains("does not follow a hook that sets max_requests: "), "{}", ended.stderr);
     let conf = "def on_starting(server): server.cfg.nonsense";
     let ended = server(conf).fail();
     assert!(ended.stderr.contains("No configuration setting for: nonsense"), "{}", ended.stderr);

@@ -291,6 +291,18 @@ def post_fork(server, worker): worker.log.error_log.info('and there')
     assert_eq!(seen(&server)[0], "level 20 True");
     server.wait_for_log("] [WARNING] told so");
     server.wait_for_log("] [INFO] and there");
+    let app = "
+import logging
+logging.basicConfig(level=logging.INFO, format='root has %(message)s')
+logging.getLogger('gunicorn.access').info('an access')
+logging.info('a word')
+def app(environ, start_response):
+    start_response('200 OK', [])
+    return [b'hello']
+";
+    let server = crate::support::Server::of(app).args(["app:app"]).start();
+    server.wait_for_log("root has a word");
+    assert!(!server.stderr().contains("an access"), "{}", server.stderr());
 }
 
 #[test]

@@ -135,7 +135,7 @@ impl Settings {
             surroundings,
             venv: merged.text("venv").map(|venv| directory.join(venv)),
             preload_app: merged.flag("preload_app"),
-            bind: merged.value("bind").texts(),
+            bind: merged.addresses()?,
             bind_shown: merged.shown("bind"),
             backlog: u32::try_from(merged.at_least_one("backlog")?).unwrap_or(u32::MAX),
             reuse_port: merged.flag("reuse_port"),
@@ -253,6 +253,12 @@ impl Merged {
 
     pub(super) fn size(&self, name: &str) -> usize {
         usize::try_from(self.number(name)).unwrap_or(usize::MAX)
+    }
+
+    fn addresses(&self) -> Result<Vec<String>, Fatal> {
+        let addresses = self.value("bind").texts();
+        let is_none = addresses.iter().all(String::is_empty);
+        if is_none { Err(self.invalid("bind", "names no address")) } else { Ok(addresses) }
     }
 
     fn at_least_one(&self, name: &'static str) -> Result<usize, Fatal> {

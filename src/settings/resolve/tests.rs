@@ -70,6 +70,14 @@ fn port_changes_the_default_bind_only() {
 }
 
 #[test]
+fn no_address_is_none_to_listen_at() {
+    for value in [Value::from(""), Value::List(Vec::new()), Value::List(vec![Value::from("")])] {
+        let error = refusal(&file(&[("bind", value)]));
+        assert!(error.contains("names no address"), "{error}");
+    }
+}
+
+#[test]
 fn a_value_that_is_overridden_is_checked_all_the_same() {
     let mut sources = file(&[("threads", Value::from("many"))]);
     sources.command_line = given(&[("threads", "2")]);

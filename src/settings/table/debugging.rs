@@ -14,8 +14,8 @@ pub const DEBUGGING: &[Setting] = &[
     Setting::new(
         "reload",
         Kind::Flag,
-        "Replace the workers when the code of the app changes. Code that cannot be loaded leaves them as they are, until \
-         it changes again.",
+        "Replace the workers when the code of the app changes. Code that cannot be loaded leaves them as they are, and is \
+         tried again.",
     )
     .flags(&["--reload"], ""),
     Setting::new(

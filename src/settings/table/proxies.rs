@@ -30,7 +30,7 @@ pub const PROXIES: &[Setting] = &[
     Setting::new(
         "proxy_protocol",
         Kind::Choice(&["off", "v1", "v2", "auto"]),
-        "Which version of the PROXY protocol connections begin with.",
+        "Which version of the PROXY protocol connections begin with: none (off), v1, v2, or either (auto).",
     )
     .flags(&["--proxy-protocol"], "VERSION")
     .default("off")

@@ -72,7 +72,7 @@ pub const REQUESTS: &[Setting] = &[
         "header_map",
         Kind::Choice(&["drop", "refuse", "dangerous"]),
         "What to do with header fields that look like others once they are in the environ, since their names have \
-         underscores: drop them, refuse the request, or let them through.",
+         underscores: drop them (drop), refuse the request (refuse), or let them through (dangerous).",
     )
     .flags(&["--header-map"], "WAY")
     .default("drop"),

@@ -79,7 +79,7 @@ pub(super) fn file(settings: &Settings) -> Result<Option<Output>, Fatal> {
     }
     Output::file(name).map(Some).map_err(|error| {
         Fatal::new(format!(
-            "Cannot open the access log {name} (accesslog, --access-logfile): {error}. May it be written to?"
+            "Cannot open the access log {name} (accesslog, --access-logfile): {error}. Name another file, or give this user the right to write there."
         ))
     })
 }
