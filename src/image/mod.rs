@@ -91,7 +91,7 @@ pub fn dockerize(request: &Request, progress: &dyn Progress, cancel: &Cancel) ->
         interpreter = chosen.map_err(|error| directory.locate(error))?;
     }
     project.check_python(&interpreter.facts.full_version)?;
-    let declared = Declared::find(&folder, &project, &choices, &interpreter.facts, progress)?;
+    let declared = Declared::find(&folder, &project, &choices, &interpreter.facts, progress, cancel)?;
 
     progress.step("Finding the app");
     let app = app::find(&folder, choices.app.as_deref(), &interpreter, &cache, cancel)?;

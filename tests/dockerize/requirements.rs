@@ -71,6 +71,60 @@ fn lists_may_include_others_and_name_an_index_and_hashes() {
 }
 
 #[test]
+fn versions_are_those_of_a_projects_lock() {
+    let project = |needs: &str| {
+        format!(
+            "[project]\nname = \"shop\"\nversion = \"1\"\ndependencies = [{needs}]\n\
+             [project.optional-dependencies]\nmore = [\"six\"]\n"
+        )
+    };
+    let needs = "\"itsdangerous>=2.1\"";
+    let folder = folder::with(&[("app.py", "app = print\n"), ("pyproject.toml", &project(needs))]);
+    let tools = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink(venv().join("bin/uv"), tools.path().join("uv")).unwrap();
+    let uv = |arguments: &[&str]| {
+        run(Command::new(venv().join("bin/uv")).args(arguments).arg("--quiet").current_dir(folder.path()));
+    };
+    uv(&["lock", "--upgrade-package", "itsdangerous==2.1.2"]);
+    let made = |path: &Path| {
+        let name = unique("image");
+        let mut command = dockerize(folder.path(), &name, &["--json", "--extra", "more"]);
+        let output = command.env("PATH", path).output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{stderr}");
+        Image { name, result: serde_json::from_slice(&output.stdout).unwrap(), stderr }
+    };
+    let code = "import importlib.metadata as m, six; print(m.version('itsdangerous'))";
+    let image = made(tools.path());
+    assert_eq!(image.python(code), "2.1.2");
+    assert!(image.stderr.contains("Installing the dependencies in uv.lock"), "{}", image.stderr);
+    let nothing = tempfile::tempdir().unwrap();
+    let image = made(nothing.path());
+    assert_ne!(image.python(code), "2.1.2");
+    assert!(image.stderr.contains("Versions are not those of uv.lock, since no uv is there"), "{}", image.stderr);
+
+    folder::write(folder.path(), "pyproject.toml", &project(&format!("{needs}, \"six\"")));
+    let with_uv = |command: &mut Command| {
+        command.env("PATH", tools.path());
+    };
+    let failure = fails(folder.path(), &[], with_uv);
+    let told = "uv.lock is not of the project as it is now. Bring it up to date: uv lock";
+    assert_eq!((failure.code, failure.message.trim()), (Some(1), told));
+    folder::write(folder.path(), "uv.lock", "version = 99\n");
+    let failure = fails(folder.path(), &[], with_uv);
+    assert!(failure.message.starts_with("uv cannot read uv.lock: "), "{}", failure.message);
+    // A folder has no digest.
+    let wares = folder::with(&[("wares.py", ""), ("pyproject.toml", "[project]\nname = \"wares\"\nversion = \"7\"\n")]);
+    let url = format!("\"wares @ file://{}\"", wares.path().display());
+    folder::write(folder.path(), "pyproject.toml", &project(&format!("{needs}, {url}")));
+    std::fs::remove_file(folder.path().join("uv.lock")).unwrap();
+    uv(&["lock", "--upgrade-package", "itsdangerous==2.1.2"]);
+    let image = made(tools.path());
+    assert_eq!(image.python(code), "2.1.2");
+    assert_eq!(image.python("import importlib.metadata as m; print(m.version('wares'))"), "7");
+}
+
+#[test]
 fn uv_installs_where_there_is_no_pip() {
     let place = tempfile::tempdir().unwrap();
     let environment = place.path().join("environment");

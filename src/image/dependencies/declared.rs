@@ -2,20 +2,22 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{environment::Environment, lines};
+use super::{environment::Environment, lines, locked};
 use crate::{
     exit::Fatal,
     image::{
         choices::Choices,
         interpreter::Facts,
-        job::{disk, progress::Progress},
+        job::{
+            disk,
+            progress::{Cancel, Progress},
+        },
         project::pyproject::{Dependencies, FILE, Listed, Project, Setting},
     },
 };
 
 const REQUIREMENTS: &str = "requirements.txt";
 const PIPFILE: &str = "Pipfile";
-const UV_LOCK: &str = "uv.lock";
 /// What to do where only a tool of the project's own knows what is to be installed.
 const EXPORT: &str = "Export the dependencies to a requirements.txt, which comes first, or package the environment in use with \
                       --from-venv";
@@ -27,6 +29,8 @@ pub enum Declared {
     Requirements,
     /// In its `pyproject.toml`.
     Project(Vec<Listed>),
+    /// The same, and a list with the versions of its lock.
+    Locked(Vec<Listed>, String),
     /// It is what an environment has.
     Environment(Environment),
     /// Nowhere.
@@ -44,15 +48,28 @@ impl Declared {
         choices: &Choices,
         facts: &Facts,
         progress: &dyn Progress,
+        cancel: &Cancel,
     ) -> Result<Self, Fatal> {
         let environment = Environment::find(&choices.from_venv, folder, facts, progress);
         if let Some(environment) = environment.map_err(|error| choices.from_venv.locate(error))? {
             return Ok(Self::Environment(environment));
         }
         let declared = Self::of(folder, project, choices)?;
-        declared.warn_of_lock(folder, progress);
         declared.warn_of_indexes(project, progress);
-        Ok(declared)
+        let Self::Project(list) = declared else { return Ok(declared) };
+        if list.is_empty() || !folder.join(locked::FILE).is_file() {
+            return Ok(Self::Project(list));
+        }
+        if let Some(text) = locked::export(folder, &choices.extras, facts, cancel)? {
+            return Ok(Self::Locked(list, text));
+        }
+        progress.warning(&format!(
+            "Versions are not those of {}, since no uv is there to read it: what {FILE} allows is installed as it is in the \
+             package index now. Install uv (pip install uv), or export them on a machine that has it: uv export --no-dev \
+             --no-emit-project -o {REQUIREMENTS}",
+            locked::FILE
+        ));
+        Ok(Self::Project(list))
     }
 
     /// Warns of package indexes that pip is not told of.
@@ -62,16 +79,6 @@ impl Declared {
             progress.warning(&format!(
                 "{FILE}, line {line}: {key} is not for pip, which takes packages from the index of its own settings: name \
                  it there (PIP_INDEX_URL), or export the dependencies to a {REQUIREMENTS} that names it."
-            ));
-        }
-    }
-
-    /// Warns of versions that are settled where no installer of ours looks.
-    fn warn_of_lock(&self, folder: &Path, progress: &dyn Progress) {
-        if matches!(self, Self::Project(list) if !list.is_empty()) && folder.join(UV_LOCK).is_file() {
-            progress.warning(&format!(
-                "Versions are not taken from {UV_LOCK}: what {FILE} allows is installed as it is in the package index now. To \
-                 have those of the lock, run uv export --frozen --no-dev --no-emit-project -o {REQUIREMENTS} and build again."
             ));
         }
     }
@@ -149,12 +156,10 @@ impl Declared {
             Self::Nowhere | Self::Environment(_) => Ok(None),
             Self::Requirements => Ok(Some(folder.join(REQUIREMENTS))),
             Self::Project(list) => {
-                let file = work.join("pyproject-dependencies.txt");
                 let lines: Vec<_> = list.iter().map(|listed| listed.requirement.as_str()).collect();
-                fs_err::write(&file, lines.join("\n") + "\n")
-                    .map_err(|error| disk::failed("write the list of dependencies", &error))?;
-                Ok(Some(file))
+                written(work, &(lines.join("\n") + "\n")).map(Some)
             }
+            Self::Locked(_, text) => written(work, text).map(Some),
         }
     }
 
@@ -163,6 +168,7 @@ impl Declared {
         match self {
             Self::Requirements => REQUIREMENTS,
             Self::Project(_) => FILE,
+            Self::Locked(..) => locked::FILE,
             Self::Environment(environment) => environment.shown(),
             Self::Nowhere => "nothing",
         }
@@ -178,7 +184,7 @@ impl Declared {
                     (line.number, file)
                 })?
             }
-            Self::Project(list) => list
+            Self::Project(list) | Self::Locked(list, _) => list
                 .iter()
                 .find(|listed| lines::name(&listed.requirement) == lines::name(wanted))
                 .map(|listed| (listed.line, FILE.to_owned()))?,
@@ -186,6 +192,13 @@ impl Declared {
         };
         Some(format!("Line {number} of {file}"))
     }
+}
+
+/// Writes a list of our own.
+fn written(work: &Path, text: &str) -> Result<PathBuf, Fatal> {
+    let file = work.join("dependencies.txt");
+    fs_err::write(&file, text).map_err(|error| disk::failed("write the list of dependencies", &error))?;
+    Ok(file)
 }
 
 /// The lists in a folder of them.
@@ -274,17 +287,6 @@ mod tests {
         write("requirements/dev.txt");
         write("requirements/prod.txt");
         assert!(Declared::nowhere(folder.path()).contains("the line \"-r requirements/prod.txt\""));
-
-        let warned = |declared: &Declared| {
-            let told = Recording::new(&Silent);
-            declared.warn_of_lock(folder.path(), &told);
-            told.warnings().concat()
-        };
-        let listed = Declared::Project(vec![Listed { requirement: "flask".to_owned(), line: 1 }]);
-        assert_eq!(warned(&listed), "");
-        write("uv.lock");
-        assert!(warned(&listed).contains("uv export --frozen --no-dev --no-emit-project -o requirements.txt"));
-        assert_eq!(warned(&Declared::Project(Vec::new())) + &warned(&Declared::Requirements), "");
 
         write("Pipfile");
         let of = |project: &Project| Declared::of(folder.path(), project, &Choices::default());

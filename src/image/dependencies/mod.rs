@@ -7,6 +7,7 @@ mod install;
 mod key;
 mod leftovers;
 mod lines;
+mod locked;
 
 pub use declared::Declared;
 pub use install::{Installation, caches};
