@@ -190,14 +190,25 @@ impl Build<'_> {
 
     /// Whether the module that a container starts with is in the image.
     fn has_module(&self, app: &App, contents: &Contents, installed: &[String]) -> bool {
-        let module = app.spec.split([':', '.']).next().unwrap_or_default();
-        let place = Path::new("app").join(app.folder.as_deref().unwrap_or(Path::new("")));
-        ["", ".py", ".pyc"].map(|end| format!("{module}{end}")).iter().any(|name| contents.contains(place.join(name)))
-            || is_installed(installed, module)
-            || self.interpreter.facts.modules.iter().any(|known| known == module)
+        let (module, place) = (app.module(), app.root(Path::new("app")));
+        let top = module.split('.').next().unwrap_or_default();
+        let is_in = |folder: &Path, name: &str| is_installed(&names(contents, folder), name);
+        let package = place.join(top).join("__init__.py");
+        let source = contents.files().find(|(path, _)| *path == package);
+        match source.and_then(|(_, file)| fs_err::read_to_string(file).ok()) {
+            // Such a package has its modules in its own folder, unless it says otherwise.
+            Some(text) if !["__path__", "sys.modules"].iter().any(|trick| text.contains(trick)) => {
+                let (parents, last) = module.rsplit_once('.').unwrap_or(("", module));
+                is_in(&place.join(parents.replace('.', "/")), last)
+            }
+            _ => {
+                let known = &self.interpreter.facts.modules;
+                is_in(&place, top) || is_installed(installed, top) || known.iter().any(|known| known == top)
+            }
+        }
     }
 
-    /// Warns of what the app imports and the image does not have.
+    /// Refuses an app whose module the image does not have, and warns of what it imports and the image does not have.
     fn check(
         &self,
         app: &App,
@@ -205,19 +216,15 @@ impl Build<'_> {
         (installed, packages): (&[String], Option<&Layer>),
         modules: &Modules,
     ) -> Result<(), Fatal> {
-        let root = Path::new("app").join(app.folder.as_deref().unwrap_or(Path::new("")));
-        let file = root.join(configuration::FILE);
-        let configuration = contents.files().find(|(path, _)| *path == file).map(|(_, from)| from);
-        let text = configuration.and_then(|file| fs_err::read_to_string(file).ok());
-        let searches =
-            self.choices.environment.contains_key("PYTHONPATH") || text.is_some_and(|text| configuration::moves(&text));
+        let root = app.root(Path::new("app"));
+        let searches = app.is_moved(self.folder, self.choices);
         let mut places = [Some(contents), files].into_iter().flatten();
         if !searches && !places.any(|contents| self.has_module(app, contents, installed)) {
-            self.progress.warning(&format!(
-                "The module of {} is neither among the app's files nor among its dependencies, so a container will not \
-                 start. See to --app and .dockerignore.",
-                app.spec
-            ));
+            return Err(app.refused(&format!(
+                "there is no module {} in the image, neither among the app's files nor among its dependencies. Name the app \
+                 with --app MODULE:NAME, or see to the dependencies and .dockerignore.",
+                app.module()
+            )));
         }
         let image = imports::Image {
             app: contents,
@@ -230,8 +237,7 @@ impl Build<'_> {
             searches,
         };
         let (interpreter, cache, progress, cancel) = (self.interpreter, self.cache, self.progress, self.cancel);
-        imports::Look { interpreter, cache, progress, cancel }
-            .check(&image, app.spec.split(':').next().unwrap_or_default())
+        imports::Look { interpreter, cache, progress, cancel }.check(&image, app.module())
     }
 
     /// The layer with the contents, their byte code, and the libraries that they need beyond those of `below`; these too.

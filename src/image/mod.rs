@@ -96,6 +96,7 @@ pub fn dockerize(request: &Request, progress: &dyn Progress, cancel: &Cancel) ->
     progress.step("Finding the app");
     let app = app::find(&folder, choices.app.as_deref(), &interpreter, &cache, cancel)?;
     progress.note(&format!("{} ({})", app.spec, app.reason));
+    app.check(&folder, &ignored, &choices, &interpreter, &cache, cancel)?;
 
     let result = request.output.as_ref().and_then(Output::path);
     let caches = dependencies::caches(&folder);

@@ -67,6 +67,19 @@ fn an_app_that_the_standard_library_hides() {
 }
 
 #[test]
+fn an_app_that_is_neither_in_the_folder_nor_among_the_dependencies() {
+    let folder = hello("");
+    folder::write(folder.path(), "shop/__init__.py", "");
+    for module in ["nosuch", "nosuch.web", "shop.nosuch"] {
+        let failure = fails(folder.path(), &["--app", &format!("{module}:app")], |_| {});
+        let said = format!(
+            "{module}:app (from --app) cannot be served: there is no module {module} in the image, neither among"
+        );
+        assert!(failure.code == Some(1) && failure.message.starts_with(&said), "{}", failure.message);
+    }
+}
+
+#[test]
 fn a_folder_for_temporary_files_that_is_not_there() {
     let folder = hello("flask\n");
     let failure = fails(folder.path(), &[], |command| {

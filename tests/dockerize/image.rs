@@ -166,17 +166,6 @@ fn what_is_installed_is_on_record() {
 }
 
 #[test]
-fn an_app_that_is_not_in_the_image_is_warned_of() {
-    let folder = folder::with(&[("app.py", "import flask\napp = print\n"), (".dockerignore", "app.py\n")]);
-    let image = Image::of(folder.path(), &[]);
-    assert!(
-        image.stderr.contains("Warning: The module of app:app is neither among the app's files"),
-        "{}",
-        image.stderr
-    );
-}
-
-#[test]
 fn what_the_app_imports_and_the_image_lacks_is_told_when_it_is_made() {
     let app = "import flask_missing\nimport shop.views\n\ntry:\n    import nonesuch_one\nexcept ImportError:\n    pass\n\
         if flask_missing:\n    import nonesuch_two\n\n\ndef draw():\n    import turtle\n\n\napp = print\n";

@@ -31,15 +31,24 @@ pub struct Sources {
 
 #[derive(Debug, Default, Deserialize)]
 pub struct Source {
-    names: Vec<Name>,
+    names: Vec<Binding>,
+    /// All names that the module has, where its source tells.
+    #[serde(default)]
+    bound: Option<Vec<String>>,
     #[serde(default)]
     error: Option<String>,
+    /// Where the error is, if it is one that an import would meet too.
+    #[serde(default)]
+    line: Option<u32>,
 }
 
 #[derive(Debug, Deserialize)]
-struct Name {
+struct Binding {
     name: String,
     kind: Kind,
+    /// What one is that speaks ASGI.
+    #[serde(default)]
+    what: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
@@ -59,6 +68,8 @@ enum Kind {
     /// Any other function.
     Function,
     ClosedFunction,
+    /// What speaks ASGI, or makes something that does.
+    Asgi,
 }
 
 /// What came of looking.
@@ -82,10 +93,21 @@ impl Sources {
         cache: &Cache,
         cancel: &Cancel,
     ) -> Result<Self, Fatal> {
+        let all = files(folder)?.into_iter().chain(named);
+        Self::look(folder, all, interpreter, cache, cancel)
+    }
+
+    /// Looks into these `files` of `folder`.
+    pub fn look(
+        folder: &Path,
+        files: impl IntoIterator<Item = PathBuf>,
+        interpreter: &Interpreter,
+        cache: &Cache,
+        cancel: &Cancel,
+    ) -> Result<Self, Fatal> {
         const KIND: &str = "sources";
         let mut arguments = vec![folder.to_owned()];
-        arguments.extend(files(folder)?);
-        arguments.extend(named);
+        arguments.extend(files);
         let mut key = Key::default().with(&interpreter.facts.full_version).with(FIND);
         for file in &arguments {
             // What cannot be read has no content, and the script says so.
@@ -137,18 +159,48 @@ impl Sources {
             match found.as_slice() {
                 [] => {}
                 [(_, spec, why, _)] => return Choice::One { spec: spec.clone(), reason: why.clone() },
-                _ => return Choice::Several(self.candidates().map(|(_, spec, why, _)| (spec, why)).collect()),
+                _ => return Choice::Several(self.all()),
             }
         }
         Choice::None
     }
 
+    /// Why what is in `file` cannot be served by the name `object`, as far as its source tells: a sentence, and what to do.
+    pub fn objection(&self, file: &Path, object: &str) -> Option<Objection> {
+        let source = self.files.get(file)?;
+        if let Some(broken) = source.broken(file) {
+            return Some(Objection::Certain(format!("{broken}. Correct it.")));
+        }
+        let name = object.split(['.', '(']).next().unwrap_or_default();
+        let wanted = if name.is_empty() { &["application", "app"][..] } else { &[name] };
+        let has = |name: &&&str| source.bound.as_ref().is_none_or(|bound| bound.iter().any(|one| one == **name));
+        match wanted.iter().find(has) {
+            Some(found) if !object.contains('.') => {
+                let found = source.names.iter().find(|name| name.name == **found)?;
+                Some(Objection::Certain(asgi(file, found)?))
+            }
+            Some(_) => None,
+            None if name.starts_with("__") => None,
+            None => {
+                let instead = source.candidates().into_iter().map(|(name, _)| name).collect();
+                let wanted = wanted.join(" and no ");
+                Some(Objection::NoName(format!("{} has no {wanted}.", file.display()), instead))
+            }
+        }
+    }
+
+    /// What is in the way of there being an app: a sentence, and what to do.
+    pub fn obstacle(&self) -> Option<String> {
+        let mut files: Vec<_> = self.files.iter().collect();
+        files.sort_by_key(|(file, _)| rank(file));
+        let asgi = files.iter().find_map(|(file, source)| source.names.iter().find_map(|name| asgi(file, name)));
+        let broken = files.iter().find_map(|(file, source)| source.broken(file));
+        let advice = "Correct that, or name the app with --app MODULE:NAME.";
+        asgi.or_else(|| broken.map(|broken| format!("{broken}. {advice}")))
+    }
+
     /// What the search saw, for the message that it found nothing.
     pub fn looked_into(&self) -> String {
-        let broken = self.files.iter().find_map(|(file, source)| Some((file, source.error.as_ref()?)));
-        if let Some((file, error)) = broken {
-            return format!("{} cannot be read as Python ({error})", file.display());
-        }
         let closed = self.files.iter().find_map(|(file, source)| {
             Some((file, source.names.iter().find(|name| name.kind == Kind::ClosedFactory)?))
         });
@@ -160,6 +212,11 @@ impl Sources {
         }
         let files: Vec<_> = self.files.keys().map(|file| file.display().to_string()).collect();
         format!("looked into {}", files.join(", "))
+    }
+
+    /// Spec and description of each app there is.
+    pub fn all(&self) -> Vec<(String, String)> {
+        self.candidates().map(|(_, spec, why, _)| (spec, why)).collect()
     }
 
     /// Rank (lower is better), spec, description, kind.
@@ -179,7 +236,32 @@ impl Sources {
     }
 }
 
+/// Why something cannot be served.
+#[derive(Debug, Eq, PartialEq)]
+pub enum Objection {
+    /// A sentence, and what to do.
+    Certain(String),
+    /// A sentence that a module has no such name, and what it has instead. Other modules might give it one.
+    NoName(String, Vec<String>),
+}
+
+fn asgi(file: &Path, name: &Binding) -> Option<String> {
+    let what = name.what.as_ref().filter(|_| name.kind == Kind::Asgi)?;
+    Some(format!(
+        "{} in {} is {what}, which speaks ASGI, and rwsgi serves WSGI apps. Make it one with ASGIMiddleware of the package \
+         a2wsgi, or serve it with an ASGI server such as uvicorn.",
+        name.name,
+        file.display()
+    ))
+}
+
 impl Source {
+    /// Why it is no Python, if it is none for certain.
+    fn broken(&self, file: &Path) -> Option<String> {
+        let (error, line) = (self.error.as_ref()?, self.line?);
+        Some(format!("{}, line {line}, cannot be read as Python ({error})", file.display()))
+    }
+
     /// The best names in the file; more than one if they are of equal standing.
     fn candidates(&self) -> Vec<(String, Kind)> {
         let of = |wanted: &[Kind]| -> Vec<(String, Kind)> {

@@ -3,7 +3,9 @@
 //! Nothing of the app is imported or run. In doubt the user is asked, with what was found.
 
 mod candidates;
+mod check;
 pub mod configuration;
+mod deeper;
 pub mod procfile;
 
 use std::path::{Path, PathBuf};
@@ -91,19 +93,23 @@ fn choose(
         let below = sources_with(&spec, folder);
         return Ok(App { folder: below, ..app(spec, format!("wsgi_app in {}", configuration::FILE)) });
     }
-    let mut choice = (sources.choose(), None);
+    let (mut choice, mut obstacle) = ((sources.choose(), None), sources.obstacle());
     if matches!(choice.0, Choice::None) && folder.join(SOURCES).is_dir() {
         let below = Sources::read(&folder.join(SOURCES), None, interpreter, cache, cancel)?;
         choice = (below.choose(), Some(SOURCES.into()));
+        obstacle = obstacle.or_else(|| below.obstacle());
     }
     match choice {
         (Choice::One { spec, reason }, below) => Ok(App { folder: below, ..app(spec, reason) }),
-        (Choice::None, _) => Err(Fatal::new(format!(
-            "No WSGI app was found in {}: {}.{} Name it with --app MODULE:NAME, for example --app app:app.",
-            folder.display(),
-            sources.looked_into(),
-            deeper(folder)
-        ))),
+        (Choice::None, _) => {
+            let why = if let Some(obstacle) = obstacle {
+                obstacle
+            } else {
+                let deeper = deeper::found(folder, interpreter, cache, cancel)?;
+                format!("{}.{deeper}", sources.looked_into())
+            };
+            Err(Fatal::new(format!("No WSGI app was found in {}: {why}", folder.display())))
+        }
         (Choice::Several(found), _) => {
             let list: Vec<_> = found.iter().map(|(spec, why)| format!("\n  --app '{spec}'    {why}")).collect();
             let list = list.concat();
@@ -113,17 +119,6 @@ fn choose(
             )))
         }
     }
-}
-
-/// Where else there are Python files, as a sentence.
-fn deeper(folder: &Path) -> String {
-    let is_looked_at = |entry: &walkdir::DirEntry| !entry.file_name().to_string_lossy().starts_with(['.', '_']);
-    let files = walkdir::WalkDir::new(folder).min_depth(1).max_depth(4).sort_by_file_name().into_iter();
-    let files = files.filter_entry(is_looked_at).filter_map(Result::ok);
-    let python = files.filter(|entry| entry.depth() > 1 && entry.path().extension().is_some_and(|end| end == "py"));
-    let files = python.filter_map(|entry| Some(entry.path().strip_prefix(folder).ok()?.display().to_string()));
-    let some: Vec<_> = files.take(3).collect();
-    if some.is_empty() { String::new() } else { format!(" Further down there is {}.", some.join(", ")) }
 }
 
 /// The folder of sources below `folder`, where the module of `spec` is in there and not in the folder itself.
