@@ -97,6 +97,9 @@ pub fn dockerize(request: &Request, progress: &dyn Progress, cancel: &Cancel) ->
     let app = app::find(&folder, choices.app.as_deref(), &interpreter, &cache, cancel)?;
     progress.note(&format!("{} ({})", app.spec, app.reason));
     app.check(&folder, &ignored, &choices, &interpreter, &cache, cancel)?;
+    if !ignored.matches(app::configuration::FILE) {
+        app::settings::check(&folder, &choices, (&interpreter, &cache), progress, cancel)?;
+    }
 
     let result = request.output.as_ref().and_then(Output::path);
     let caches = dependencies::caches(&folder);

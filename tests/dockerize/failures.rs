@@ -376,6 +376,48 @@ fn what_is_to_go_in_beyond_the_usual_is_refused_where_there_is_none() {
 }
 
 #[test]
+fn settings_with_which_a_container_would_not_start() {
+    let folder = hello("flask\n");
+    for (text, said) in [
+        (
+            "worker_class = 'gevent'\n",
+            "The worker class gevent of worker_class (from gunicorn.conf.py) is not supported.",
+        ),
+        ("daemon: bool = True\n", "daemon (from gunicorn.conf.py) has the server go on in the background"),
+        ("logger_class = 'a.B'\n", "logger_class (from gunicorn.conf.py) is not supported. The logs are not"),
+        ("threads = 'many'\n", "The value \"many\" of threads (from gunicorn.conf.py) is not a whole number from 0."),
+        (
+            "rwsgi_request_timout = 5\n",
+            "rwsgi_request_timout (from gunicorn.conf.py) is no setting of rwsgi's, which are",
+        ),
+        (
+            "bind = ':8000'\nworkers = = 2\n",
+            "gunicorn.conf.py, line 2, cannot be read as Python (invalid syntax). Correct it.",
+        ),
+    ] {
+        folder::write(folder.path(), "gunicorn.conf.py", text);
+        let failure = fails(folder.path(), &[], |_| {});
+        let said = format!("A container would end at its start: {said}");
+        assert!(failure.code == Some(1) && failure.message.starts_with(&said), "{}", failure.message);
+    }
+}
+
+#[test]
+fn settings_of_which_nobody_can_tell_and_files_that_a_container_may_lack() {
+    let text = "import os\nif os.environ.get('X'):\n    daemon = True\nworker_class = os.environ.get('C', 'sync')\n\
+        keyfile = '/etc/tls/key.pem'\nerrorlog = '/var/log/shop.log'\naccesslog = '/dev/stdout'\npidfile = 'var/pid'\n\
+        statsd_prefix = 'shop'\nuser = 'nobody-here'\nthreads = 'x'\nthreads = 2\nbind = ['0.0.0.0:80']\n";
+    let folder = folder::with(&[("app.py", "app = print\n"), ("gunicorn.conf.py", text)]);
+    let image = super::engine::Image::of(folder.path(), &["--writable", "var"]);
+    let warned: Vec<_> = image.stderr.lines().filter(|line| line.contains("gunicorn.conf.py")).collect();
+    assert_eq!(warned.len(), 2, "{warned:?}");
+    assert!(
+        warned[0].contains("errorlog (from gunicorn.conf.py) is /var/log/shop.log, which a container cannot write to")
+    );
+    assert!(warned[1].contains("keyfile (from gunicorn.conf.py) is /etc/tls/key.pem, which is not in the image"));
+}
+
+#[test]
 fn an_app_that_cannot_start_for_want_of_a_module_that_is_left_out() {
     let files = [("app.py", "import gui\napp = print\n"), ("gui.py", "from tkinter import ttk\n")];
     let folder = folder::with(&files);

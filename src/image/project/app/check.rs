@@ -34,7 +34,7 @@ impl App {
     /// Whether nobody can tell where its containers look for modules: a configuration or variables have a say in it.
     pub fn is_moved(&self, folder: &Path, choices: &Choices) -> bool {
         CMD_ARGS.iter().chain(&["PYTHONPATH"]).any(|name| choices.environment.contains_key(*name))
-            || text(&self.root(folder).join(configuration::FILE)).is_some_and(|text| configuration::moves(&text))
+            || text(&folder.join(configuration::FILE)).is_some_and(|text| configuration::moves(&text))
     }
 
     /// Refuses it if it is in `folder`, and its file stays out of the image or for certain has no such app.

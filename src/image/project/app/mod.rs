@@ -7,6 +7,7 @@ mod check;
 pub mod configuration;
 mod deeper;
 pub mod procfile;
+pub mod settings;
 
 use std::path::{Path, PathBuf};
 
