@@ -48,7 +48,8 @@ pub fn choose(directory: &Path, own: &Interpreter, cache: &Cache, cancel: &Cance
 fn fits(own: &Facts, its: &Facts, python: &Path) -> Result<(), String> {
     if own.version != its.version {
         return Err(format!(
-            "it is {}, and this rwsgi is for {}. Install rwsgi into it ({} -m pip install rwsgi), or name one of {}.",
+            "it is {}, and this rwsgi is for {}. Install rwsgi into it, from rwsgi's sources ({} -m pip install ./python), or name \
+             one of {}.",
             its.full_version,
             own.version,
             python.display(),
@@ -62,8 +63,8 @@ fn fits(own: &Facts, its: &Facts, python: &Path) -> Result<(), String> {
         }
         let told = |facts: &Facts| format!("{} ({})", facts.full_version, facts.abi.as_deref().unwrap_or("no name"));
         return Err(format!(
-            "it is {}, and this rwsgi has {} in it. Install rwsgi into it ({} -m pip install rwsgi), or name one of that \
-             version.",
+            "it is {}, and this rwsgi has {} in it. Install rwsgi into it, from rwsgi's sources ({} -m pip install ./python), \
+             or name one of that version.",
             told(its),
             told(own),
             python.display(),
@@ -109,7 +110,11 @@ mod tests {
         let (own, python) = (facts("3.11", Some("/a/libpython3.11.so.1.0")), Path::new("/x/bin/python3"));
         assert_eq!(fits(&own, &facts("3.11", Some("/usr/lib/libpython3.11.so.1.0")), python), Ok(()));
         let newer = fits(&own, &facts("3.12", Some("/b/libpython3.12.so.1.0")), python).unwrap_err();
-        assert!(newer.starts_with("it is 3.12.4") && newer.contains("/x/bin/python3 -m pip install rwsgi"), "{newer}");
+        assert!(
+            newer.starts_with("it is 3.12.4")
+                && newer.contains("from rwsgi's sources (/x/bin/python3 -m pip install ./python)"),
+            "{newer}"
+        );
         for libpython in [None, Some("/b/libpython3.11d.so.1.0")] {
             let other = fits(&own, &facts("3.11", libpython), python).unwrap_err();
             assert!(other.contains("no libpython3.11.so.1.0") && other.contains("--enable-shared"), "{other}");
@@ -124,7 +129,7 @@ mod tests {
         let newer =
             fits(&own, &Facts { full_version: "3.11.9".to_owned(), ..facts("3.11", None) }, python).unwrap_err();
         assert!(newer.starts_with("it is 3.11.9 (abi), and this rwsgi has 3.11.4 (abi) in it."), "{newer}");
-        assert!(newer.contains("/x/bin/python3 -m pip install rwsgi"), "{newer}");
+        assert!(newer.contains("from rwsgi's sources (/x/bin/python3 -m pip install ./python)"), "{newer}");
         fits(&own, &Facts { abi: Some("other".to_owned()), ..facts("3.11", None) }, python).unwrap_err();
     }
 }
