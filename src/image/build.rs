@@ -113,7 +113,7 @@ impl Build<'_> {
             }
         }
         links::check((&contents, Path::new("app"), self.folder), files.as_ref(), &layers, self.progress)?;
-        self.check(app, (&contents, files.as_ref()), (&installed.names, layers.get(1)), &modules)?;
+        self.check(app, (&contents, files.as_ref()), ignored, (&installed.names, layers.get(1)), &modules)?;
         let (layer, more) = self.completed("app", contents, &[self.folder.to_owned()], &closure)?;
         layers.push(layer);
         if let Some(mut files) = files {
@@ -213,6 +213,7 @@ impl Build<'_> {
         &self,
         app: &App,
         (contents, files): (&Contents, Option<&Contents>),
+        ignored: &Patterns,
         (installed, packages): (&[String], Option<&Layer>),
         modules: &Modules,
     ) -> Result<(), Fatal> {
@@ -234,6 +235,7 @@ impl Build<'_> {
             installed,
             packages,
             modules,
+            sources: (self.folder, ignored),
             searches,
         };
         let (interpreter, cache, progress, cancel) = (self.interpreter, self.cache, self.progress, self.cancel);

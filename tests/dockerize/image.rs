@@ -174,7 +174,9 @@ fn what_the_app_imports_and_the_image_lacks_is_told_when_it_is_made() {
         ("app.py", app),
         ("shop/__init__.py", ""),
         ("shop/views.py", views),
-        ("shop/models.py", "import sqlite3, email.mime.text\nfrom redis import Redis\n"),
+        ("shop/models.py", "import sqlite3, email.mime.text\nfrom redis import Redis\nimport hidden\n"),
+        ("hidden.py", ""),
+        (".dockerignore", "hidden.py\n"),
         ("shop/legacy.py", ""),
         ("unused.py", "import nonesuch_three\n"),
         ("requirements.txt", "blinker\ncolorama\n"),
@@ -184,6 +186,7 @@ fn what_the_app_imports_and_the_image_lacks_is_told_when_it_is_made() {
     let expected = [
         "app.py, line 1, imports flask_missing, which is neither in the app's folder nor among its dependencies",
         "shop/models.py, line 2, imports redis, which is neither",
+        "shop/models.py, line 3, imports hidden, which .dockerignore leaves out of the image, so it will fail at its start.",
         "app.py, line 13, imports turtle in a function, which is left out of images, so that function will fail.",
     ];
     assert_eq!(warnings.len(), expected.len(), "{warnings:#?}");

@@ -16,6 +16,7 @@ use crate::{
     image::{
         cache::{Cache, Key},
         contents::stdlib::Modules,
+        filter::ignore::Patterns,
         interpreter::Interpreter,
         job::progress::{Cancel, Progress},
         layer::{Contents, Layer, inputs::Inputs},
@@ -60,6 +61,8 @@ pub struct Image<'a> {
     pub packages: Option<&'a Layer>,
     /// The standard library.
     pub modules: &'a Modules,
+    /// The app's folder, and what of it stays out.
+    pub sources: (&'a Path, &'a Patterns),
     /// Whether its containers look for modules elsewhere too (`PYTHONPATH`).
     pub searches: bool,
 }
@@ -81,6 +84,8 @@ pub struct Look<'a> {
 enum Absence {
     /// It is left out of images, and can be kept.
     ByDesign,
+    /// It is in the app's folder, and .dockerignore names it.
+    Ignored,
     /// Nothing brings it.
     Unknown,
 }
@@ -95,10 +100,10 @@ impl Look<'_> {
         let searches = found.searches || image.searches;
         let mut told = BTreeSet::new();
         for import in &found.imports {
-            let name = top(&import.module);
+            let name = needed(&import.module);
             let Some(absence) = image.absence(name) else { continue };
             // It may be where only the app itself will look.
-            if absence == Absence::Unknown && (searches || image.is_below(name)) || !told.insert(name.to_owned()) {
+            if absence != Absence::ByDesign && (searches || image.is_below(name)) || !told.insert(name.to_owned()) {
                 continue;
             }
             let text = import.sentence(absence, "");
@@ -115,7 +120,7 @@ impl Look<'_> {
             starts.push(&entry);
         }
         for import in self.of_packages(&starts, packages)?.imports {
-            let name = top(&import.module);
+            let name = needed(&import.module);
             let Some(absence) = image.absence(name) else { continue };
             // setuptools brings it in a way of its own.
             let is_brought = name == "distutils" && is_installed(image.installed, "_distutils_hack");
@@ -172,7 +177,18 @@ impl Image<'_> {
         if is_installed(self.installed, name) || self.modules.shipped.contains(name) {
             return None;
         }
-        Some(if self.modules.left_out.contains(name) { Absence::ByDesign } else { Absence::Unknown })
+        if self.modules.left_out.contains(name) {
+            return Some(Absence::ByDesign);
+        }
+        // Only what the library is made with tells that a part of it is missing: this Python has none of it either.
+        if DATABASES.iter().any(|(_, part)| *part == name) {
+            return None;
+        }
+        let (folder, ignored) = self.sources;
+        let below = self.root.strip_prefix("app").unwrap_or(self.root);
+        let is_ignored = |file: &Path| folder.join(file).exists() && ignored.matches(&file.to_string_lossy());
+        let files = [below.join(name), below.join(format!("{name}.py"))];
+        Some(if files.iter().any(|file| is_ignored(file)) { Absence::Ignored } else { Absence::Unknown })
     }
 
     /// Whether something of this name is anywhere among the app's files.
@@ -188,7 +204,8 @@ impl Image<'_> {
 impl Import {
     fn sentence(&self, absence: Absence, from: &str) -> String {
         let Self { file, line, later, .. } = self;
-        let name = top(&self.module);
+        let part = needed(&self.module);
+        let name = if part == top(&self.module) { part } else { &self.module };
         let (when, then) = if *later {
             (" in a function", "so that function will fail")
         } else {
@@ -196,6 +213,13 @@ impl Import {
         };
         let what = format!("{file}, line {line}, imports {name}{when}{from}");
         match (absence, name) {
+            (Absence::ByDesign, _) if part != name => format!(
+                "{what}, which is left out of images, {then}. Do without it, or keep it: --keep 'lib-dynload/{part}*'."
+            ),
+            (Absence::Ignored, _) => format!(
+                "{what}, which .dockerignore leaves out of the image, {then}. Let it in (a last line that begins with ! does), \
+                 or do without it."
+            ),
             (Absence::ByDesign, _) => format!(
                 "{what}, which is left out of images, {then}. Do without it, or keep it: --keep {name} --keep \
                  'lib-dynload/*{name}*'."
@@ -211,6 +235,14 @@ impl Import {
     }
 }
 
+/// The modules of the standard library that are there without what they need.
+const DATABASES: [(&str, &str); 2] = [("dbm.gnu", "_gdbm"), ("dbm.ndbm", "_dbm")];
+
+/// The module without which there is none of this name, by its own first name.
+fn needed(module: &str) -> &str {
+    DATABASES.iter().find(|(name, _)| *name == module).map_or_else(|| top(module), |(_, part)| part)
+}
+
 /// The name before the first dot.
 fn top(name: &str) -> &str {
     name.split('.').next().unwrap_or_default()
@@ -223,7 +255,10 @@ pub fn is_installed(installed: &[String], module: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Absence, Import, is_installed};
+    use std::path::Path;
+
+    use super::{Absence, Image, Import, Modules, Patterns, is_installed, needed};
+    use crate::image::layer::Contents;
 
     #[test]
     fn an_import_is_told_with_its_place_and_the_way_out() {
@@ -241,11 +276,49 @@ mod tests {
             )
         );
         assert!(text.contains("--keep tkinter --keep 'lib-dynload/*tkinter*'"), "{text}");
+        let text = import("dbm.ndbm", true).sentence(Absence::ByDesign, "");
+        assert!(
+            text.contains("imports dbm.ndbm in a function,") && text.ends_with("--keep 'lib-dynload/_dbm*'."),
+            "{text}"
+        );
+        let text = import("shop.web", false).sentence(Absence::Ignored, "");
+        assert!(text.contains("imports shop, which .dockerignore leaves out of the image, so it will fail"), "{text}");
         let text = import("redis", true).sentence(Absence::Unknown, " (b.py, line 1, leads there)");
         assert!(
             text.starts_with("a.py, line 3, imports redis in a function (b.py, line 1, leads there), which is neither")
         );
         assert!(import("pkg_resources", false).sentence(Absence::Unknown, "").contains("setuptools"));
+    }
+
+    #[test]
+    fn why_a_module_is_absent_is_told_by_what_it_needs() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("secret.py"), "").unwrap();
+        let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+        let modules = Modules { shipped: names(&["dbm", "os"]), left_out: names(&["_gdbm"]) };
+        let (app, ignored) = (Contents::default(), Patterns::known("secret.py\n"));
+        let image = Image {
+            app: &app,
+            files: None,
+            root: Path::new("app"),
+            scripts: &[],
+            installed: &[],
+            packages: None,
+            modules: &modules,
+            sources: (folder.path(), &ignored),
+            searches: false,
+        };
+        for (module, absence) in [
+            ("os.path", None),
+            ("dbm.dumb", None),
+            ("dbm.gnu", Some(Absence::ByDesign)),
+            // Of which this Python has nothing.
+            ("dbm.ndbm", None),
+            ("secret.key", Some(Absence::Ignored)),
+            ("redis", Some(Absence::Unknown)),
+        ] {
+            assert_eq!(image.absence(needed(module)), absence, "{module}");
+        }
     }
 
     #[test]
