@@ -122,7 +122,8 @@ pub fn dockerize(request: &Request, progress: &dyn Progress, cancel: &Cancel) ->
     };
     let created = created::created(commit.as_ref())?;
     let labels = labels::of(&project, commit.as_ref(), &created, &choices.labels);
-    let container = Container::of(&app.spec, app.folder.as_deref(), &choices, labels);
+    let container = Container::of(&app.spec, app.folder.as_deref(), &choices, labels)
+        .with_path(app.python_path(&folder, &interpreter.facts.modules));
     let layers = build.layers(&declared, &app, &ignored, &screen)?;
     screen.report(progress);
     let left_out = screen.left_out();
@@ -168,10 +169,22 @@ fn ignored_by(folder: &Path) -> Result<Patterns, Fatal> {
 }
 
 fn app_folder(named: &Path) -> Result<PathBuf, Fatal> {
-    fs_err::canonicalize(named)
+    let folder = fs_err::canonicalize(named)
         .ok()
         .filter(|folder| folder.is_dir())
-        .ok_or_else(|| Fatal::new(format!("There is no folder {}. Name the app's.", named.display())))
+        .ok_or_else(|| Fatal::new(format!("There is no folder {}. Name the app's.", named.display())))?;
+    // Some make an environment of the app's own folder.
+    let is_source = |entry: std::io::Result<std::fs::DirEntry>| {
+        entry.is_ok_and(|it| it.path().extension().is_some_and(|end| end == "py"))
+    };
+    if folder.join("pyvenv.cfg").exists() && !std::fs::read_dir(&folder).is_ok_and(|mut all| all.any(is_source)) {
+        return Err(Fatal::new(format!(
+            "{} is a virtual environment, and no app's folder. Name that; --from-venv=DIR, with =, takes the packages of an \
+             environment.",
+            folder.display()
+        )));
+    }
+    Ok(folder)
 }
 
 fn nameless() -> Fatal {

@@ -49,6 +49,15 @@ impl Container {
         Self { command, port, environment, labels, health_check: health_check(choices), writable }
     }
 
+    /// The same, whose Python looks for modules in `path` too, where nothing else was chosen.
+    #[must_use]
+    pub fn with_path(mut self, path: Option<String>) -> Self {
+        if let Some(path) = path {
+            self.environment.entry("PYTHONPATH".to_owned()).or_insert(path);
+        }
+        self
+    }
+
     /// As it stands in the image config.
     pub fn to_json(&self) -> Value {
         let mut config = json!({
@@ -119,6 +128,10 @@ mod tests {
             health_check: HealthCheck::At("/healthz".to_owned()),
             ..Choices::default()
         };
+        let path = |choices| serve(choices).with_path(Some("/app/src".to_owned())).environment.remove("PYTHONPATH");
+        assert_eq!(path(&choices).as_deref(), Some("/app/src"));
+        let own = Choices { environment: [("PYTHONPATH".to_owned(), "/x".to_owned())].into(), ..choices.clone() };
+        assert_eq!(path(&own).as_deref(), Some("/x"));
         let config = serve(&choices).to_json();
         let words = "rwsgi app:app --bind 0.0.0.0:80 --workers auto --threads 4 --chdir /app/src";
         assert_eq!(config["Cmd"], serde_json::json!(words.split(' ').collect::<Vec<_>>()));

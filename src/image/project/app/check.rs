@@ -21,6 +21,16 @@ impl App {
         folder.join(self.folder.as_deref().unwrap_or(Path::new("")))
     }
 
+    /// What `PYTHONPATH` lets other commands in the image find it as the server does, where it is not in the working directory.
+    /// Nothing where a file of its own would then hide one of the standard library's `modules`.
+    pub fn python_path(&self, folder: &Path, modules: &[String]) -> Option<String> {
+        let below = self.folder.as_ref()?;
+        let mut names =
+            std::fs::read_dir(folder.join(below)).ok()?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        let hides = |name: String| modules.iter().any(|module| name.split('.').next() == Some(module));
+        (!names.any(hides)).then(|| format!("/app/{}", below.display()))
+    }
+
     /// The module that it is in.
     pub fn module(&self) -> &str {
         self.spec.split(':').next().unwrap_or_default()
