@@ -63,6 +63,15 @@ fn temporary_files_users_locales_and_services() {
 }
 
 #[test]
+fn types_of_files_are_those_of_the_machine() {
+    let code =
+        "import mimetypes; print([mimetypes.guess_type('a.' + end)[0] for end in ('webp', 'woff2', 'md', 'css')])";
+    let here =
+        std::process::Command::new(crate::support::environment::rwsgi()).args(["python", "-c", code]).output().unwrap();
+    prints(code, String::from_utf8(here.stdout).unwrap().trim());
+}
+
+#[test]
 fn every_module_of_the_standard_library_that_is_there() {
     // What is left out on purpose, and what only other systems have.
     let code = "import importlib, sys, warnings\n\

@@ -28,8 +28,8 @@ const FILES: [(&str, &str); 3] = [
     ("etc/group", include_str!("../../../images/group")),
     ("etc/nsswitch.conf", include_str!("../../../images/nsswitch.conf")),
 ];
-/// Files of the system's that calls of the standard library read, taken along where they exist.
-const SYSTEM_FILES: [&str; 2] = ["etc/protocols", "etc/services"];
+/// Files of the system's that the standard library reads, taken along where they exist. Types of files follow from the last.
+const SYSTEM_FILES: [&str; 3] = ["etc/protocols", "etc/services", "etc/mime.types"];
 /// The certificate authorities of common systems, best first.
 const AUTHORITIES: [&str; 4] = [
     "/etc/ssl/certs/ca-certificates.crt",
