@@ -29,7 +29,7 @@ impl Copy {
         for part in Path::new("/app").join(destination).components() {
             match part {
                 Component::Normal(name) => place.push(name),
-                Component::ParentDir => return Err("a destination has no ..".to_owned()),
+                Component::ParentDir => return Err("its destination has a .. in it".to_owned()),
                 _ => {}
             }
         }

@@ -83,6 +83,12 @@ impl Output {
             Self::Standard if io::stdout().is_terminal() => Err(Fatal::new(
                 "An image is nothing for a terminal. Send it on (--output - | docker load), or name a file.",
             )),
+            Self::Layout(path) if *path == Path::new("") => {
+                Err(Fatal::new("The image cannot be written to oci: alone, which names no folder. Name one: oci:DIR."))
+            }
+            Self::Archive(path) if *path == Path::new("") => {
+                Err(Fatal::new("The image cannot be written to a file without a name. Name one."))
+            }
             Self::Archive(path) | Self::Layout(path) if path.file_name().is_none() => {
                 refused(path, "it names no file. Name one")
             }
@@ -247,7 +253,9 @@ mod tests {
             (Output::Archive(path("empty")), "it is a folder"),
             (Output::Layout(path("full")), "is no OCI layout"),
             (Output::Layout(path("file")), "is no OCI layout"),
-            (Output::Layout(PathBuf::new()), "names no file"),
+            (Output::Layout(PathBuf::new()), "oci: alone, which names no folder"),
+            (Output::Archive(PathBuf::new()), "a file without a name"),
+            (Output::Archive("/".into()), "/: it names no file. Name one"),
         ] {
             assert!(check(output.clone()).is_err_and(|error| error.contains(why)), "{output:?}");
         }

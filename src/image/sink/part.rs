@@ -101,5 +101,10 @@ pub fn parent(path: &Path) -> &Path {
 /// The sentence for an image that cannot be written to `path`.
 pub fn failed(path: &Path, error: &io::Error) -> Fatal {
     let doing = format!("write the image to {}", path.display());
-    disk::failed_at(&doing, parent(path), "Or name a place on another disk", error)
+    let advice = match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "Or name a place on another disk",
+        io::ErrorKind::BrokenPipe => "What was to read it has ended before it had it all",
+        _ => "Name another place",
+    };
+    disk::failed_at(&doing, parent(path), advice, error)
 }
