@@ -174,6 +174,29 @@ fn a_password_in_a_requirement_is_not_shown() {
 }
 
 #[test]
+fn what_git_cannot_get_and_what_does_not_build_is_told_with_its_line_and_reason() {
+    let folder = hello("flask\nshop @ git+https://me:hunter2@127.0.0.1:9/shop.git@main\n");
+    let failure = fails(folder.path(), &[], |_| {});
+    let said =
+        "Line 2 of requirements.txt is to come from https://127.0.0.1:9/shop.git, and git cannot get it: fatal: unable";
+    assert!(failure.message.starts_with(said) && !failure.message.contains("hunter2"), "{}", failure.message);
+    let setup =
+        "from setuptools import Extension, setup\nsetup(name='cext', ext_modules=[Extension('cext', ['cext.c'])])\n";
+    folder::write(folder.path(), "libs/cext/setup.py", setup);
+    folder::write(folder.path(), "libs/cext/cext.c", "#include <nosuch.h>\n");
+    folder::write(folder.path(), "requirements.txt", "flask\n./libs/cext\n");
+    let failure = fails(folder.path(), &[], |_| {});
+    let said =
+        "Line 2 of requirements.txt asks for ./libs/cext, and building it failed (cext.c:1:10: fatal error: nosuch.h: ";
+    assert!(failure.message.starts_with(said), "{}", failure.message);
+    assert!(
+        failure.message.contains("-m pip install ./libs/cext in the app's folder to see why."),
+        "{}",
+        failure.message
+    );
+}
+
+#[test]
 fn an_index_that_cannot_be_reached() {
     let folder = hello("rwsgi-no-such-package-anywhere\n");
     let failure = fails(folder.path(), &[], |command| {
@@ -415,6 +438,19 @@ fn settings_of_which_nobody_can_tell_and_files_that_a_container_may_lack() {
         warned[0].contains("errorlog (from gunicorn.conf.py) is /var/log/shop.log, which a container cannot write to")
     );
     assert!(warned[1].contains("keyfile (from gunicorn.conf.py) is /etc/tls/key.pem, which is not in the image"));
+}
+
+#[test]
+fn an_environment_is_no_folder_of_an_app() {
+    let folder = folder::with(&[(".venv/pyvenv.cfg", "")]);
+    let place = folder.path().join(".venv");
+    let failure = fails(&place, &["--from-venv"], |_| {});
+    let said = format!(
+        "{} is a virtual environment, and no app's folder. Name that; --from-venv=DIR, with =, takes the packages of an \
+         environment.",
+        place.canonicalize().unwrap().display()
+    );
+    assert_eq!(failure.message, said);
 }
 
 #[test]

@@ -7,6 +7,7 @@ use crate::{
     exit::Fatal,
     image::{
         choices::Choices,
+        filter::secrets::without_passwords,
         interpreter::Facts,
         job::{
             disk,
@@ -100,7 +101,14 @@ impl Declared {
     }
 
     fn of(folder: &Path, project: &Project, choices: &Choices) -> Result<Self, Fatal> {
-        if folder.join(REQUIREMENTS).is_file() {
+        let list = folder.join(REQUIREMENTS);
+        if !list.is_file() && fs_err::symlink_metadata(&list).is_ok() {
+            let what = if list.is_dir() { "a folder" } else { "no file, or a link to none" };
+            return Err(Fatal::new(format!(
+                "The dependencies cannot be read from {REQUIREMENTS}, which is {what}. Correct it, or remove it."
+            )));
+        }
+        if list.is_file() {
             if let Some(extra) = choices.extras.first() {
                 return Err(extra.locate(Fatal::new(format!(
                     "The extra {} is one of {FILE}, but the dependencies are those in {REQUIREMENTS}. Add what it \
@@ -174,23 +182,33 @@ impl Declared {
         }
     }
 
-    /// Which line of which file asks for `wanted`, for messages; none where it follows from another requirement.
-    pub fn place(&self, folder: &Path, wanted: &str) -> Option<String> {
-        let (number, file) = match self {
-            Self::Requirements => {
-                let lines = lines::read(&folder.join(REQUIREMENTS));
-                lines::asking_for(&lines, wanted).map(|line| {
-                    let file = line.file.strip_prefix(folder).unwrap_or(&line.file).display().to_string();
-                    (line.number, file)
-                })?
-            }
-            Self::Project(list) | Self::Locked(list, _) => list
+    /// Which line of which file asks for `package` by a folder, a file or an address, and how.
+    pub fn elsewhere(&self, folder: &Path, package: &str) -> Option<(String, String)> {
+        let (place, own) = match self {
+            Self::Requirements => lines::read(&folder.join(REQUIREMENTS))
                 .iter()
-                .find(|listed| lines::name(&listed.requirement) == lines::name(wanted))
-                .map(|listed| (listed.line, FILE.to_owned()))?,
+                .find_map(|line| Some((line.shown(folder), lines::place_of(&line.text, package)?)))?,
+            Self::Project(list) | Self::Locked(list, _) => list.iter().find_map(|listed| {
+                Some((format!("Line {} of {FILE}", listed.line), lines::place_of(&listed.requirement, package)?))
+            })?,
             Self::Nowhere | Self::Environment(_) => return None,
         };
-        Some(format!("Line {number} of {file}"))
+        Some((place, without_passwords(&own)))
+    }
+
+    /// Which line of which file asks for `wanted`, for messages; none where it follows from another requirement.
+    pub fn place(&self, folder: &Path, wanted: &str) -> Option<String> {
+        match self {
+            Self::Requirements => {
+                let lines = lines::read(&folder.join(REQUIREMENTS));
+                lines::asking_for(&lines, wanted).map(|line| line.shown(folder))
+            }
+            Self::Project(list) | Self::Locked(list, _) => {
+                let listed = list.iter().find(|listed| lines::asks_for(&listed.requirement, wanted))?;
+                Some(format!("Line {} of {FILE}", listed.line))
+            }
+            Self::Nowhere | Self::Environment(_) => None,
+        }
     }
 }
 
@@ -294,6 +312,20 @@ mod tests {
         assert!(error.contains("pipenv requirements > requirements.txt"), "{error}");
         let project = Project { dependencies: Dependencies::Listed(Vec::new()), ..Project::default() };
         assert_eq!(of(&project), Ok(Declared::Project(Vec::new())));
+        let list = folder.path().join("requirements.txt");
+        std::os::unix::fs::symlink("gone.txt", &list).unwrap();
+        assert!(
+            of(&project).unwrap_err().to_string().contains("requirements.txt, which is no file, or a link to none.")
+        );
+        std::fs::remove_file(&list).unwrap();
+        std::fs::create_dir(&list).unwrap();
+        assert!(
+            of(&project)
+                .unwrap_err()
+                .to_string()
+                .contains("requirements.txt, which is a folder. Correct it, or remove")
+        );
+        std::fs::remove_dir(&list).unwrap();
         write("requirements.txt");
         assert_eq!(of(&Project::default()), Ok(Declared::Requirements));
     }

@@ -7,7 +7,7 @@ use std::{
 
 use percent_encoding::percent_decode_str;
 
-use crate::image::filter::text::decode;
+use crate::image::filter::{secrets::without_passwords, text::decode};
 
 /// A line that is more than a comment.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -18,6 +18,13 @@ pub struct Line {
     pub number: usize,
     /// Without comments.
     pub text: String,
+}
+
+impl Line {
+    /// Where it is, for messages, in a list of `folder`.
+    pub fn shown(&self, folder: &Path) -> String {
+        format!("Line {} of {}", self.number, self.file.strip_prefix(folder).unwrap_or(&self.file).display())
+    }
 }
 
 /// All lines of a file and of those that it includes, whose relative names are relative to the file's own folder. What is
@@ -95,14 +102,43 @@ pub fn local_folder(line: &str, folder: &Path) -> Option<PathBuf> {
     Some(folder.join(place)).filter(|path| is_path && path.is_dir())
 }
 
+/// The folder, file or address that a line asks for, if it is for `package` as far as the line tells.
+pub fn place_of(line: &str, package: &str) -> Option<String> {
+    let requirement = line.split(" ;").next().unwrap_or_default().trim();
+    let (named, place) = match requirement.split_once('@') {
+        Some((name, place)) if !name.contains(['/', ':']) => (name.trim(), place.trim()),
+        _ => ("", requirement),
+    };
+    if requirement.starts_with('-') || !(place.starts_with('.') || place.contains('/')) {
+        return None;
+    }
+    let egg = place.split_once("#egg=").map(|(_, egg)| egg);
+    let path = place.split(['#', '[']).next().unwrap_or_default().trim_end_matches('/');
+    let last = path.rsplit('/').next().unwrap_or_default();
+    let last = last.split('@').next().unwrap_or_default().trim_end_matches(".git");
+    // Files have a version behind the name.
+    let is_so_called = |text: &str| {
+        let (text, package) = (name(text), name(package));
+        text == package || text.strip_prefix(&package).is_some_and(|rest| rest.starts_with('-'))
+    };
+    [Some(named), egg, Some(last)].into_iter().flatten().any(is_so_called).then(|| requirement.to_owned())
+}
+
+/// Whether a line asks for `wanted`, a package's name, a requirement, or an address without passwords.
+pub fn asks_for(line: &str, wanted: &str) -> bool {
+    if wanted.contains("://") {
+        return without_passwords(line).contains(&without_passwords(wanted));
+    }
+    let wanted = name(wanted);
+    !line.starts_with('-') && !wanted.is_empty() && name(line) == wanted
+}
+
 /// The line that asks for `wanted`, a requirement or a package's name.
 pub fn asking_for<'a>(lines: &'a [Line], wanted: &str) -> Option<&'a Line> {
     let dense = |text: &str| text.split_whitespace().collect::<String>();
     let exact = dense(wanted);
-    let name = name(wanted);
-    lines.iter().find(|line| dense(&line.text) == exact).or_else(|| {
-        lines.iter().find(|line| !line.text.starts_with('-') && !name.is_empty() && self::name(&line.text) == name)
-    })
+    let same = lines.iter().find(|line| dense(&line.text) == exact);
+    same.or_else(|| lines.iter().find(|line| asks_for(&line.text, wanted)))
 }
 
 /// A requirement's name, as the index compares them: `Flask_SQLAlchemy>=3` and `flask-sqlalchemy` are one.
@@ -117,7 +153,7 @@ pub fn name(requirement: &str) -> String {
 mod tests {
     use std::path::Path;
 
-    use super::{asking_for, local_folder, name, of_text, read};
+    use super::{asking_for, local_folder, name, of_text, place_of, read};
 
     #[test]
     fn lines_keep_their_numbers() {
@@ -153,6 +189,24 @@ mod tests {
             ("--find-links ./libs", None),
         ] {
             assert_eq!(local_folder(line, folder.path()), found.map(|name| folder.path().join(name)), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_package_from_elsewhere_is_told_from_one_of_the_index() {
+        for (line, package, found) in [
+            ("./libs/cext", "cext", true),
+            ("./libs/my_ext/ ; python_version > '3'", "my-ext", true),
+            ("libs/cext-1.0.tar.gz", "cext", true),
+            ("cext @ file:///x/y", "cext", true),
+            ("git+https://example.org/cext.git@main", "cext", true),
+            ("git+https://example.org/x.git#egg=cext", "cext", true),
+            ("cext==1", "cext", false),
+            ("./libs/other", "cext", false),
+            ("--find-links ./cext", "cext", false),
+        ] {
+            let place = line.split(" ;").next().filter(|_| found).map(str::to_owned);
+            assert_eq!(place_of(line, package), place, "{line}");
         }
     }
 
