@@ -81,7 +81,8 @@ def kind_of_value(name, value, origin):
         return "asgi"
     if (called(value) or "").endswith("Flask"):
         return "flask"
-    if name in APP_NAMES and not isinstance(value, ast.Constant):
+    # a2wsgi's makes a WSGI app of one that is none.
+    if name in APP_NAMES and not isinstance(value, ast.Constant) or called(value) == "ASGIMiddleware":
         return "value"
     return None
 

@@ -71,6 +71,10 @@ fn apps_are_found_where_flask_users_put_them() {
         (&[("Procfile", "web: gunicorn -w 4 shop.web:server\n"), ("app.py", FLASK)], "shop.web:server"),
         (&[("Procfile", "web: gunicorn shop:server\n"), ("src/shop.py", "server = 1")], "shop:server in src"),
         (&[("main.py", "from fastapi import FastAPI\napp = FastAPI()\n"), ("web.py", FLASK)], "web:app"),
+        (
+            &[("main.py", "import a2wsgi, fastapi\napp = fastapi.FastAPI()\nserved = a2wsgi.ASGIMiddleware(app)\n")],
+            "main:served",
+        ),
         (&[("main.py", "import quart\nfrom a2wsgi import W\napp = quart.Quart('x')\napp = W(app)\n")], "main:app"),
         (&[(".flaskenv", "FLASK_APP=shop\n"), ("src/shop/__init__.py", FLASK)], "shop:app in src"),
         (&[("gunicorn.conf.py", "wsgi_app = 'server:server'\n"), ("app.py", FLASK)], "server:server"),
