@@ -129,8 +129,8 @@ pub fn asks_for(line: &str, wanted: &str) -> bool {
     if wanted.contains("://") {
         return without_passwords(line).contains(&without_passwords(wanted));
     }
-    let wanted = name(wanted);
-    !line.starts_with('-') && !wanted.is_empty() && name(line) == wanted
+    let wanted_name = name(wanted);
+    line == wanted || !line.starts_with('-') && !wanted_name.is_empty() && name(line) == wanted_name
 }
 
 /// The line that asks for `wanted`, a requirement or a package's name.

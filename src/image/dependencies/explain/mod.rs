@@ -83,6 +83,9 @@ pub fn explain(stderr: &str, declared: &Declared, folder: &Path, version: &str) 
         let (wanted, reason) = reason.strip_prefix('\'').and_then(|rest| rest.split_once('\'')).unwrap_or((reason, ""));
         let reason = reason.split("(from line ").next().unwrap_or(reason);
         let reason = reason.trim_start_matches(':').trim().trim_end_matches('.');
+        let hint =
+            after("Hint: ").unwrap_or_default().trim_start_matches("It looks like a path. ").trim_end_matches('.');
+        let reason = if reason.is_empty() { hint } else { reason };
         let reason = if reason.is_empty() { String::new() } else { format!(" ({reason})") };
         let place = declared.place(folder, wanted).unwrap_or_else(|| declared.file().to_owned());
         return Fatal::new(format!("{place} is not a requirement: {wanted}{reason}. Correct it."));

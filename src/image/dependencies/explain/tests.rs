@@ -1,7 +1,7 @@
 //! What installers print, and the sentence that is made of it.
 
 use super::explain;
-use crate::image::dependencies::declared::Declared;
+use crate::image::{dependencies::declared::Declared, project::pyproject::Listed};
 
 #[track_caller]
 fn check(cases: &[(&str, &str)]) {
@@ -58,10 +58,11 @@ fn what_a_program_said_that_the_installer_started_is_told() {
              or ask for another version; python3.11 -m pip install -r requirements.txt says more.",
         ),
     ]);
-    let stderr =
-        "ERROR: Invalid requirement: 'a ?' (from line 1 of /tmp/rwsgi-image-x/pyproject-dependencies.txt)\nHint: x\n";
-    let said = explain(stderr, &Declared::Project(Vec::new()), "x".as_ref(), "3.11").to_string();
-    assert_eq!(said, "pyproject.toml is not a requirement: a ?. Correct it.");
+    let listed = Listed { requirement: "a ?".to_owned(), line: 5 };
+    let stderr = "ERROR: Invalid requirement: 'a ?' (from line 1 of /tmp/rwsgi-image-x/pyproject-dependencies.txt)\nHint: It \
+                  looks like a path. File 'a ?' does not exist.\n";
+    let said = explain(stderr, &Declared::Project(vec![listed]), "x".as_ref(), "3.11").to_string();
+    assert_eq!(said, "Line 5 of pyproject.toml is not a requirement: a ? (File 'a ?' does not exist). Correct it.");
     let of_a_project = explain("ERROR: Exception:\n  x\n", &Declared::Project(Vec::new()), "x".as_ref(), "3.11");
     assert!(of_a_project.to_string().ends_with("python3.11 -m pip install . says more."), "{of_a_project}");
 }
