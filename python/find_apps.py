@@ -107,7 +107,7 @@ def returns(function, origin):
 
 
 def names(tree, origin):
-    """Names, what kind of thing each is, and what it is called where that is known."""
+    """Names, what kind of thing each is, and what it is called or where it is imported from, where that is known."""
     for node in statements(tree.body):
         if isinstance(node, ast.FunctionDef) and returns(node, origin):
             # So that what it returns is known where it is called.
@@ -133,7 +133,7 @@ def names(tree, origin):
             for alias in node.names:
                 name = alias.asname or alias.name
                 if name in APP_NAMES:
-                    yield name, "import", None
+                    yield name, "import", "." * node.level + (node.module or "") + ":" + alias.name
                 elif name in FACTORY_NAMES:
                     yield name, "imported-factory", None
 
@@ -174,7 +174,9 @@ def look(path):
         for name, kind, what in names(tree, origins(tree)):
             # The last binding of a name is what the module ends up with, if it is not one of several branches.
             before = found.get(name, (None, None))[0]
-            found[name] = ("value", None) if kind == "asgi" and before not in (None, "asgi") else (kind, what)
+            if kind == "asgi" and before not in (None, "asgi"):
+                kind = "value"
+            found[name] = (kind, what if kind == "asgi" or before is None else None)
         all_names = bound(tree)
     except SyntaxError as error:
         return {"error": error.msg, "line": error.lineno or 1, "names": []}

@@ -115,6 +115,18 @@ fn what_is_not_clear_is_said() {
             &[("main.py", "from fastapi import FastAPI as F\napp = F()\n")],
             ": app in main.py is a FastAPI app, which speaks ASGI, and rwsgi serves WSGI apps. Make it one with ASGIMiddleware",
         ),
+        (
+            &[("app/__init__.py", ""), ("app/main.py", "from fastapi import FastAPI\napp = FastAPI()\n")],
+            "Further down, app in app/main.py is a FastAPI app, which speaks ASGI",
+        ),
+        (
+            &[("wsgi.py", "from main import app\n"), ("main.py", "from fastapi import FastAPI\napp = FastAPI()\n")],
+            "wsgi:app (an app that is imported there in wsgi.py) cannot be served: app in main.py is a FastAPI app, which",
+        ),
+        (
+            &[("a/__init__.py", "from .b.c import app\n"), ("a/b/c.py", "from quart import Quart\napp = Quart('x')\n")],
+            "app in a/b/c.py is a Quart app",
+        ),
         (&[("src/main.py", "import litestar\napp = litestar.Litestar([])\n")], "app in main.py is a Litestar app"),
         (
             &[(
@@ -191,6 +203,7 @@ fn an_app_that_might_be_is_served() {
         (&[("a.py", ""), ("b.py", "import a\na.app = 1\n")], "a:app"),
         (&[("a/__init__.py", "from . import b\n"), ("a/b/c.py", "")], "a:b"),
         (&[("a.py", "if x:\n    from fastapi import FastAPI\n    app = FastAPI()\nelse:\n    app = 2\n")], "a:app"),
+        (&[("a.py", "if x:\n    from c import app\nelse:\n    from b import app\n"), ("b.py", "print 1\n")], "a:app"),
         (&[("a.py", "from quart import Quart\napp = Quart(1)\n")], "a:app.wsgi"),
         (&[("a.py", "1 +\n"), ("gunicorn.conf.py", "chdir = '/elsewhere'\n")], "a:app"),
         (&[], "flask_of_theirs.web:app"),

@@ -46,7 +46,7 @@ pub struct Source {
 struct Binding {
     name: String,
     kind: Kind,
-    /// What one is that speaks ASGI.
+    /// What one is that speaks ASGI, or where one is imported from, as `module:name` with the dots before a relative module.
     #[serde(default)]
     what: Option<String>,
 }
@@ -189,14 +189,35 @@ impl Sources {
         }
     }
 
+    /// The module, and the name in it, that `object` in the `module` in `file` is imported from.
+    pub fn origin(&self, file: &Path, module: &str, object: &str) -> Option<(String, String)> {
+        let bound = self.files.get(file)?.names.iter().find(|one| one.name == object && one.kind == Kind::Import)?;
+        let (from, name) = bound.what.as_ref()?.split_once(':')?;
+        let rest = from.trim_start_matches('.');
+        let dots = from.len() - rest.len();
+        let mut parts: Vec<_> = if dots == 0 { Vec::new() } else { module.split('.').collect() };
+        let up = dots.saturating_sub(usize::from(file.ends_with("__init__.py")));
+        parts.truncate(parts.len().saturating_sub(up));
+        parts.extend(Some(rest).filter(|rest| !rest.is_empty()));
+        Some((parts.join("."), name.to_owned()))
+    }
+
     /// What is in the way of there being an app: a sentence, and what to do.
     pub fn obstacle(&self) -> Option<String> {
+        let broken = self.ranked().find_map(|(file, source)| source.broken(file));
+        let advice = "Correct that, or name the app with --app MODULE:NAME.";
+        self.asgi().or_else(|| broken.map(|broken| format!("{broken}. {advice}")))
+    }
+
+    /// The best of what speaks ASGI: a sentence, and what to do.
+    pub fn asgi(&self) -> Option<String> {
+        self.ranked().find_map(|(file, source)| source.names.iter().find_map(|name| asgi(file, name)))
+    }
+
+    fn ranked(&self) -> impl Iterator<Item = (&PathBuf, &Source)> {
         let mut files: Vec<_> = self.files.iter().collect();
         files.sort_by_key(|(file, _)| rank(file));
-        let asgi = files.iter().find_map(|(file, source)| source.names.iter().find_map(|name| asgi(file, name)));
-        let broken = files.iter().find_map(|(file, source)| source.broken(file));
-        let advice = "Correct that, or name the app with --app MODULE:NAME.";
-        asgi.or_else(|| broken.map(|broken| format!("{broken}. {advice}")))
+        files.into_iter()
     }
 
     /// What the search saw, for the message that it found nothing.

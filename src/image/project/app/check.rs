@@ -74,7 +74,17 @@ impl App {
             )));
         }
         let object = self.spec.split_once(':').map_or("", |(_, object)| object);
-        match Sources::look(folder, [file.to_owned()], interpreter, cache, cancel)?.objection(file, object) {
+        let look = |file: &Path| Sources::look(folder, [file.to_owned()], interpreter, cache, cancel);
+        let sources = look(file)?;
+        // An app that is imported is judged where it is made.
+        if let Some((module, name)) = sources.origin(file, self.module(), object)
+            && let Some(made) = candidates::file_of_module(&self.root(folder), &module)
+            && let Ok(made) = made.strip_prefix(folder)
+            && let Some(Objection::Certain(why)) = look(made)?.objection(made, &name)
+        {
+            return Err(self.refused(&why));
+        }
+        match sources.objection(file, object) {
             Some(Objection::Certain(why)) => Err(self.refused(&why)),
             Some(Objection::NoName(why, has)) if !self.may_be_given(folder, file, object) => {
                 let has: Vec<_> = has.iter().map(|name| format!("--app '{}:{name}'", self.module())).collect();

@@ -15,24 +15,21 @@ const MOST_TOLD: usize = 3;
 /// What there is further down, and what to do, as sentences.
 pub fn found(folder: &Path, interpreter: &Interpreter, cache: &Cache, cancel: &Cancel) -> Result<String, Fatal> {
     let files: Vec<_> = files(folder).take(MOST).collect();
-    let apps = Sources::look(folder, files.clone(), interpreter, cache, cancel)?.all();
+    let sources = Sources::look(folder, files.clone(), interpreter, cache, cancel)?;
+    let apps = sources.all();
     // What lies in the folder of sources is imported from there.
     let spec =
         |spec: &str| spec.strip_prefix(SOURCES).and_then(|rest| rest.strip_prefix('.')).unwrap_or(spec).to_owned();
     let list: Vec<_> = apps.iter().take(MOST_TOLD).map(|(name, why)| format!("{} ({why})", spec(name))).collect();
-    Ok(match (apps.first(), files.is_empty()) {
-        (Some((first, _)), _) => {
-            format!(" Further down there is {}. Name it: --app '{}'.", list.join(", "), spec(first))
-        }
-        (None, true) => " Name it with --app MODULE:NAME, for example --app app:app.".to_owned(),
-        (None, false) => {
-            let some: Vec<_> = files.iter().take(MOST_TOLD).map(|file| file.display().to_string()).collect();
-            format!(
-                " Further down there is {}. Name it with --app MODULE:NAME, for example --app app:app.",
-                some.join(", ")
-            )
-        }
-    })
+    if let Some((first, _)) = apps.first() {
+        return Ok(format!(" Further down there is {}. Name it: --app '{}'.", list.join(", "), spec(first)));
+    }
+    if let Some(asgi) = sources.asgi() {
+        return Ok(format!(" Further down, {asgi}"));
+    }
+    let some: Vec<_> = files.iter().take(MOST_TOLD).map(|file| file.display().to_string()).collect();
+    let some = if some.is_empty() { String::new() } else { format!(" Further down there is {}.", some.join(", ")) };
+    Ok(format!("{some} Name it with --app MODULE:NAME, for example --app app:app."))
 }
 
 /// The Python files in folders, by their paths in `folder`, whose names are those of modules.
