@@ -433,7 +433,10 @@ fn settings_of_which_nobody_can_tell_and_files_that_a_container_may_lack() {
     let folder = folder::with(&[("app.py", "app = print\n"), ("gunicorn.conf.py", text)]);
     let image = super::engine::Image::of(folder.path(), &["--writable", "var"]);
     let warned: Vec<_> = image.stderr.lines().filter(|line| line.contains("gunicorn.conf.py")).collect();
-    assert_eq!(warned.len(), 2, "{warned:?}");
+    assert_eq!(warned.len(), 3, "{warned:?}");
+    assert!(
+        warned[2].contains("user (from gunicorn.conf.py) is nobody-here, and a container runs as 65532, which cannot")
+    );
     assert!(
         warned[0].contains("errorlog (from gunicorn.conf.py) is /var/log/shop.log, which a container cannot write to")
     );

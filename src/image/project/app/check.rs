@@ -43,7 +43,11 @@ impl App {
 
     /// Whether nobody can tell where its containers look for modules: a configuration or variables have a say in it.
     pub fn is_moved(&self, folder: &Path, choices: &Choices) -> bool {
-        CMD_ARGS.iter().chain(&["PYTHONPATH"]).any(|name| choices.environment.contains_key(*name))
+        let variables = &choices.environment;
+        variables.contains_key("PYTHONPATH")
+            || CMD_ARGS
+                .iter()
+                .any(|name| variables.get(*name).is_some_and(|options| configuration::options_move(options)))
             || text(&folder.join(configuration::FILE)).is_some_and(|text| configuration::moves(&text))
     }
 

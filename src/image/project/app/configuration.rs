@@ -17,6 +17,13 @@ pub fn moves(text: &str) -> bool {
     text.lines().any(|line| sets(line, "chdir") || sets(line, "pythonpath"))
 }
 
+/// Whether options in a variable have modules, or this file, looked for elsewhere.
+pub fn options_move(options: &str) -> bool {
+    options
+        .split_whitespace()
+        .any(|word| ["-c", "--config", "--chdir", "--pythonpath"].iter().any(|it| word.starts_with(it)))
+}
+
 fn assigned(line: &str) -> Option<&str> {
     let value = line.strip_prefix("wsgi_app")?.trim_start().strip_prefix('=')?.trim_start();
     let quote = value.chars().next().filter(|first| ['"', '\''].contains(first))?;
@@ -27,7 +34,7 @@ fn assigned(line: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{moves, wsgi_app};
+    use super::{moves, options_move, wsgi_app};
 
     #[test]
     fn another_folder_is_seen() {
@@ -39,6 +46,8 @@ mod tests {
         {
             assert!(!moves(text), "{text}");
         }
+        assert!(["-c x.py", "--timeout 5 --chdir=/a", "--config x"].iter().all(|options| options_move(options)));
+        assert!(!options_move("--timeout 60 --check-config"));
     }
 
     #[test]

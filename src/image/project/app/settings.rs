@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::configuration::FILE;
+use super::configuration::{FILE, options_move};
 use crate::{
     exit::Fatal,
     image::{
@@ -16,7 +16,7 @@ use crate::{
             disk,
             progress::{Cancel, Progress},
         },
-        layer::normal,
+        layer::{USER, normal},
     },
     settings::{CMD_ARGS, ConfigFile, Settings, Sources, Value, all},
 };
@@ -43,11 +43,8 @@ pub fn check(
     cancel: &Cancel,
 ) -> Result<(), Fatal> {
     let file = folder.join(FILE);
-    let names_another = |name: &&str| {
-        let words = choices.environment.get(*name).map_or("", String::as_str).split_whitespace();
-        words.into_iter().any(|word| word.starts_with("-c") || word.starts_with("--config"))
-    };
-    if !file.is_file() || CMD_ARGS.iter().any(names_another) {
+    let options = |name: &&str| choices.environment.get(*name);
+    if !file.is_file() || CMD_ARGS.iter().filter_map(options).any(|options| options_move(options)) {
         return Ok(());
     }
     let content = fs_err::read(&file).map_err(|error| disk::unreadable(Path::new(FILE), &error))?;
@@ -65,6 +62,12 @@ pub fn check(
     for (name, value) in &values {
         if !LEFT_TO_THE_START.contains(&name.as_str()) && !name.starts_with("http") {
             accepts(name, value).map_err(|error| Fatal::new(format!("A container would end at its start: {error}")))?;
+        }
+        if LEFT_TO_THE_START[..2].contains(&name.as_str()) && !is_own(value) {
+            progress.warning(&format!(
+                "{name} (from {FILE}) is {value}, and a container runs as {USER}, which cannot become another, so it will not \
+                 start. Leave it out."
+            ));
         }
         let place = value.text().filter(|path| *path != "-").map(|path| normal(&Path::new("/app").join(path)));
         if let Some(place) = place.filter(|place| !may_be(place, choices)) {
@@ -91,6 +94,11 @@ fn accepts(name: &str, value: &Value) -> Result<(), Fatal> {
         "daemon (from {FILE}) has the server go on in the background, and a container ends with what it began with. Leave it \
          out."
     )))
+}
+
+/// Whether a user or a group is what containers run as.
+fn is_own(value: &Value) -> bool {
+    *value == Value::None || ["app", &USER.to_string()].contains(&value.to_string().as_str())
 }
 
 /// Whether a container may have a file there that can be written to.
