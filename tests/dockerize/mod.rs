@@ -18,6 +18,7 @@ mod inside;
 mod outputs;
 mod progress;
 mod project_files;
+mod refusals;
 mod requirements;
 mod secrets;
 mod slim;
