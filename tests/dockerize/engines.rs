@@ -7,7 +7,7 @@ use std::{
     net::Shutdown,
     os::unix::net::{UnixListener, UnixStream},
     path::Path,
-    process::Command,
+    process::{Command, Stdio},
     sync::{
         Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -80,6 +80,51 @@ fn an_engine_that_goes_away_while_it_loads() {
     Image::of(folder.path(), &[]);
 }
 
+/// Images that are not the one that is looked for, and younger.
+struct Others(Vec<String>);
+
+impl Others {
+    fn load(count: usize) -> Self {
+        // An archive with nothing in it.
+        const LAYER: [u8; 1024] = [0; 1024];
+        const DIGEST: &str = "sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef";
+        let name = unique("other");
+        let mut archive = tar::Builder::new(Vec::new());
+        let mut add = |name: &str, content: &[u8]| {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(content.len() as u64);
+            header.set_mode(0o644);
+            archive.append_data(&mut header, name, content).unwrap();
+        };
+        add("layer.tar", &LAYER);
+        let mut manifest = Vec::new();
+        for number in 0..count {
+            let config = json!({
+                "architecture": "amd64",
+                "os": "linux",
+                "created": "2026-01-01T00:00:00Z",
+                "config": { "Labels": { "org.opencontainers.image.created": number.to_string() } },
+                "rootfs": { "type": "layers", "diff_ids": [DIGEST] },
+            });
+            add(&format!("{number}.json"), config.to_string().as_bytes());
+            let tag = format!("{name}:{number}");
+            manifest.push(json!({ "Config": format!("{number}.json"), "RepoTags": [tag], "Layers": ["layer.tar"] }));
+        }
+        add("manifest.json", Value::from(manifest).to_string().as_bytes());
+        let others = Self((0..count).map(|number| format!("{name}:{number}")).collect());
+        let mut load = Command::new("docker").arg("load").stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        load.stdin.take().unwrap().write_all(&archive.into_inner().unwrap()).unwrap();
+        assert!(load.wait().unwrap().success());
+        others
+    }
+}
+
+impl Drop for Others {
+    fn drop(&mut self) {
+        super::engine::try_docker(&[&["rmi".to_owned()], &self.0[..]].concat());
+    }
+}
+
 #[test]
 fn only_layers_that_an_engine_lacks_are_sent() {
     let requirements = ("requirements.txt", "itsdangerous\nclick\n");
@@ -94,6 +139,7 @@ fn only_layers_that_an_engine_lacks_are_sent() {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     };
 
+    let _many = Others::load(150);
     let (socket, sent, loads) =
         (place.path().join("one.sock"), leaked(AtomicUsize::new(0)), leaked(AtomicUsize::new(0)));
     relay(&socket, move |piece| {

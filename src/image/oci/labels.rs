@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use crate::image::project::{git::Commit, pyproject::Project};
 
+/// One that every image has.
+pub const CREATED: &str = "org.opencontainers.image.created";
+
 /// What the project, its repository and its time say of themselves, and `asked`, which counts more. The name that the image
 /// gets is none of it: the same sources under another name are the same image.
 pub fn of(

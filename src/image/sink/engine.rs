@@ -1,6 +1,7 @@
 //! The Docker Engine, through its API: is it there, and load an image.
 
 use std::{
+    collections::HashMap,
     io::Read as _,
     sync::{
         Arc,
@@ -30,6 +31,7 @@ use crate::{
         layer::digest,
         oci::{
             archive::{Archive, Piece},
+            labels,
             plan::Plan,
         },
         sink::host::Host,
@@ -42,8 +44,9 @@ const GREETING_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often progress is told and cancellation looked for.
 const TICK: Duration = Duration::from_millis(100);
 const CHUNK: usize = 1 << 18;
-/// How many images are looked at for layers that they share with this one.
-const LOOKED_AT: usize = 100;
+/// How many images are looked at for layers that they share with this one, and how many of them at a time.
+const LOOKED_AT: usize = 1000;
+const AT_ONCE: usize = 16;
 /// What an engine with the containerd image store says that its driver is.
 const SNAPSHOTTER: &str = "io.containerd.snapshotter.v1";
 
@@ -98,13 +101,16 @@ impl Engine {
             let enough = wanted.len().saturating_sub(1);
             let mut most = shared(&named);
             if most < enough {
-                let options = ListImagesOptionsBuilder::default().build();
+                // Only those that may be rwsgi's.
+                let labelled = HashMap::from([("label", vec![labels::CREATED])]);
+                let options = ListImagesOptionsBuilder::default().filters(&labelled).build();
                 let images = self.docker.list_images(Some(options)).await.unwrap_or_default();
-                for image in images.iter().take(LOOKED_AT) {
-                    most = most.max(shared(&inspect(&image.id).await));
-                    if most >= enough {
-                        break;
-                    }
+                let looks = images.iter().take(LOOKED_AT).map(async |image| shared(&inspect(&image.id).await));
+                let mut looks = stream::iter(looks).buffer_unordered(AT_ONCE);
+                while most < enough
+                    && let Some(count) = looks.next().await
+                {
+                    most = most.max(count);
                 }
             }
             if most > 0 && self.keeps_blobs().await { 0 } else { most }
