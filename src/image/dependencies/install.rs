@@ -53,12 +53,7 @@ impl<'a> Installation<'a> {
     pub fn key(&self) -> Option<Key> {
         match (self.declared, &self.list) {
             (Declared::Environment(environment), _) => environment.key(),
-            (_, Some(list)) => {
-                // The name of a list of our own is another one in each build.
-                let name = if *self.declared == Declared::Requirements { list.as_path() } else { Path::new("") };
-                let key = key::key(list, self.folder)?;
-                Some(key.with(self.declared.file()).with(name.as_os_str().as_encoded_bytes()))
-            }
+            (_, Some(list)) => Some(key::key(list, self.folder)?.with(self.declared.file())),
             _ => None,
         }
     }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::lines;
-use crate::image::cache::Key;
+use crate::image::{cache::Key, project::pyproject};
 
 /// The key for the requirement file `list` of an app in `folder`. Nothing, if it names files or branches that may change behind
 /// its back.
@@ -19,13 +19,14 @@ pub fn key(list: &Path, folder: &Path) -> Option<Key> {
 }
 
 fn key_with(list: &Path, folder: &Path, variables: impl Iterator<Item = (OsString, OsString)>) -> Option<Key> {
-    let mut key = with_lines(Key::default(), list, folder)?;
+    let mut parts = Parts::default();
+    parts.add_lines(list, folder)?;
     let mut variables: Vec<_> = variables
         .filter(|(name, _)| ["PIP_", "UV_"].iter().any(|start| name.as_encoded_bytes().starts_with(start.as_bytes())))
         .collect();
     variables.sort();
     for (name, value) in variables {
-        key = key.with(name.as_encoded_bytes()).with(value.as_encoded_bytes());
+        parts.add(&format!("{}={}", name.to_string_lossy(), value.to_string_lossy()));
         // Some name lists, as options do.
         if !["CONSTRAINT", "REQUIREMENT", "OVERRIDE"].iter().any(|kind| name.to_string_lossy().contains(kind)) {
             continue;
@@ -34,29 +35,71 @@ fn key_with(list: &Path, folder: &Path, variables: impl Iterator<Item = (OsStrin
             if list.contains("://") {
                 return None;
             }
-            key = with_lines(key, &folder.join(list), folder)?;
+            parts.add_lines(&folder.join(list), folder)?;
         }
     }
-    for file in configurations(folder) {
-        // To open a pipe is to wait for who writes into it.
-        let content = file.is_file().then(|| std::fs::read(file).ok()).flatten();
-        key = key.with(content.unwrap_or_default());
+    for file in configurations() {
+        parts.add(&text(&file).unwrap_or_default());
     }
-    Some(key)
+    // uv takes the nearest.
+    for above in folder.ancestors() {
+        for settings in [text(&above.join("uv.toml")), uvs_table(&above.join(pyproject::FILE))].into_iter().flatten() {
+            parts.add(&settings);
+        }
+    }
+    // The same elsewhere may be something else.
+    Some(if parts.are_of_the_folder { parts.key.with(folder.as_os_str().as_encoded_bytes()) } else { parts.key })
 }
 
-/// The key with the lines of a list and of those that it includes.
-fn with_lines(mut key: Key, list: &Path, folder: &Path) -> Option<Key> {
-    for line in lines::read(list) {
-        match lines::included(&line.text) {
-            // An URL's content may change; a variable's value is not looked into.
-            Some(name) if name.contains("://") || name.contains("${") => return None,
-            Some(name) if !line.file.parent().unwrap_or(folder).join(name).is_file() => return None,
-            None if changes_unseen(&line.text) => return None,
-            _ => key = key.with(&line.text),
-        }
+/// What goes into a key.
+#[derive(Default)]
+struct Parts {
+    key: Key,
+    /// Whether any of it names a place below the app's folder.
+    are_of_the_folder: bool,
+}
+
+impl Parts {
+    fn add(&mut self, text: &str) {
+        self.are_of_the_folder |= text.lines().any(names_a_place_nearby);
+        self.key = std::mem::take(&mut self.key).with(text);
     }
-    Some(key)
+
+    /// Adds the lines of a list and of those that it includes.
+    fn add_lines(&mut self, list: &Path, folder: &Path) -> Option<()> {
+        for line in lines::read(list) {
+            match lines::included(&line.text) {
+                // An URL's content may change; a variable's value is not looked into.
+                Some(name) if name.contains("://") || name.contains("${") => return None,
+                Some(name) if !line.file.parent().unwrap_or(folder).join(name).is_file() => return None,
+                None if changes_unseen(&line.text) => return None,
+                _ => self.add(&line.text),
+            }
+        }
+        Some(())
+    }
+}
+
+/// Whether an option, a variable or a setting says to look for packages in a folder whose name says nothing of where it is.
+fn names_a_place_nearby(line: &str) -> bool {
+    let line = line.trim().to_ascii_lowercase().replace('_', "-");
+    let (name, value) = line.split_once(['=', ' ']).unwrap_or((&line, ""));
+    let is_for_packages =
+        ["find-links", "index", "url"].iter().any(|kind| name.contains(kind)) || ["-f", "-i"].contains(&name);
+    let is_nearby = |word: &str| !word.starts_with(['/', '-']) && !word.contains("://");
+    is_for_packages && value.split([' ', '=', '"', '\'', ',', '[', ']']).any(|word| !word.is_empty() && is_nearby(word))
+}
+
+/// The text of a file, if it is one: to open a pipe is to wait for who writes into it.
+fn text(file: &Path) -> Option<String> {
+    let content = file.is_file().then(|| std::fs::read(file).ok()).flatten()?;
+    Some(String::from_utf8_lossy(&content).into_owned())
+}
+
+/// What a project's file says to uv.
+fn uvs_table(file: &Path) -> Option<String> {
+    let document: toml::Table = text(file)?.parse().ok()?;
+    Some(document.get("tool")?.get("uv")?.as_table()?.to_string())
 }
 
 /// Whether what a line stands for may change although the line does not: a folder or a file of this machine's, a branch.
@@ -78,8 +121,8 @@ fn changes_unseen(line: &str) -> bool {
         || [".whl", ".zip", ".tar.gz"].iter().any(|end| name.ends_with(end))
 }
 
-/// Where pip and uv look for settings.
-fn configurations(folder: &Path) -> Vec<PathBuf> {
+/// Where pip and uv look for a user's settings.
+fn configurations() -> Vec<PathBuf> {
     let home = env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
     let settings = env::var_os("XDG_CONFIG_HOME").map_or_else(|| home.join(".config"), PathBuf::from);
     let named = |variable| env::var_os(variable).map(PathBuf::from);
@@ -90,7 +133,6 @@ fn configurations(folder: &Path) -> Vec<PathBuf> {
         home.join(".pip/pip.conf"),
         PathBuf::from("/etc/uv/uv.toml"),
         settings.join("uv/uv.toml"),
-        folder.join("uv.toml"),
     ];
     files.extend(named("PIP_CONFIG_FILE"));
     files.extend(named("UV_CONFIG_FILE"));
@@ -160,6 +202,34 @@ mod tests {
         assert_eq!(key_of(folder.path()), narrow);
         fs::write(&list, wide("redis\r\nflask\r\n")).unwrap();
         assert_ne!(key_of(folder.path()), narrow);
+    }
+
+    #[test]
+    fn a_list_is_the_same_in_any_folder_unless_it_names_what_lies_there() {
+        let [one, other] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+        let keys = |name: &str, text: &str| {
+            [&one, &other].map(|folder| {
+                fs::write(folder.path().join(name), text).unwrap();
+                key_of(folder.path()).unwrap()
+            })
+        };
+        for (text, same) in [
+            ("flask>=3\n", true),
+            ("flask\n--find-links /opt/wheels\n", true),
+            ("flask\n--index-url=https://example.org/simple --pre\n", true),
+            ("flask\n--find-links wheels\n", false),
+            ("flask\n-f wheels\n", false),
+            ("flask\n--index-url=./index\n", false),
+        ] {
+            let [one, other] = keys("requirements.txt", text);
+            assert_eq!(one == other, same, "{text}");
+        }
+        let first = keys("requirements.txt", "flask\n");
+        assert_eq!(keys("pyproject.toml", "[tool.other]\nx = 1\n"), first);
+        let [one, other] = keys("pyproject.toml", "[tool.uv]\noverride-dependencies = ['click<9']\n");
+        assert!(one == other && one != first[0]);
+        let [one, other] = keys("pyproject.toml", "[[tool.uv.index]]\nurl = 'wheels'\n");
+        assert_ne!(one, other);
     }
 
     #[test]
