@@ -38,30 +38,31 @@ def compiled(source, name):
     return header + marshal.dumps(code)
 
 
-def work(files):
-    for source, target, name in files:
-        try:
-            with open(source, "rb") as file:
-                byte_code = compiled(file.read(), name)
-            with open(target, "wb") as file:
-                file.write(byte_code)
-        # What is nested too deeply is a MemoryError to the parser.
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            pass
-        except OSError as error:
-            os.write(2, ("%s\n" % error).encode())
-            return 1
+def work(source, target, name):
+    try:
+        with open(source, "rb") as file:
+            byte_code = compiled(file.read(), name)
+        with open(target, "wb") as file:
+            file.write(byte_code)
+    # What is nested too deeply is a MemoryError to the parser.
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        pass
+    except OSError as error:
+        os.write(2, ("%s\n" % error).encode())
+        return 1
     return 0
 
 
-processes = min(len(os.sched_getaffinity(0)), 8, len(order["files"]) // 8 + 1)
-children = []
-for number in range(1, processes):
-    child = os.fork()
-    if child == 0:
-        os._exit(work(order["files"][number::processes]))
-    children.append(child)
-failed = work(order["files"][0::processes])
-for child in children:
-    failed |= os.waitpid(child, 0)[1]
+# Each in a process of its own: whether a string was in use already, by something compiled before, shows in byte code.
+limit = min(len(os.sched_getaffinity(0)), 8)
+running = failed = 0
+for file in order["files"]:
+    if running == limit:
+        failed |= os.wait()[1]
+        running -= 1
+    if os.fork() == 0:
+        os._exit(work(*file))
+    running += 1
+for _ in range(running):
+    failed |= os.wait()[1]
 sys.exit(1 if failed else 0)

@@ -38,7 +38,7 @@ const RECORDS: &str = "records";
 const BLOBS: &str = "blobs";
 const TEMPORARY: &str = "tmp";
 /// Goes into every key: a change of what records mean makes old ones unknown.
-const VERSION: &str = concat!("rwsgi ", env!("CARGO_PKG_VERSION"), " 5");
+const VERSION: &str = concat!("rwsgi ", env!("CARGO_PKG_VERSION"), " 6");
 
 /// A cache, or none (`--no-cache`): then nothing is ever found, and what is made stays in the build's own folder.
 #[derive(Debug)]
