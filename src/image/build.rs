@@ -1,6 +1,9 @@
 //! The steps of a build: each makes one layer, unless the cache has it.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -69,6 +72,8 @@ pub struct Build<'a> {
 struct Installed {
     /// What can be imported, by the names of files and folders.
     names: Vec<String>,
+    /// The folders of packages' tests that were left out.
+    tests: BTreeSet<PathBuf>,
     libraries: Closure,
 }
 
@@ -113,12 +118,17 @@ impl Build<'_> {
             }
         }
         links::check((&contents, Path::new("app"), self.folder), files.as_ref(), &layers, self.progress)?;
-        self.check(app, (&contents, files.as_ref()), ignored, (&installed.names, layers.get(1)), &modules)?;
+        self.check(app, (&contents, files.as_ref()), ignored, (&installed, layers.get(1)), &modules)?;
         let (layer, more) = self.completed("app", contents, &[self.folder.to_owned()], &closure)?;
         layers.push(layer);
         if let Some(mut files) = files {
             self.progress.step("Adding further files");
             copies::fit(&mut files, &self.choices.copies, &layers)?;
+            for copy in &self.choices.copies {
+                if let Some(folder) = copy.folder() {
+                    links::check((&files, &copy.place, &folder), Some(&files), &layers, self.progress)?;
+                }
+            }
             for folder in &self.choices.writable {
                 files.let_write(Path::new("app").join(&**folder));
             }
@@ -159,7 +169,7 @@ impl Build<'_> {
             return Ok(None);
         };
         self.progress.step(&installation.step());
-        let known = installation.key().map(|wanted| {
+        let known = installation.key(self.interpreter).map(|wanted| {
             let base = serde_json::to_vec(base).unwrap_or_default();
             self.interpreter.key().with(base).with(format!("{:?}", self.kept)).with_all(&wanted)
         });
@@ -173,7 +183,7 @@ impl Build<'_> {
             }
             fs_err::create_dir_all(&prefix).map_err(|error| disk::failed("install the dependencies", &error))?;
             installation.run(self.interpreter, &prefix, progress, self.cancel)?;
-            let (contents, libraries) = packages::gather(
+            let (contents, tests, libraries) = packages::gather(
                 self.interpreter,
                 (&prefix, self.work),
                 base,
@@ -183,7 +193,7 @@ impl Build<'_> {
                 self.cancel,
             )?;
             let names = names(&contents, self.interpreter.facts.packages_place());
-            Ok((contents, Installed { names, libraries }))
+            Ok((contents, Installed { names, tests, libraries }))
         })?;
         Ok(Some(made))
     }
@@ -214,13 +224,13 @@ impl Build<'_> {
         app: &App,
         (contents, files): (&Contents, Option<&Contents>),
         ignored: &Patterns,
-        (installed, packages): (&[String], Option<&Layer>),
+        (installed, packages): (&Installed, Option<&Layer>),
         modules: &Modules,
     ) -> Result<(), Fatal> {
         let root = app.root(Path::new("app"));
         let searches = app.is_moved(self.folder, self.choices);
         let mut places = [Some(contents), files].into_iter().flatten();
-        if !searches && !places.any(|contents| self.has_module(app, contents, installed)) {
+        if !searches && !places.any(|contents| self.has_module(app, contents, &installed.names)) {
             return Err(app.refused(&format!(
                 "there is no module {} in the image, neither among the app's files nor among its dependencies. Name the app \
                  with --app MODULE:NAME, or see to the dependencies and .dockerignore.",
@@ -232,8 +242,9 @@ impl Build<'_> {
             files,
             root: &root,
             scripts: &[configuration::FILE],
-            installed,
+            installed: &installed.names,
             packages,
+            tests: &installed.tests,
             modules,
             sources: (self.folder, ignored),
             searches,

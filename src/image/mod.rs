@@ -106,7 +106,7 @@ pub fn dockerize(request: &Request, progress: &dyn Progress, cancel: &Cancel) ->
     let own = [Some(work.path()), cache.folder(), result.as_deref()].into_iter().flatten();
     let except: Vec<&Path> = own.chain(caches.iter().map(PathBuf::as_path)).collect();
     let kept = Kept::new(&choices.keep, choices.debug, choices.slim);
-    let commit = git::commit(&folder, progress);
+    let commit = git::commit(&folder, &except, progress);
     let build = Build {
         folder: &folder,
         work: work.path(),

@@ -178,6 +178,12 @@ fn clones_of_one_commit_make_the_same_image() {
         std::fs::read(tar).unwrap()
     });
     assert!(tars[0] == tars[1]);
+    // What the build itself puts there is not the app's.
+    let (inside, cache) = (one.join("image.tar"), one.join(".cache/rwsgi"));
+    for _ in 0..2 {
+        run(dockerize(&one, "same", &["--output", inside.to_str().unwrap()]).env("RWSGI_CACHE_DIR", &cache));
+        assert!(std::fs::read(&inside).unwrap() == tars[0]);
+    }
 }
 
 #[test]

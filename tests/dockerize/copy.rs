@@ -15,6 +15,7 @@ fn files_and_folders_arrive_with_sane_owners_and_modes() {
     std::fs::set_permissions(place("s.txt"), std::fs::Permissions::from_mode(0o6600)).unwrap();
     std::fs::create_dir(place("tree/empty")).unwrap();
     symlink("run", place("tree/link")).unwrap();
+    symlink(place("s.txt"), place("tree/out")).unwrap();
     symlink(place("s.txt"), place("linked.txt")).unwrap();
     let copies = [
         ("prod.py", "conf.py"),
@@ -28,6 +29,8 @@ fn files_and_folders_arrive_with_sane_owners_and_modes() {
         copies.iter().flat_map(|(from, to)| ["--copy".to_owned(), format!("{}:{to}", place(from).display())]).collect();
     let image = Image::of(folder.path(), &arguments.iter().map(String::as_str).collect::<Vec<_>>());
     assert_eq!(image.result["layers"].as_array().unwrap().last().unwrap()["name"], "files");
+    let lost = format!("Links lead to what is not in the image: /data/tree/out ({}). Bring", place("s.txt").display());
+    assert!(image.stderr.contains(&lost), "{}", image.stderr);
     // What is copied counts as there, and only that.
     let warnings: Vec<_> = image.stderr.lines().filter(|line| line.contains(" imports ")).collect();
     assert!(warnings.len() == 1 && warnings[0].contains("app.py, line 6, imports absent"), "{}", image.stderr);

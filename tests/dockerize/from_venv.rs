@@ -57,6 +57,20 @@ fn an_environment_is_packaged_as_it_is() {
     let image = build(folder.path(), &venv);
     assert!(!cached(&image, "dependencies"));
     assert_eq!(image.python("import six; print(six.__name__)"), "six");
+
+    let from = format!("--from-venv={}", venv.display());
+    let failure = fails(folder.path(), &[&from, "--extra", "redis"], |_| {});
+    let said = "The extra redis is one of pyproject.toml, but the dependencies are what ";
+    assert!(failure.message.starts_with(said), "{}", failure.message);
+    folder::write(folder.path(), "app.py", "import numpy.fft.tests\napp = print\n");
+    let failure = fails(folder.path(), &[&from], |_| {});
+    assert_eq!(
+        failure.message,
+        "app.py, line 1, imports numpy.fft.tests, which is left out of images as other tests of packages are, so it will fail \
+         at its start. Keep it: --keep 'numpy/fft/tests'."
+    );
+    let image = Image::of(folder.path(), &[&from, "--keep", "numpy/fft/tests"]);
+    assert_eq!(image.python("import app; print(app.numpy.fft.tests.__name__)"), "numpy.fft.tests");
 }
 
 #[test]

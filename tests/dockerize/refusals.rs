@@ -79,18 +79,20 @@ fn settings_with_which_a_container_would_not_start() {
 fn settings_of_which_nobody_can_tell_and_files_that_a_container_may_lack() {
     let text = "import os\nif os.environ.get('X'):\n    daemon = True\nworker_class = os.environ.get('C', 'sync')\n\
         keyfile = '/etc/tls/key.pem'\nerrorlog = '/var/log/shop.log'\naccesslog = '/dev/stdout'\npidfile = 'var/pid'\n\
-        statsd_prefix = 'shop'\nuser = 'nobody-here'\nthreads = 'x'\nthreads = 2\nbind = ['0.0.0.0:80']\n";
+        statsd_prefix = 'shop'\nuser = 'nobody-here'\nthreads = 'x'\nthreads = 2\nbind = ['0.0.0.0:80']\n\
+        chdir = '/srv/shop'\n";
     let folder = folder::with(&[("app.py", "app = print\n"), ("gunicorn.conf.py", text)]);
     let image = Image::of(folder.path(), &["--writable", "var"]);
     let warned: Vec<_> = image.stderr.lines().filter(|line| line.contains("gunicorn.conf.py")).collect();
-    assert_eq!(warned.len(), 3, "{warned:?}");
+    assert_eq!(warned.len(), 4, "{warned:?}");
+    assert!(warned[0].contains("chdir (from gunicorn.conf.py) is /srv/shop, which is not in the image"));
     assert!(
-        warned[2].contains("user (from gunicorn.conf.py) is nobody-here, and a container runs as 65532, which cannot")
+        warned[3].contains("user (from gunicorn.conf.py) is nobody-here, and a container runs as 65532, which cannot")
     );
     assert!(
-        warned[0].contains("errorlog (from gunicorn.conf.py) is /var/log/shop.log, which a container cannot write to")
+        warned[1].contains("errorlog (from gunicorn.conf.py) is /var/log/shop.log, which a container cannot write to")
     );
-    assert!(warned[1].contains("keyfile (from gunicorn.conf.py) is /etc/tls/key.pem, which is not in the image"));
+    assert!(warned[2].contains("keyfile (from gunicorn.conf.py) is /etc/tls/key.pem, which is not in the image"));
 }
 
 #[test]

@@ -23,6 +23,8 @@ use crate::{
 /// What is loaded by name while a program runs, so that no file names it: unwinding for threads that end, and, where the C
 /// library has not taken them in yet, host names from files and DNS.
 const LOADED_BY_NAME: [&str; 4] = ["libgcc_s.so.1", "libnss_files.so.2", "libnss_dns.so.2", "libresolv.so.2"];
+/// What stands for the folder of a library in what it says of others.
+const ORIGIN: &[u8] = b"$ORIGIN";
 /// Where the loader knows the system's libraries from.
 const KNOWN: &str = "/etc/ld.so.cache";
 
@@ -37,6 +39,19 @@ pub struct Closure {
     pub missing: BTreeMap<String, PathBuf>,
 }
 
+/// Refuses a library that names its own folder, where that has a name which the reader of libraries cannot take.
+fn refuse_unreadable(root: &Path) -> Result<(), Fatal> {
+    let place = fs_err::canonicalize(root).unwrap_or_else(|_| root.to_owned());
+    let names_its_folder = || fs_err::read(root).is_ok_and(|file| memchr::memmem::find(&file, ORIGIN).is_some());
+    if place.to_str().is_some() || !names_its_folder() {
+        return Ok(());
+    }
+    Err(Fatal::new(format!(
+        "What {} needs cannot be found, because its path is not UTF-8. Give the file or its folder another name.",
+        place.display()
+    )))
+}
+
 impl Closure {
     /// Follows `roots`. Libraries below `own` are packages' own: they are taken along with the package.
     pub fn of(roots: &[PathBuf], own: &[&Path], cancel: &Cancel) -> Result<Self, Fatal> {
@@ -44,6 +59,7 @@ impl Closure {
         let mut closure = Self::default();
         for root in roots {
             cancel.check()?;
+            refuse_unreadable(root)?;
             let Ok(tree) = DependencyAnalyzer::default().analyze(root) else {
                 // Not for this machine, or damaged: what the package's author put there is taken along as it is.
                 continue;

@@ -5,7 +5,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use serde::{Deserialize, Serialize};
@@ -59,6 +59,8 @@ pub struct Image<'a> {
     pub installed: &'a [String],
     /// The packages' layer.
     pub packages: Option<&'a Layer>,
+    /// The folders of tests that were left out of it, below that of the packages.
+    pub tests: &'a BTreeSet<PathBuf>,
     /// The standard library.
     pub modules: &'a Modules,
     /// The app's folder, and what of it stays out.
@@ -100,6 +102,16 @@ impl Look<'_> {
         let searches = found.searches || image.searches;
         let mut told = BTreeSet::new();
         for import in &found.imports {
+            if let Some(folder) = image.folder_of_tests(&import.module) {
+                if told.insert(folder.display().to_string()) {
+                    let text = import.sentence_of_tests(folder);
+                    if !import.later && !searches {
+                        return Err(Fatal::new(text));
+                    }
+                    self.progress.warning(&text);
+                }
+                continue;
+            }
             let name = needed(&import.module);
             let Some(absence) = image.absence(name) else { continue };
             // It may be where only the app itself will look.
@@ -191,6 +203,12 @@ impl Image<'_> {
         Some(if files.iter().any(|file| is_ignored(file)) { Absence::Ignored } else { Absence::Unknown })
     }
 
+    /// The folder of tests that a module was in, and that was left out.
+    fn folder_of_tests(&self, module: &str) -> Option<&Path> {
+        let file: PathBuf = module.split('.').collect();
+        file.ancestors().find_map(|folder| self.tests.get(folder)).map(PathBuf::as_path)
+    }
+
     /// Whether something of this name is anywhere among the app's files.
     fn is_below(&self, name: &str) -> bool {
         [Some(self.app), self.files]
@@ -202,15 +220,26 @@ impl Image<'_> {
 }
 
 impl Import {
+    /// When it happens, and what comes of it where it fails.
+    fn fate(&self) -> (&'static str, &'static str) {
+        if self.later { (" in a function", "so that function will fail") } else { ("", "so it will fail at its start") }
+    }
+
+    fn sentence_of_tests(&self, folder: &Path) -> String {
+        let Self { module, file, line, .. } = self;
+        let (when, then) = self.fate();
+        format!(
+            "{file}, line {line}, imports {module}{when}, which is left out of images as other tests of packages are, {then}. \
+             Keep it: --keep '{}'.",
+            folder.display()
+        )
+    }
+
     fn sentence(&self, absence: Absence, from: &str) -> String {
-        let Self { file, line, later, .. } = self;
+        let Self { file, line, .. } = self;
         let part = needed(&self.module);
         let name = if part == top(&self.module) { part } else { &self.module };
-        let (when, then) = if *later {
-            (" in a function", "so that function will fail")
-        } else {
-            ("", "so it will fail at its start")
-        };
+        let (when, then) = self.fate();
         let what = format!("{file}, line {line}, imports {name}{when}{from}");
         match (absence, name) {
             (Absence::ByDesign, _) if part != name => format!(
@@ -255,7 +284,7 @@ pub fn is_installed(installed: &[String], module: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
+    use std::path::{Path, PathBuf};
 
     use super::{Absence, Image, Import, Modules, Patterns, is_installed, needed};
     use crate::image::layer::Contents;
@@ -297,6 +326,7 @@ mod tests {
         let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
         let modules = Modules { shipped: names(&["dbm", "os"]), left_out: names(&["_gdbm"]) };
         let (app, ignored) = (Contents::default(), Patterns::known("secret.py\n"));
+        let tests = [PathBuf::from("gensim/test")].into();
         let image = Image {
             app: &app,
             files: None,
@@ -304,6 +334,7 @@ mod tests {
             scripts: &[],
             installed: &[],
             packages: None,
+            tests: &tests,
             modules: &modules,
             sources: (folder.path(), &ignored),
             searches: false,
@@ -318,6 +349,11 @@ mod tests {
             ("redis", Some(Absence::Unknown)),
         ] {
             assert_eq!(image.absence(needed(module)), absence, "{module}");
+        }
+        for (module, is_left_out) in
+            [("gensim.test", true), ("gensim.test.utils.x", true), ("gensim.tests", false), ("gensim", false)]
+        {
+            assert_eq!(image.folder_of_tests(module).is_some(), is_left_out, "{module}");
         }
     }
 

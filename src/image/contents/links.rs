@@ -1,4 +1,4 @@
-//! Links of an app's that work on this machine, and in an image lead out of its folder to nothing.
+//! Links in a folder that work on this machine, and in an image lead out of it to nothing.
 
 use std::{
     collections::BTreeSet,
@@ -18,7 +18,7 @@ use crate::{
 /// How many links a warning names.
 const NAMED: usize = 10;
 
-/// Warns of links among `contents`, which are an app's `folder` at `place`, that lead neither there nor to what is among `files`
+/// Warns of links among `contents`, which are a `folder` at `place`, that lead neither there nor to what is among `files`
 /// from elsewhere or in the layers `below`.
 pub fn check(
     (contents, place, folder): (&Contents, &Path, &Path),
@@ -37,25 +37,30 @@ pub fn check(
     let linked: BTreeSet<&Path> = files.into_iter().flat_map(Contents::symlinks).map(|(link, _)| link).collect();
     let is_link = |path: &Path| linked.contains(path) || known.get(path).is_some_and(Below::is_link);
     links.retain(|(_, target)| !is_there(target) && !target.ancestors().skip(1).any(is_link));
-    let shown: Vec<_> =
-        links.iter().take(NAMED).map(|(link, target)| format!("{} (/{})", link.display(), target.display())).collect();
-    if !shown.is_empty() {
-        let more = links.len() - shown.len();
+    let told: Vec<_> =
+        links.iter().take(NAMED).map(|(link, target)| format!("{} (/{})", shown(link), target.display())).collect();
+    if !told.is_empty() {
+        let more = links.len() - told.len();
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         progress.warning(&format!(
             "Links lead to what is not in the image: {}{more}. Bring that along (--copy), or put it in their place.",
-            shown.join(", ")
+            told.join(", ")
         ));
     }
     Ok(())
 }
 
-/// The link's name in its folder and its target in the image, where that is elsewhere and there is something on this machine.
+/// A link as people know it: by its name in the app's folder, or in the image.
+fn shown(link: &Path) -> String {
+    link.strip_prefix("app").map_or_else(|_| format!("/{}", link.display()), |name| name.display().to_string())
+}
+
+/// The link and its target in the image, where that is elsewhere and there is something on this machine.
 fn leading_out<'a>((link, target): (&'a Path, &Path), place: &Path, folder: &Path) -> Option<(&'a Path, PathBuf)> {
     let name = link.strip_prefix(place).ok()?;
     let target = normal(&Path::new("/").join(link.parent()?).join(target)).strip_prefix("/").ok()?.to_owned();
     let is_kernels = KERNELS.iter().any(|kernels| target.starts_with(kernels));
-    (!target.starts_with(place) && !is_kernels && folder.join(name).exists()).then_some((name, target))
+    (!target.starts_with(place) && !is_kernels && folder.join(name).exists()).then_some((link, target))
 }
 
 #[cfg(test)]

@@ -38,7 +38,7 @@ const BESIDE_DATA: &str = "bin\nlib*/python*/site-packages\nlib*/python*/dist-pa
 const BIN: &str = "../../../bin/";
 const SHEBANG: &[u8] = b"#!/usr/local/bin/python3\n";
 
-/// Gathers the layer from an installation below `prefix`.
+/// Gathers the layer from an installation below `prefix`; with the folders of tests that are not in it.
 pub fn gather(
     interpreter: &Interpreter,
     (prefix, work): (&Path, &Path),
@@ -47,7 +47,7 @@ pub fn gather(
     cache: &Cache,
     progress: &dyn Progress,
     cancel: &Cancel,
-) -> Result<(Contents, Closure), Fatal> {
+) -> Result<(Contents, BTreeSet<PathBuf>, Closure), Fatal> {
     let mut contents = Contents::new(Times::ByContent);
     let place = interpreter.facts.packages_place();
     contents.directory(place);
@@ -57,7 +57,7 @@ pub fn gather(
     }
     leave_out_byte_code(&mut contents);
     leave_out_origins(&mut contents)?;
-    leave_out_tests(&mut contents, place, kept, progress)?;
+    let tests = leave_out_tests(&mut contents, place, kept, progress)?;
     progress.detail("compiling");
     let into = work.join("package-byte-code");
     fs_err::create_dir_all(&into).map_err(|error| disk::failed("compile the dependencies", &error))?;
@@ -89,7 +89,7 @@ pub fn gather(
     for (name, content) in commands {
         contents.bytes(Path::new(PREFIX).join("bin").join(name), content, true);
     }
-    Ok((contents, closure))
+    Ok((contents, tests, closure))
 }
 
 /// The folders with packages below a prefix, whatever the scheme of the Python that installed them.
@@ -146,23 +146,31 @@ fn is_in_record(path: &Path) -> bool {
     path.parent().and_then(Path::extension).is_some_and(|extension| extension == "dist-info")
 }
 
-/// Takes out packages' tests, but those that are to be kept.
-fn leave_out_tests(contents: &mut Contents, place: &Path, kept: &Kept, progress: &dyn Progress) -> Result<(), Fatal> {
+/// Takes out packages' tests, but those that are to be kept, and returns their folders.
+fn leave_out_tests(
+    contents: &mut Contents,
+    place: &Path,
+    kept: &Kept,
+    progress: &dyn Progress,
+) -> Result<BTreeSet<PathBuf>, Fatal> {
     let within = |path: &Path| path.strip_prefix(place).unwrap_or(path).to_owned();
     let files = contents.files().map(|(path, file)| (path.strip_prefix(place).unwrap_or(path), file));
-    let folders = bundled_tests::folders(files)?;
+    let mut folders = bundled_tests::folders(files)?;
     let named = kept.patterns();
     contents.retain(|path| {
         let path = within(path);
         let is_below = path.ancestors().any(|folder| folders.contains(folder));
         !is_below || named.matches(&path.to_string_lossy())
     });
+    folders.retain(|folder| !contents.files().any(|(path, _)| within(path).starts_with(folder)));
     let owners: BTreeSet<_> = folders.iter().filter_map(|folder| folder.iter().next()?.to_str()).collect();
     if !owners.is_empty() {
         let owners = owners.into_iter().collect::<Vec<_>>().join(", ");
-        progress.note(&format!("without the tests of {owners}, which --keep '**/tests' would keep"));
+        let kinds: BTreeSet<_> = folders.iter().filter_map(|folder| folder.file_name()?.to_str()).collect();
+        let options: Vec<_> = kinds.iter().map(|name| format!("--keep '**/{name}'")).collect();
+        progress.note(&format!("without the tests of {owners}, which {} would keep", options.join(" ")));
     }
-    Ok(())
+    Ok(folders)
 }
 
 /// The modules whose byte code is enough, where an image is to be slim. What is not within a package with an `__init__.py` may

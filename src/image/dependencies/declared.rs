@@ -53,7 +53,13 @@ impl Declared {
     ) -> Result<Self, Fatal> {
         let environment = Environment::find(&choices.from_venv, folder, facts, progress);
         if let Some(environment) = environment.map_err(|error| choices.from_venv.locate(error))? {
-            return Ok(Self::Environment(environment));
+            let Some(extra) = choices.extras.first() else { return Ok(Self::Environment(environment)) };
+            return Err(extra.locate(Fatal::new(format!(
+                "The extra {} is one of {FILE}, but the dependencies are what {} has. Install it there, and leave out the \
+                 extra.",
+                **extra,
+                environment.shown()
+            ))));
         }
         let declared = Self::of(folder, project, choices)?;
         declared.warn_of_indexes(project, progress);

@@ -50,10 +50,13 @@ impl<'a> Installation<'a> {
     }
 
     /// What decides what would be installed. Nothing, if that may change behind its back.
-    pub fn key(&self) -> Option<Key> {
+    pub fn key(&self, interpreter: &Interpreter) -> Option<Key> {
         match (self.declared, &self.list) {
             (Declared::Environment(environment), _) => environment.key(),
-            (_, Some(list)) => Some(key::key(list, self.folder)?.with(self.declared.file())),
+            (_, Some(list)) => {
+                let prefix = interpreter.facts.executable.ancestors().nth(2).unwrap_or(Path::new("/"));
+                Some(key::key(list, self.folder, prefix)?.with(self.declared.file()))
+            }
             _ => None,
         }
     }

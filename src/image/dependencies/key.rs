@@ -12,13 +12,20 @@ use std::{
 use super::lines;
 use crate::image::{cache::Key, project::pyproject};
 
+/// A file of uv's settings.
+const UV: &str = "uv.toml";
+
 /// The key for the requirement file `list` of an app in `folder`. Nothing, if it names files or branches that may change behind
-/// its back.
-pub fn key(list: &Path, folder: &Path) -> Option<Key> {
-    key_with(list, folder, env::vars_os())
+/// its back. pip is that of the Python at `prefix`.
+pub fn key(list: &Path, folder: &Path, prefix: &Path) -> Option<Key> {
+    key_with(list, (folder, prefix), env::vars_os())
 }
 
-fn key_with(list: &Path, folder: &Path, variables: impl Iterator<Item = (OsString, OsString)>) -> Option<Key> {
+fn key_with(
+    list: &Path,
+    (folder, prefix): (&Path, &Path),
+    variables: impl Iterator<Item = (OsString, OsString)>,
+) -> Option<Key> {
     let mut parts = Parts::default();
     parts.add_lines(list, folder)?;
     let mut variables: Vec<_> = variables
@@ -26,7 +33,7 @@ fn key_with(list: &Path, folder: &Path, variables: impl Iterator<Item = (OsStrin
         .collect();
     variables.sort();
     for (name, value) in variables {
-        parts.add(&format!("{}={}", name.to_string_lossy(), value.to_string_lossy()));
+        parts.add_settings(&format!("{}={}", name.to_string_lossy(), value.to_string_lossy()));
         // Some name lists, as options do.
         if !["CONSTRAINT", "REQUIREMENT", "OVERRIDE"].iter().any(|kind| name.to_string_lossy().contains(kind)) {
             continue;
@@ -38,14 +45,17 @@ fn key_with(list: &Path, folder: &Path, variables: impl Iterator<Item = (OsStrin
             parts.add_lines(&folder.join(list), folder)?;
         }
     }
-    for file in configurations() {
-        parts.add(&text(&file).unwrap_or_default());
+    for file in configurations(folder, prefix) {
+        let settings = text(&file).unwrap_or_default();
+        if is_pips(&file) && settings.lines().any(names_a_list) {
+            return None;
+        }
+        parts.add_settings(&settings);
     }
     // uv takes the nearest.
     for above in folder.ancestors() {
-        for settings in [text(&above.join("uv.toml")), uvs_table(&above.join(pyproject::FILE))].into_iter().flatten() {
-            parts.add(&settings);
-        }
+        let settings = [table(&above.join(UV), &[]), table(&above.join(pyproject::FILE), &["tool", "uv"])];
+        settings.iter().flatten().for_each(|settings| parts.add_settings(settings));
     }
     // The same elsewhere may be something else.
     Some(if parts.are_of_the_folder { parts.key.with(folder.as_os_str().as_encoded_bytes()) } else { parts.key })
@@ -61,8 +71,12 @@ struct Parts {
 
 impl Parts {
     fn add(&mut self, text: &str) {
-        self.are_of_the_folder |= text.lines().any(names_a_place_nearby);
         self.key = std::mem::take(&mut self.key).with(text);
+    }
+
+    fn add_settings(&mut self, text: &str) {
+        self.are_of_the_folder |= text.lines().any(names_a_place_nearby);
+        self.add(text);
     }
 
     /// Adds the lines of a list and of those that it includes.
@@ -73,6 +87,7 @@ impl Parts {
                 Some(name) if name.contains("://") || name.contains("${") => return None,
                 Some(name) if !line.file.parent().unwrap_or(folder).join(name).is_file() => return None,
                 None if changes_unseen(&line.text) => return None,
+                _ if line.text.starts_with('-') => self.add_settings(&line.text),
                 _ => self.add(&line.text),
             }
         }
@@ -81,13 +96,26 @@ impl Parts {
 }
 
 /// Whether an option, a variable or a setting says to look for packages in a folder whose name says nothing of where it is.
+/// Rather once too often: then each folder has its own.
 fn names_a_place_nearby(line: &str) -> bool {
-    let line = line.trim().to_ascii_lowercase().replace('_', "-");
-    let (name, value) = line.split_once(['=', ' ']).unwrap_or((&line, ""));
-    let is_for_packages =
-        ["find-links", "index", "url"].iter().any(|kind| name.contains(kind)) || ["-f", "-i"].contains(&name);
-    let is_nearby = |word: &str| !word.starts_with(['/', '-']) && !word.contains("://");
-    is_for_packages && value.split([' ', '=', '"', '\'', ',', '[', ']']).any(|word| !word.is_empty() && is_nearby(word))
+    let line = line.to_ascii_lowercase().replace('_', "-");
+    let words = line.split([' ', '\t', '=', ',', '"', '\'', '[', ']', '{', '}']).filter(|word| !word.is_empty());
+    let (options, values): (Vec<_>, Vec<_>) = words.partition(|word| {
+        word.contains("find-links")
+            || word.ends_with("url")
+            || *word == "path"
+            || ["uv-index", "uv-default-index"].contains(word)
+            || ["-f", "-i"].iter().any(|short| word.starts_with(short))
+    });
+    let is_nearby = |word: &&str| !word.starts_with(['/', '-']) && !word.contains("://");
+    // The values may follow, or stick to their option.
+    let are_elsewhere = values.iter().all(|word| word.starts_with("--")) || options.iter().any(|word| is_joined(word));
+    !options.is_empty() && (are_elsewhere || values.iter().any(is_nearby))
+}
+
+/// Whether a word is a short option with its value.
+fn is_joined(word: &str) -> bool {
+    word.starts_with('-') && !word.starts_with("--") && word.len() > 2
 }
 
 /// The text of a file, if it is one: to open a pipe is to wait for who writes into it.
@@ -96,10 +124,24 @@ fn text(file: &Path) -> Option<String> {
     Some(String::from_utf8_lossy(&content).into_owned())
 }
 
-/// What a project's file says to uv.
-fn uvs_table(file: &Path) -> Option<String> {
-    let document: toml::Table = text(file)?.parse().ok()?;
-    Some(document.get("tool")?.get("uv")?.as_table()?.to_string())
+/// A table of a file, by the names that lead there, as text that is the same however it is laid out. What is no TOML goes in as
+/// it is.
+fn table(file: &Path, names: &[&str]) -> Option<String> {
+    let text = text(file)?;
+    let Ok(document) = text.parse::<toml::Table>() else { return Some(text) };
+    let inner = names.iter().try_fold(&document, |table, name| table.get(*name)?.as_table())?;
+    Some(inner.to_string())
+}
+
+/// Whether a file is one of pip's.
+fn is_pips(file: &Path) -> bool {
+    file.extension().is_none_or(|extension| extension != "toml")
+}
+
+/// Whether a line of pip's settings names a list of requirements, whose lines would count too.
+fn names_a_list(line: &str) -> bool {
+    let name = line.split(['=', ':']).next().unwrap_or_default().trim();
+    ["constraint", "requirement"].contains(&name)
 }
 
 /// Whether what a line stands for may change although the line does not: a folder or a file of this machine's, a branch.
@@ -121,19 +163,23 @@ fn changes_unseen(line: &str) -> bool {
         || [".whl", ".zip", ".tar.gz"].iter().any(|end| name.ends_with(end))
 }
 
-/// Where pip and uv look for a user's settings.
-fn configurations() -> Vec<PathBuf> {
+/// Where pip, of the Python at `prefix`, and uv look for settings that are not a project's.
+fn configurations(folder: &Path, prefix: &Path) -> Vec<PathBuf> {
     let home = env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
     let settings = env::var_os("XDG_CONFIG_HOME").map_or_else(|| home.join(".config"), PathBuf::from);
-    let named = |variable| env::var_os(variable).map(PathBuf::from);
-    let mut files = vec![
+    let everyones = env::var_os("XDG_CONFIG_DIRS").unwrap_or_else(|| "/etc/xdg".into());
+    // From where they run, which is the app's folder.
+    let named = |variable| env::var_os(variable).map(|file| folder.join(file));
+    let mut files: Vec<_> =
+        env::split_paths(&everyones).flat_map(|place| [place.join("pip/pip.conf"), place.join("uv/uv.toml")]).collect();
+    files.extend([
         PathBuf::from("/etc/pip.conf"),
-        PathBuf::from("/etc/xdg/pip/pip.conf"),
         settings.join("pip/pip.conf"),
         home.join(".pip/pip.conf"),
+        prefix.join("pip.conf"),
         PathBuf::from("/etc/uv/uv.toml"),
         settings.join("uv/uv.toml"),
-    ];
+    ]);
     files.extend(named("PIP_CONFIG_FILE"));
     files.extend(named("UV_CONFIG_FILE"));
     files.extend(named("VIRTUAL_ENV").map(|environment| environment.join("pip.conf")));
@@ -142,13 +188,14 @@ fn configurations() -> Vec<PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::{fs, path::Path};
 
     use super::key;
     use crate::image::layer::digest;
 
     fn key_of(folder: &std::path::Path) -> Option<String> {
-        key(&folder.join("requirements.txt"), folder).map(|key| digest::of(format!("{key:?}").as_bytes()))
+        key(&folder.join("requirements.txt"), folder, Path::new("/nonexistent"))
+            .map(|key| digest::of(format!("{key:?}").as_bytes()))
     }
 
     #[test]
@@ -184,7 +231,7 @@ mod tests {
         let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
         let with = |name: &str, value: &str| {
             let variables = [(name.into(), value.into())].into_iter();
-            super::key_with(&list, folder.path(), variables).map(|key| format!("{key:?}"))
+            super::key_with(&list, (folder.path(), Path::new("/nonexistent")), variables).map(|key| format!("{key:?}"))
         };
         write("requirements.txt", "redis\n");
         write("pins.txt", "redis==1\n");
@@ -219,7 +266,10 @@ mod tests {
             ("flask\n--index-url=https://example.org/simple --pre\n", true),
             ("flask\n--find-links wheels\n", false),
             ("flask\n-f wheels\n", false),
+            ("flask\n-fwheels\n", false),
             ("flask\n--index-url=./index\n", false),
+            ("flask\n--only-binary :all: --find-links wheels\n", false),
+            ("urllib3==2.2.1\nfurl>=2 --hash=sha256:00\n", true),
         ] {
             let [one, other] = keys("requirements.txt", text);
             assert_eq!(one == other, same, "{text}");
@@ -229,6 +279,11 @@ mod tests {
         let [one, other] = keys("pyproject.toml", "[tool.uv]\noverride-dependencies = ['click<9']\n");
         assert!(one == other && one != first[0]);
         let [one, other] = keys("pyproject.toml", "[[tool.uv.index]]\nurl = 'wheels'\n");
+        assert_ne!(one, other);
+        keys("pyproject.toml", "");
+        let [one, other] = keys("uv.toml", "index-url = 'https://example.org/simple'\n");
+        assert!(one == other && one != first[0]);
+        let [one, other] = keys("uv.toml", "find-links = [\n  'wheels',\n]\n");
         assert_ne!(one, other);
     }
 

@@ -16,7 +16,7 @@ const LOOKED_AT: u64 = 1 << 16;
 const LISTS_LOOKED_AT: u64 = 1 << 22;
 
 /// Names of files that programs keep credentials in, and whose.
-const NAMES: [(&str, &str); 22] = [
+const NAMES: [(&str, &str); 23] = [
     (".env", "variables"),
     (".envrc", "variables"),
     (".netrc", "passwords"),
@@ -32,6 +32,7 @@ const NAMES: [(&str, &str); 22] = [
     (".s3cfg", "keys of a cloud"),
     (".boto", "keys of a cloud"),
     ("terraform.tfstate", "the state of a cloud"),
+    ("terraform.tfstate.backup", "the state of a cloud"),
     ("kubeconfig", "access to a cluster"),
     ("id_rsa", "a private key"),
     ("id_dsa", "a private key"),
@@ -67,7 +68,7 @@ const SOURCES: [&str; 24] = [
 const ENVIRONMENTS: &str = ".envs";
 
 /// Where pip and others read an address, which may have a password in it.
-const ADDRESSES: [&str; 10] = [
+const ADDRESSES: [&str; 14] = [
     "pip.conf",
     "uv.toml",
     ".npmrc",
@@ -78,7 +79,14 @@ const ADDRESSES: [&str; 10] = [
     "Pipfile",
     "Pipfile.lock",
     "uv.lock",
+    "poetry.lock",
+    "pdm.lock",
+    "pylock.toml",
+    ".gitmodules",
 ];
+
+/// How the names of npm's settings end that let their reader in.
+const NPM: [&str; 3] = ["_authToken", "_auth", "_password"];
 
 /// The least length of a user in an address that is a token: nobody is called so.
 const TOKEN: usize = 20;
@@ -195,7 +203,11 @@ fn by_content(relative: &Path, start: &[u8]) -> Option<&'static str> {
     }
     if has_addresses(relative) {
         let text = decode(start);
-        let has_token = text.lines().any(|line| line.contains("_authToken") && !line.contains("${"));
+        let lets_in = |line: &str| {
+            let (name, value) = line.split_once('=').unwrap_or_default();
+            NPM.iter().any(|end| name.trim_end().ends_with(end)) && !value.trim().is_empty() && !value.contains("${")
+        };
+        let has_token = relative.ends_with(".npmrc") && text.lines().any(lets_in);
         return (has_password(&text) || has_token).then_some("a password");
     }
     None
@@ -295,6 +307,10 @@ mod tests {
             ("requirements.txt", "a @ https://example.org/a.whl?token=${TOKEN}\n".to_owned(), false),
             ("requirements.txt", "a @ https://example.org/a.whl?token=&design=x ; b?token=x\n".to_owned(), false),
             (".npmrc", "//example.org/:_authToken=x\n".to_owned(), true),
+            (".npmrc", "_auth = eA==\n".to_owned(), true),
+            (".npmrc", "//example.org/:_password=${PASSWORD}\nauthor=me\n".to_owned(), false),
+            ("poetry.lock", "url = \"https://oauth2:x@example.org/a.git\"\n".to_owned(), true),
+            (".gitmodules", "\turl = https://me:x@example.org/a.git\n".to_owned(), true),
             ("notes.txt", "https://me:x@example.org/\n".to_owned(), false),
         ] {
             assert_eq!(by_content(Path::new(name), text.as_bytes()).is_some(), secret, "{name}: {text}");

@@ -4,6 +4,7 @@ pub mod python_from;
 
 use std::{
     collections::BTreeMap,
+    ffi::OsString,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -26,6 +27,8 @@ const FACTS_KIND: &str = "facts";
 /// Where systems have time zones.
 const ZONES: &str = "/usr/share/zoneinfo";
 const COMPILE: &str = include_str!("../../../python/compile_sources.py");
+/// What compiling is called in a message.
+const COMPILING: &str = "compile Python sources";
 const PACK: &str = include_str!("../../../python/pack_modules.py");
 
 /// The interpreter that the program embeds.
@@ -219,6 +222,8 @@ impl Interpreter {
         into: &Path,
         cancel: &Cancel,
     ) -> Result<Vec<(PathBuf, PathBuf)>, Fatal> {
+        // Nothing of an earlier time is in there.
+        let into = tempfile::tempdir_in(into).map_err(|error| disk::failed(COMPILING, &error))?.keep();
         let mut files = Vec::new();
         let mut targets = Vec::new();
         for (path, source) in sources {
@@ -234,21 +239,21 @@ impl Interpreter {
             }
         }
         let order = serde_json::json!({ "fate": fate, "files": files }).to_string().into_bytes();
-        // Not isolated, which would ignore the hash seed: it decides the order of sets in byte code before Python 3.11.
+        // Not isolated, which would ignore the hash seed: it decides the order of sets in byte code before Python 3.11. What
+        // packages have run at each start would leave its strings behind.
         let mut command = python(&self.program, self.other.as_deref());
-        command.args(["-s", "-B", "-c", COMPILE]).current_dir("/").env("PYTHONHASHSEED", "0");
+        command.args(["-S", "-B", "-c", COMPILE]).current_dir("/").env("PYTHONHASHSEED", "0");
         if fate.are_absent() {
             // Columns are shown beside the line that they are of, which nobody has.
             command.env("PYTHONNODEBUGRANGES", "1");
         }
         let output = child::run(&mut command, "the embedded Python", order, cancel, |_| {})?;
         if !output.status.success() {
-            let doing = "compile Python sources";
             if output.stderr.contains("No space left on device") {
-                return Err(disk::full(doing));
+                return Err(disk::full(COMPILING));
             }
             let reason = output.stderr.lines().last().unwrap_or("Python gave no reason");
-            return Err(Fatal::new(format!("Cannot {doing}: {reason}")));
+            return Err(Fatal::new(format!("Cannot {COMPILING}: {reason}")));
         }
         targets.retain(|(_, written)| written.exists());
         Ok(targets)
@@ -333,7 +338,13 @@ fn python(program: &Path, other: Option<&Path>) -> Command {
     if other.is_none() {
         command.arg("python");
     }
-    for name in ["VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP"] {
+    command.env_remove("VIRTUAL_ENV");
+    // Python's own; what has an underscore there is of programs that build it, but for a few that change nothing here.
+    let own = |name: &OsString| {
+        let name = name.as_encoded_bytes();
+        name.starts_with(b"PYTHON") && !name.starts_with(b"PYTHON_")
+    };
+    for name in std::env::vars_os().map(|(name, _)| name).filter(own) {
         command.env_remove(name);
     }
     command

@@ -4,7 +4,7 @@
 
 use std::{
     collections::BTreeSet,
-    ffi::OsStr,
+    ffi::{OsStr, OsString},
     os::unix::ffi::OsStrExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -30,11 +30,20 @@ pub struct Commit {
 /// What follows the names of what is not as it was committed.
 const DIRTY: &str = "-dirty";
 
-/// The commit that `folder` is of.
-pub fn commit(folder: &Path, progress: &dyn Progress) -> Option<Commit> {
+/// The commit that `folder` is of. What `except` names is not the app's, so it need not be committed.
+pub fn commit(folder: &Path, except: &[&Path], progress: &dyn Progress) -> Option<Commit> {
     // All at once: each takes its time to start.
     let log = begin(folder, &["log", "-1", "--no-show-signature", "--format=%H %ct"]);
-    let status = begin(folder, &["status", "--porcelain", "--untracked-files=normal", "--", "."]);
+    let except = except.iter().filter_map(|path| path.strip_prefix(folder).ok()).filter(|path| *path != Path::new(""));
+    let except = except.map(|path| {
+        let mut pattern = OsString::from(":(exclude,literal)");
+        pattern.push(path);
+        pattern
+    });
+    // All, since a folder of what is not committed would stand for what is in it.
+    let untracked = ["status", "--porcelain", "--untracked-files=all", "--", "."].map(OsString::from);
+    let status: Vec<_> = untracked.into_iter().chain(except).collect();
+    let status = begin(folder, &status);
     let files = begin(folder, &["ls-files", "-z", "--recurse-submodules"]);
     let remote = begin(folder, &["config", "--get", "remote.origin.url"]);
     // As long in each clone, however many objects that has.
@@ -61,7 +70,7 @@ pub fn commit(folder: &Path, progress: &dyn Progress) -> Option<Commit> {
     })
 }
 
-fn git(folder: &Path, arguments: &[&str]) -> Command {
+fn git(folder: &Path, arguments: &[impl AsRef<OsStr>]) -> Command {
     let mut git = Command::new("git");
     // A program that a repository names to watch its files is not run.
     git.arg("-C").arg(folder).args(["-c", "core.fsmonitor=false"]).args(arguments).env("GIT_OPTIONAL_LOCKS", "0");
@@ -69,7 +78,7 @@ fn git(folder: &Path, arguments: &[&str]) -> Command {
     git
 }
 
-fn begin(folder: &Path, arguments: &[&str]) -> Option<Child> {
+fn begin(folder: &Path, arguments: &[impl AsRef<OsStr>]) -> Option<Child> {
     git(folder, arguments).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().ok()
 }
 

@@ -135,30 +135,42 @@ impl Engine {
         // The one is an image's id, the other where the engine keeps images as containerd does.
         let ids = [&archive.config, &archive.manifest].map(|digest| format!("sha256:{digest}"));
         let there = self.runtime.block_on(async {
-            for id in ids {
-                if self.docker.inspect_image(&id).await.is_ok() {
-                    let name = &plan.reference;
-                    let options = TagImageOptionsBuilder::default().repo(name.repository()).tag(name.tag()).build();
-                    return self.docker.tag_image(&id, Some(options)).await.ok().map(|()| id);
-                }
-            }
-            None
+            let (id, name) = (self.found(&ids).await?, &plan.reference);
+            let options = TagImageOptionsBuilder::default().repo(name.repository()).tag(name.tag()).build();
+            self.docker.tag_image(id, Some(options)).await.ok().map(|()| id.clone())
         });
         if let Some(id) = there {
             progress.step("The engine has this very image");
             return Ok(id);
         }
         progress.step("Loading the image into the engine");
-        self.load(archive, &plan.reference.to_string(), progress, cancel)
+        self.load(archive, &ids, &plan.reference.to_string(), progress, cancel)
     }
 
-    /// Loads an image and returns its id.
-    fn load(&self, archive: Archive, name: &str, progress: &dyn Progress, cancel: &Cancel) -> Result<String, Failure> {
+    /// Which of these ids the engine has an image of.
+    async fn found<'a>(&self, ids: &'a [String]) -> Option<&'a String> {
+        for id in ids {
+            if self.docker.inspect_image(id).await.is_ok() {
+                return Some(id);
+            }
+        }
+        None
+    }
+
+    /// Loads an image that will have one of `ids`, and returns that.
+    fn load(
+        &self,
+        archive: Archive,
+        ids: &[String],
+        name: &str,
+        progress: &dyn Progress,
+        cancel: &Cancel,
+    ) -> Result<String, Failure> {
         let failed = |error: &Error| Failure {
             error: refused(&reason(error)),
             answered: matches!(error, Error::DockerStreamError { .. } | Error::DockerResponseServerError { .. }),
         };
-        let (config, manifest, size) = (archive.config.clone(), archive.manifest.clone(), archive.size);
+        let size = archive.size;
         self.runtime.block_on(async {
             let sent = Arc::new(AtomicU64::new(0));
             let body = body_try_stream(read(archive, Arc::clone(&sent)));
@@ -182,13 +194,16 @@ impl Engine {
                     cancel.check().map_err(|error| Failure { error, answered: false })?;
                 }
             }
+            // Not by its name, which another build may have given away since.
+            if let Some(id) = self.found(ids).await {
+                return Ok(id.clone());
+            }
             let loaded = self.docker.inspect_image(name).await.map_err(|error| failed(&error))?;
             let id = loaded.id.unwrap_or_default();
-            if [config, manifest].iter().all(|digest| id.strip_prefix("sha256:") != Some(digest)) {
-                let error = refused(&format!("it says that {name} is {id}, which is another image"));
-                return Err(Failure { error, answered: true });
-            }
-            Ok(id)
+            Err(Failure {
+                error: refused(&format!("it says that {name} is {id}, which is another image")),
+                answered: true,
+            })
         })
     }
 }

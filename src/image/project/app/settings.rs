@@ -23,11 +23,12 @@ use crate::{
 
 const KIND: &str = "settings";
 const FIND: &str = include_str!("../../../../python/find_settings.py");
-/// What the machine has a say in, or other settings.
+/// What the machine has a say in, or other settings; so have they in those of HTTP/2.
 const LEFT_TO_THE_START: [&str; 3] = ["user", "group", "keyfile"];
-/// The settings of files that are written, and of those that are read.
+const OF_HTTP: &str = "http";
+/// The settings of files that are written, and of files and folders that must be there.
 const WRITTEN: [&str; 3] = ["errorlog", "accesslog", "pidfile"];
-const READ: [&str; 3] = ["certfile", "keyfile", "ca_certs"];
+const READ: [&str; 4] = ["certfile", "keyfile", "ca_certs", "chdir"];
 /// Where a container can write, or has what an image does not.
 const ELSEWHERE: [&str; 4] = ["/tmp", "/dev", "/proc", "/run/secrets"];
 
@@ -49,18 +50,21 @@ pub fn check(
     }
     let content = fs_err::read(&file).map_err(|error| disk::unreadable(Path::new(FILE), &error))?;
     let key = Key::default().with(&interpreter.facts.full_version).with(FIND).with(content);
-    let text = match cache.bytes(KIND, &key).and_then(|text| String::from_utf8(text).ok()) {
-        Some(text) => text,
-        None => interpreter.script(FIND, &[file], Vec::new(), cancel)?,
+    let known = cache.bytes(KIND, &key).and_then(|text| String::from_utf8(text).ok());
+    let text = if let Some(text) = known {
+        text
+    } else {
+        let text = interpreter.script(FIND, &[file], Vec::new(), cancel)?;
+        cache.keep_bytes(KIND, &key, text.as_bytes());
+        text
     };
-    cache.keep_bytes(KIND, &key, text.as_bytes());
     let values: BTreeMap<String, Value> =
         serde_json::from_str(&text).map_err(|error| Fatal::new(format!("{FILE} cannot be looked into: {error}.")))?;
     if let Some(broken) = values.get("").and_then(Value::text) {
         return Err(Fatal::new(format!("A container would end at its start: {FILE}, {broken}. Correct it.")));
     }
     for (name, value) in &values {
-        if !LEFT_TO_THE_START.contains(&name.as_str()) && !name.starts_with("http") {
+        if !LEFT_TO_THE_START.contains(&name.as_str()) && !name.starts_with(OF_HTTP) {
             accepts(name, value).map_err(|error| Fatal::new(format!("A container would end at its start: {error}")))?;
         }
         if LEFT_TO_THE_START[..2].contains(&name.as_str()) && !is_own(value) {
@@ -115,7 +119,10 @@ fn warn(name: &str, place: &Path, folder: &Path, progress: &dyn Progress) {
             "{name} (from {FILE}) is {shown}, which a container cannot write to, so it will not start. Leave it out (logs: '-' \
              is standard output or error), or mount a volume there."
         ));
-    } else if READ.contains(&name) && !place.strip_prefix("/app").is_ok_and(|below| folder.join(below).exists()) {
+    } else if READ.contains(&name)
+        && place != Path::new("/")
+        && !place.strip_prefix("/app").is_ok_and(|below| folder.join(below).exists())
+    {
         progress.warning(&format!(
             "{name} (from {FILE}) is {shown}, which is not in the image, so a container will not start unless it is mounted \
              there."
