@@ -5,7 +5,6 @@ use std::{
     net::{SocketAddr, TcpListener, ToSocketAddrs as _},
     os::{
         fd::{AsFd as _, BorrowedFd},
-        linux::net::SocketAddrExt as _,
         unix::{fs::FileTypeExt as _, net::UnixListener},
     },
     path::{Path, PathBuf},
@@ -110,9 +109,9 @@ impl Listener {
             }
             Bind::Descriptor(number) => Self::adopt(*number),
             Bind::Abstract(name) => {
-                let address = std::os::unix::net::SocketAddr::from_abstract_name(name)?;
-                let listener = UnixListener::bind_addr(&address)?;
-                listener.set_nonblocking(true)?;
+                // The system tells such a name by a zero before it (unix(7)).
+                let address = SockAddr::unix(format!("\0{name}"))?;
+                let listener = open_unix(&address, options)?;
                 Ok(Self {
                     address: Address::Abstract(name.clone()),
                     socket: Socket::Unix(listener),
@@ -301,4 +300,27 @@ pub fn refuse(bind: &Bind, error: &io::Error) -> Fatal {
         _ => (error.to_string(), "Choose another address with --bind"),
     };
     Fatal::new(format!("Cannot listen at {bind}: {reason}. {hint}."))
+}
+
+#[cfg(test)]
+mod tests {
+    use socket2::{Domain, SockAddr, Socket, Type};
+
+    use super::{Listener, Options};
+    use crate::net::Bind;
+
+    #[test]
+    fn an_abstract_name_has_the_backlog_that_was_asked_for() {
+        let name = format!("rwsgi-backlog-{}", std::process::id());
+        let options = Options { backlog: 2, reuse_port: false, umask: 0, owner: (None, None) };
+        let _listener = Listener::open(&Bind::Abstract(name.clone()), &options).unwrap();
+        let address = SockAddr::unix(format!("\0{name}")).unwrap();
+        let connected = (0..10).map_while(|_| {
+            let client = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+            client.set_nonblocking(true).unwrap();
+            client.connect(&address).is_ok().then_some(client)
+        });
+        // One more than waits, as Linux counts.
+        assert_eq!(connected.collect::<Vec<_>>().len(), 3);
+    }
 }
