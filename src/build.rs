@@ -17,6 +17,7 @@ print(os.path.join(get("LIBPL"), get("LIBRARY")))
 places = (os.path.join(get("LIBDIR"), folder, get("INSTSONAME")) for folder in ("", get("MULTIARCH")))
 print(next(filter(os.path.isfile, places), ""))
 print(*(word for name in ("LIBS", "SYSLIBS", "MODLIBS") for word in get(name).split() if word.startswith("-l")))
+print(get("Py_GIL_DISABLED"))
 "#;
 
 /// All of the C API, and nothing else: extension modules resolve it against the process.
@@ -84,7 +85,8 @@ impl Linking {
         let told = python.run_python_script(LINKING).unwrap_or_default();
         let mut lines = told.lines().map(str::to_owned);
         let mut line = || lines.next().unwrap_or_default();
-        let (path, shared, libraries) = (line(), line(), line());
+        let (path, shared, libraries, threading) = (line(), line(), line(), line());
+        assert!(threading != "1", "rwsgi does not support free-threaded CPython yet. {REMEDY}");
         let is_there = Path::new(&path).extension().is_some_and(|end| end == "a") && Path::new(&path).is_file();
         let archive = is_there.then_some(Archive { path, libraries });
         let without = match env::var(CHOICE).as_deref() {
