@@ -49,7 +49,10 @@ class Log(Absent):
         if args:
             # As logging does: a single dict fills in names.
             named = len(args) == 1 and isinstance(args[0], dict) and args[0]
-            text %= args[0] if named else args
+            try:
+                text %= args[0] if named else args
+            except Exception:  # A line of the log is no reason to end.
+                text = f"{text} {args}"
         if exc_info:
             if isinstance(exc_info, BaseException):
                 exc_info = (type(exc_info), exc_info, exc_info.__traceback__)

@@ -243,12 +243,14 @@ impl arbiter::Program for Program<'_> {
     }
 
     fn worker(self, listeners: Vec<Listener>, link: Link) -> u8 {
-        worker::run(self.plan(listeners, link)).map_or_else(|error| report_worker(&error), |()| 0)
+        let served = worker::run(self.plan(listeners, link)).inspect_err(|_| python::write_out());
+        served.map_or_else(|error| report_worker(&error), |()| 0)
     }
 
     fn template(self, birth: Birth, listeners: Vec<Listener>, link: Link, commands: Commands) -> u8 {
         let template = std::process::id();
-        match worker::template(self.plan(listeners, link), &birth, commands) {
+        let served = worker::template(self.plan(listeners, link), &birth, commands);
+        match served.inspect_err(|_| python::write_out()) {
             Ok(()) => 0,
             Err(error) if std::process::id() != template => report_worker(&error),
             Err(error) => match report(&error) {

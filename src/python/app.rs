@@ -9,6 +9,7 @@ use pyo3::{
 
 use super::{
     environ::{Environs, template},
+    errors,
     file_wrapper::FileWrapper,
     hooks::Between,
     input::Input,
@@ -105,8 +106,10 @@ impl PyApp {
             let environ = environs.make(py, &request)?;
             let watch = request.is_watched.then(|| self.watched.begin(&environ, environs.client(py, &request)));
             let outcome = match &self.hooks {
-                None => self.call(&request, &environ, input.as_ref(), answer, watch.as_ref()),
-                Some(hooks) => self.call_between(hooks, &request, &environ, input.as_ref(), answer, watch.as_ref()),
+                None => self.call((&request, *forks), &environ, input.as_ref(), answer, watch.as_ref()),
+                Some(hooks) => {
+                    self.call_between(hooks, (&request, *forks), &environ, input.as_ref(), answer, watch.as_ref())
+                }
             };
             if sys::forks() != *forks {
                 leave(py, &request, outcome);
@@ -125,12 +128,13 @@ impl PyApp {
             answer.with(py, |exchange| exchange.fail(StatusCode::INTERNAL_SERVER_ERROR));
         }
         answer.end(py);
+        errors::end(py);
     }
 
     fn call_between<'py>(
         &self,
         hooks: &Between,
-        request: &Request,
+        (request, forks): (&Request, usize),
         environ: &Bound<'py, PyDict>,
         input: Option<&Bound<'py, Input>>,
         answer: &Answer,
@@ -138,18 +142,24 @@ impl PyApp {
     ) -> PyResult<()> {
         let py = environ.py();
         let seen = hooks.before(py, request)?;
-        let outcome = self.call(request, environ, input, answer, watch);
+        let outcome = self.call((request, forks), environ, input, answer, watch);
         if let Some(seen) = seen {
             let (status, headers) = answer.said(py).unzip();
             let (sent, begun) = answer.with(py, |exchange| (exchange.sent(), exchange.is_head_sent()));
-            hooks.after(py, &seen, environ, (status, headers, sent, begun))?;
+            if let Err(error) = hooks.after(py, &seen, environ, (status, headers, sent, begun)) {
+                // One of the two is told by who called.
+                if let Err(own) = outcome {
+                    log_failure(py, request, &own);
+                }
+                return Err(error);
+            }
         }
         outcome
     }
 
     fn call<'py>(
         &self,
-        request: &Request,
+        (request, forks): (&Request, usize),
         environ: &Bound<'py, PyDict>,
         input: Option<&Bound<'py, Input>>,
         answer: &Answer,
@@ -161,6 +171,10 @@ impl PyApp {
         }
         environ.set_item(pyo3::intern!(py, "wsgi.early_hints"), answer.early_hints(py))?;
         let result = self.callable.bind(py).call1((environ, answer.start_response(py)));
+        if sys::forks() != forks {
+            // In a process that the app has forked, where another thread may have held what an answer needs.
+            return result.map(drop);
+        }
         if let Some(watch) = watch {
             watch.leave(answer);
         }
@@ -230,6 +244,17 @@ impl PyApp {
     }
 }
 
+/// Writes what Python has in its buffers, for a process that ends without Python's own end, as far as it can be reached.
+pub fn write_out() {
+    Python::try_attach(flush);
+}
+
+fn flush(py: Python<'_>) {
+    for name in ["stdout", "stderr"] {
+        let _ = py.import("sys").and_then(|sys| sys.getattr(name)?.call_method0("flush"));
+    }
+}
+
 /// Ends this process: the app has forked it, and it came back from its call. The request is its parent's, and so are all
 /// connections.
 fn leave(py: Python<'_>, request: &Request, outcome: PyResult<()>) -> ! {
@@ -251,9 +276,7 @@ fn leave(py: Python<'_>, request: &Request, outcome: PyResult<()>) -> ! {
         }
     };
     // As multiprocessing does. What else Python has to do at an end is its parent's.
-    for name in ["stdout", "stderr"] {
-        let _ = py.import("sys").and_then(|sys| sys.getattr(name)?.call_method0("flush"));
-    }
+    flush(py);
     sys::exit_now(code);
 }
 
@@ -306,5 +329,9 @@ fn log_failure(py: Python<'_>, request: &Request, error: &PyErr) {
         })
         .map_or_else(|_| error.to_string(), |lines| lines.concat());
     let (method, target) = (request.head.method(), request.head.target());
-    tracing::error!(target: telemetry::EXCEPTION, "Error handling request {method} {target}\n{}", traceback.trim_end());
+    // The log may be slow, or a pipe that another thread of the app's reads.
+    py.detach(|| {
+        let traceback = traceback.trim_end();
+        tracing::error!(target: telemetry::EXCEPTION, "Error handling request {method} {target}\n{traceback}");
+    });
 }

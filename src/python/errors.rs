@@ -23,13 +23,13 @@ pub struct Errors;
 impl Errors {
     fn write(&self, text: &Bound<'_, pyo3::types::PyString>) -> PyResult<usize> {
         let length = text.len()?;
-        BEGUN.with_borrow_mut(|begun| {
+        let is_whole = BEGUN.with_borrow_mut(|begun| {
             begun.push_str(&text.to_string_lossy());
-            if begun.ends_with('\n') || begun.len() > LIMIT {
-                error_log::write_app(begun);
-                begun.clear();
-            }
+            begun.ends_with('\n') || begun.len() > LIMIT
         });
+        if is_whole {
+            write(text.py());
+        }
         Ok(length)
     }
 
@@ -38,13 +38,27 @@ impl Errors {
     }
 
     /// What is written is out as soon as its line ends; a line that has not ended ends here.
-    fn flush(&self) {
-        BEGUN.with_borrow_mut(|begun| {
-            if !begun.is_empty() {
-                begun.push('\n');
-                error_log::write_app(begun);
-                begun.clear();
-            }
-        });
+    fn flush(&self, py: Python<'_>) {
+        end(py);
     }
+}
+
+/// Ends the line that this thread has begun, if it has. A request's last words are not those of the next one.
+pub(super) fn end(py: Python<'_>) {
+    let has_begun = BEGUN.with_borrow_mut(|begun| {
+        let has_begun = !begun.is_empty();
+        if has_begun {
+            begun.push('\n');
+        }
+        has_begun
+    });
+    if has_begun {
+        write(py);
+    }
+}
+
+fn write(py: Python<'_>) {
+    let text = BEGUN.take();
+    // The file may be slow, or a pipe that another thread of the app's reads.
+    py.detach(|| error_log::write_app(&text));
 }

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 
-use pyo3::{prelude::*, sync::PyOnceLock, types::PyBytes};
+use pyo3::{PyTraverseError, PyVisit, prelude::*, sync::PyOnceLock, types::PyBytes};
 
 use crate::sys;
 
@@ -55,6 +55,10 @@ impl FileWrapper {
     #[pyo3(signature = (filelike, blksize=8192))]
     fn new(filelike: Py<PyAny>, blksize: usize) -> Self {
         Self { filelike, blksize }
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.filelike)
     }
 
     fn __iter__(slf: Py<Self>) -> Py<Self> {

@@ -241,7 +241,7 @@ fn begin<'py>(
             "critical" | "fatal" => Level::Critical,
             _ => Level::Error,
         };
-        telemetry::say(level, &text);
+        args.py().detach(|| telemetry::say(level, &text));
         Ok(())
     })?;
     let send = PyCFunction::new_closure(py, None, None, |args: &Bound<'_, PyTuple>, _| -> PyResult<()> {

@@ -44,7 +44,10 @@ impl Interrupt {
             }
             capi::raise_in(py, self.thread, Some(&py.get_type::<RequestTimeout>()));
             let pid = std::process::id();
-            tracing::error!(target: telemetry::CRITICAL, "REQUEST TIMEOUT (pid:{pid})\n{}", stack.trim_end());
+            py.detach(|| {
+                let stack = stack.trim_end();
+                tracing::error!(target: telemetry::CRITICAL, "REQUEST TIMEOUT (pid:{pid})\n{stack}");
+            });
         });
     }
 

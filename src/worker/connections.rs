@@ -44,6 +44,9 @@ const STUCK: Duration = Duration::from_secs(5);
 /// How long the stacks of Python's threads take to be written, at most.
 const DUMP: Duration = Duration::from_millis(500);
 
+/// How long what was printed may take to be written.
+const OUTPUT: Duration = Duration::from_millis(500);
+
 /// The exit code of a worker whose app takes too long to load: that of timeout(1). It is none of those that end a server
 /// at its first boot, because the next attempt may go well.
 const TIMED_OUT: u8 = 124;
@@ -115,6 +118,8 @@ pub fn start(plan: Plan, runtime: Arc<Runtime>, drive: Arc<Drive>) -> Result<Con
         let life = runtime.spawn(async move {
             match Signals::listen(plan.hooks.clone()) {
                 Ok(signals) => {
+                    // Logs that were rotated while it booted.
+                    telemetry::reopen();
                     let _ = report.send(Ok(()));
                     live(plan, may_begin, may_end, signals).await;
                 }
@@ -143,16 +148,19 @@ async fn live(plan: Plan, may_begin: oneshot::Receiver<()>, may_end: oneshot::Re
         stop = signals.next() => {
             tracing::info!("Worker exiting (pid: {})", std::process::id());
             call_last(hooks.as_ref(), stop).await;
+            write_out().await;
             sys::exit_now(u8::from(stop == Stop::Aborted));
         }
         () = arbiter.gone() => {
             tracing::info!("Worker exiting (pid: {})", std::process::id());
+            write_out().await;
             sys::exit_now(0);
         }
         () = too_long(timeout) => {
             tracing::error!(target: telemetry::CRITICAL, "WORKER TIMEOUT (pid:{})", std::process::id());
             python::dump_stacks();
             tokio::time::sleep(DUMP).await;
+            write_out().await;
             sys::exit_now(TIMED_OUT);
         }
     }
@@ -205,6 +213,7 @@ async fn live(plan: Plan, may_begin: oneshot::Receiver<()>, may_end: oneshot::Re
     let cut = cut.unwrap_or(stop);
     call_last(hooks.as_ref(), cut).await;
     tracing::warn!("Worker (pid: {}) is cut short: what still runs in it is lost.", std::process::id());
+    write_out().await;
     if let Some(log) = access_log {
         log.close();
     }
@@ -220,6 +229,16 @@ async fn call_last(hooks: Option<&Hooks>, stop: Stop) {
         Stop::InOrder | Stop::Stuck => {}
     }
     hooks.call("worker_exit", hooks::AT_ONCE).await;
+}
+
+/// Writes what the app has printed so far, unless Python cannot be had.
+async fn write_out() {
+    let (done, is_done) = oneshot::channel();
+    wait_for_python("rwsgi-output", move || {
+        python::write_out();
+        let _ = done.send(());
+    });
+    let _ = tokio::time::timeout(OUTPUT, is_done).await;
 }
 
 /// Returns when the app has been loading for longer than it may.

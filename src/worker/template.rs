@@ -25,11 +25,16 @@ struct Shared {
 /// What keeps it, or the worker that this is, from serving.
 pub fn template(mut plan: Plan, birth: &Birth, mut commands: Commands) -> Result<(), Fatal> {
     sys::set_title(&format!("rwsgi: template [{}]", plan.settings.proc_name.as_deref().unwrap_or(&plan.spec)));
+    // Programs that hooks or a preloaded app start must not ignore these.
+    sys::disregard(Signal::Int);
+    sys::disregard(Signal::Usr1);
     let shared = match plan.hooks.take() {
         None => preload(&plan)?,
         Some(source) => preload_with_hooks(&plan, &source, birth)?,
     };
     shared.interpreter.freeze();
+    // What was printed would be in each worker's buffer.
+    shared.interpreter.flush();
     plan.link.report(Report::Ready);
     while let Some(command) = commands.wait() {
         match command {
@@ -74,6 +79,7 @@ pub fn template(mut plan: Plan, birth: &Birth, mut commands: Commands) -> Result
             }
         }
     }
+    shared.interpreter.flush();
     Ok(())
 }
 
@@ -93,9 +99,6 @@ fn preload(plan: &Plan) -> Result<Shared, Fatal> {
 /// Everything in gunicorn's order: the configuration file runs where the server was started, without the variables and
 /// directories that it sets.
 fn preload_with_hooks(plan: &Plan, source: &hooks::Source, birth: &Birth) -> Result<Shared, Fatal> {
-    // Programs that hooks start must not ignore these.
-    sys::disregard(Signal::Int);
-    sys::disregard(Signal::Usr1);
     let settings = &plan.settings;
     std::env::set_current_dir(&source.directory)
         .map_err(|error| Fatal::new(format!("Cannot change to {}: {error}.", source.directory.display())))?;

@@ -320,3 +320,26 @@ def when_ready(server): note('ready')
         assert!(process::holds(|| !process::is_alive(hangs)), "it goes on for ever\n{}", server.stderr());
     }
 }
+
+#[test]
+fn a_line_of_the_log_that_cannot_be_put_together_is_written_as_it_is() {
+    let mut server = server("def when_ready(server): server.log.info('at 50%', 1)").start();
+    assert_eq!(server.connect().get("/").text(), "hello");
+    let ended = server.stop();
+    assert!(ended.stderr.contains("at 50% (1,)"), "{}", ended.stderr);
+}
+
+#[test]
+fn an_apps_own_error_is_logged_where_the_hook_after_it_is_cut_short_too() {
+    let conf = "def post_request(worker, req, environ, resp):\n    raise KeyboardInterrupt('of the hook')\n";
+    let server = server(conf);
+    std::fs::write(
+        server.directory().join("app.py"),
+        "def app(environ, start_response):\n    raise ValueError('own')\n",
+    )
+    .expect("it can be written");
+    let server = server.start();
+    assert_eq!(server.connect().get("/").status, 500);
+    server.wait_for_log("ValueError: own");
+    server.wait_for_log("KeyboardInterrupt: of the hook");
+}

@@ -1,6 +1,7 @@
 //! The arbiter and its workers as processes: how they come, go, and follow their configuration.
 
 mod ending;
+mod output;
 mod reload;
 mod service;
 mod stuck;

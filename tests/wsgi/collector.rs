@@ -37,3 +37,29 @@ fn zero_leaves_it_as_python_has_it() {
     let (first, now, frozen) = told(TELLS, &["--gc-threshold", "0"]);
     assert_eq!((first == now, frozen), (true, false));
 }
+
+#[test]
+fn a_file_that_keeps_its_wrapper_is_collected() {
+    let app = "
+import gc, weakref
+alive = weakref.WeakSet()
+class File:
+    def read(self, size=-1):
+        return b''
+def app(environ, start_response):
+    start_response('200 OK', [])
+    if environ['PATH_INFO'] == '/count':
+        gc.collect()
+        return [str(len(alive)).encode()]
+    file = File()
+    alive.add(file)
+    file.wrapper = environ['wsgi.file_wrapper'](file)
+    return file.wrapper
+";
+    let server = Server::of(app).args(["app:app"]).start();
+    let mut client = server.connect();
+    for _ in 0..3 {
+        assert_eq!(client.get("/").status, 200);
+    }
+    assert_eq!(client.get("/count").text(), "0");
+}
