@@ -179,7 +179,7 @@ fn clones_of_one_commit_make_the_same_image() {
     });
     assert!(tars[0] == tars[1]);
     // What the build itself puts there is not the app's.
-    let (inside, cache) = (one.join("image.tar"), one.join(".cache/rwsgi"));
+    let (inside, cache) = (one.join("image.tar"), one.join(".rwsgi-cache"));
     for _ in 0..2 {
         run(dockerize(&one, "same", &["--output", inside.to_str().unwrap()]).env("RWSGI_CACHE_DIR", &cache));
         assert!(std::fs::read(&inside).unwrap() == tars[0]);
