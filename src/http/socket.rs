@@ -30,7 +30,7 @@ pub trait Socket: AsyncRead + AsyncWrite + AsRawFd + Unpin {
         count: usize,
     ) -> Poll<io::Result<usize>>;
 
-    /// When this is dropped the client is to see that the connection broke (RFC 9112 section 8), as far as a socket can say
+    /// When this is dropped, or before, the client is to see that the connection broke (RFC 9112 section 8), as far as a socket can say
     /// so: one of the kind that has no network has no way.
     fn reset(&self);
 
@@ -65,8 +65,11 @@ macro_rules! is_socket {
             }
 
             fn reset(&self) {
-                // There is nothing else to do where it cannot be set.
-                let _ = SockRef::from(self).set_linger(Some(Duration::ZERO));
+                // At once, whoever else has it: closing it would wait for a process that the app has forked.
+                if sys::disconnect(self).is_err() {
+                    // There is nothing else to do where it cannot be set.
+                    let _ = SockRef::from(self).set_linger(Some(Duration::ZERO));
+                }
             }
 
             fn poll_peek(&self, context: &mut Context<'_>) -> Poll<io::Result<Option<u8>>> {

@@ -126,6 +126,20 @@ pub fn discard(socket: RawFd) -> io::Result<Option<usize>> {
     Ok(Some(dropped))
 }
 
+/// Breaks a TCP connection: its peer sees a reset, and what has not reached it is dropped. It does not matter who else has the
+/// socket (connect(2), `AF_UNSPEC`).
+///
+/// # Errors
+/// It is another kind of socket.
+pub fn disconnect(socket: impl AsFd) -> io::Result<()> {
+    let family = libc::sa_family_t::try_from(libc::AF_UNSPEC).map_err(io::Error::other)?;
+    let nobody = libc::sockaddr { sa_family: family, sa_data: [0; 14] };
+    let size = libc::socklen_t::try_from(size_of_val(&nobody)).map_err(io::Error::other)?;
+    // SAFETY: the kernel reads no more than `size` bytes, which `nobody` has.
+    let result = unsafe { libc::connect(socket.as_fd().as_raw_fd(), &raw const nobody, size) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
 /// Why a connection broke behind the end of what was received, if it did.
 fn broken(socket: RawFd) -> io::Result<()> {
     let mut number: libc::c_int = 0;

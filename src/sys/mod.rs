@@ -19,8 +19,8 @@ pub use changes::Changes;
 pub use clock::{LocalTime, coarse_clock, coarse_time, local_time, monotonic_clock};
 pub use daemon::{User, become_daemon, become_user, set_process_name};
 pub use descriptors::{
-    adopt, discard, duplicate, most_files, peek, redirect_output, replace, send_file, set_nonblocking, spawn_with,
-    undelivered, wait_readable, waiting_connections,
+    adopt, discard, disconnect, duplicate, most_files, peek, redirect_output, replace, send_file, set_nonblocking,
+    spawn_with, undelivered, wait_readable, waiting_connections,
 };
 pub use directory::Directory;
 pub use forks::{around_forks, forks};

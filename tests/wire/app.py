@@ -118,6 +118,19 @@ def fails(environ, start_response, size):
     raise ValueError("on purpose")
 
 
+def forks(environ, start_response):
+    """Fails while a process that it has started goes on, which has all that the worker has."""
+    worker = os.getpid()
+    start_response("200 OK", [])
+    yield b"begun"
+    if os.fork() == 0:
+        while not os.path.exists("go") and os.getppid() == worker:
+            time.sleep(0.005)
+        os.write(1, b"the child ends\n")
+        os._exit(0)
+    raise ValueError("on purpose")
+
+
 def fails_announced(environ, start_response, size):
     start_response("200 OK", [("Content-Length", str(size + 1))])
     yield content(size)

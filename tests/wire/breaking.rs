@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{Place, chunked, content, everywhere, get, post};
-use crate::support::process;
+use crate::support::{process, server::LIMIT};
 
 /// What has neither a length nor chunks ends with its connection: that one must not end as if all were well.
 #[test]
@@ -21,6 +21,39 @@ fn an_answer_whose_end_is_the_connections_resets_it_where_it_breaks_off() {
         }
         let mut well = server.connect();
         assert!(well.send("GET /pieces?3,1000 HTTP/1.0\r\n\r\n").response("GET").body == content(3000, 0));
+    }
+}
+
+/// The system has more of the answer than the client has taken, and would deliver that with an end that looks well.
+#[test]
+fn an_answer_whose_end_is_the_connections_resets_it_where_its_client_takes_nothing() {
+    let server = super::builder().args(["--write-timeout", "2", "--keep-alive", "600"]).start();
+    let place = Place { server: &server, name: "tcp".to_owned(), address: server.address() };
+    let mut kept = place.connect();
+    assert_eq!(kept.get("/hello").text(), "hello");
+    for path in ["/pieces?100,100000", "/pieces?1,10000000"] {
+        let before = process::descriptors(server.worker());
+        let mut stream = TcpStream::connect(server.address()).expect("the server answers");
+        write!(stream, "GET {path} HTTP/1.0\r\n\r\n").expect("the server reads");
+        assert_eq!(stream.peek(&mut [0]).expect("it begins"), 1);
+        is_back(&place, before);
+        let end = stream.read_to_end(&mut Vec::new()).map_err(|error| error.kind());
+        assert_eq!(end, Err(ErrorKind::ConnectionReset), "{path}");
+    }
+    assert_eq!(kept.get("/hello").text(), "hello");
+}
+
+#[test]
+fn an_answer_that_breaks_off_is_seen_although_a_process_of_the_apps_has_the_connection_too() {
+    for threads in ["1", "4"] {
+        let server = super::builder().args(["--threads", threads]).start();
+        let mut stream = TcpStream::connect(server.address()).expect("the server answers");
+        stream.set_read_timeout(Some(LIMIT)).expect("an option of the socket");
+        write!(stream, "GET /forks HTTP/1.0\r\n\r\n").expect("the server reads");
+        let end = stream.read_to_end(&mut Vec::new()).map_err(|error| error.kind());
+        assert_eq!(end, Err(ErrorKind::ConnectionReset), "{threads}");
+        std::fs::write(server.directory().join("go"), "").expect("the file can be written");
+        server.wait_for_output("the child ends\n");
     }
 }
 

@@ -259,17 +259,24 @@ impl<S: Socket> Exchange<'_, S> {
                 poll_fn(|context| self.poll_write(context)).await.map(|()| End::Well)
             }
         };
+        let is_framed = !has_body || chunked || length.is_some();
         match written {
             Ok(End::Well) if keep_alive && self.body.refusal.is_none() => Next::Request,
             Ok(End::Well) => Next::End,
             // Its framing says that it is not whole. What there is of it is to arrive.
-            Ok(End::Broken) if chunked || length.is_some() => Next::End,
+            Ok(End::Broken) if is_framed => Next::End,
             // Only the connection can say it; what is on its way may be lost by that.
             Ok(End::Broken) => {
                 self.transport.socket.reset();
                 Next::Cut
             }
-            Err(error) => self.broken(&error),
+            Err(error) => {
+                if !is_framed {
+                    // The system would deliver what it has, and end the connection as if that were all.
+                    self.transport.socket.reset();
+                }
+                self.broken(&error)
+            }
         }
     }
 
