@@ -145,6 +145,9 @@ const TRAILERS: usize = 16 << 10;
 /// (RFC 9112 section 7.1.1).
 const EXTENSIONS: usize = 16 << 10;
 
+/// A size may have this many digits, with the zeros before them that some write. More mean as little as extensions do.
+const DIGITS: usize = 64;
+
 /// The size in a chunk's first line, and how many bytes its extensions have, which must be well-formed, and are dropped.
 fn size(line: &[u8]) -> Result<(u64, usize), Refusal> {
     let semicolon = memchr::memchr(b';', line);
@@ -154,7 +157,8 @@ fn size(line: &[u8]) -> Result<(u64, usize), Refusal> {
         None => line,
     };
     let significant = &digits[digits.iter().position(|digit| *digit != b'0').unwrap_or(digits.len())..];
-    let valid = !digits.is_empty() && digits.iter().all(u8::is_ascii_hexdigit) && significant.len() <= 15;
+    let valid =
+        (1..=DIGITS).contains(&digits.len()) && digits.iter().all(u8::is_ascii_hexdigit) && significant.len() <= 15;
     if !valid {
         return Err(Refusal::bad("Invalid chunk size"));
     }
@@ -296,6 +300,9 @@ mod tests {
         assert_eq!(size(b"fffffffffffffff"), Ok((0x0fff_ffff_ffff_ffff, 0)));
         assert_eq!(size(b"5 ;a"), Ok((5, 3)));
         assert!(size(b"ffffffffffffffff").is_err());
+        let padded = |zeros: usize| size(format!("{}1", "0".repeat(zeros)).as_bytes());
+        assert_eq!(padded(63), Ok((1, 0)));
+        assert!(padded(64).is_err(), "zeros are not for nothing either");
     }
 
     #[test]

@@ -131,6 +131,24 @@ fn thirty_thousand_fields_are_read_like_one() {
     }
 }
 
+/// Of what comes at once, one chunk is to be kept as it is, and the rest is next to nothing.
+#[test]
+fn a_chunk_takes_no_more_memory_than_it_has() {
+    let server = builder().args(["--body-min-rate", "0"]).start();
+    assert_eq!(server.connect().post("/echo", b"hello").text(), "hello");
+    let before = process::resident_kib(server.worker());
+    let large = format!("1000\r\n{}\r\n", "x".repeat(4096));
+    let small = format!("{}1\r\nx\r\n", "0".repeat(63));
+    let piece = large + &small.repeat(850);
+    let mut client = server.connect();
+    client.send("POST /ignore HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n");
+    client.send(piece.repeat(400));
+    client.send("0\r\n\r\n");
+    assert_eq!(client.response("POST").text(), "ignored");
+    let grown = process::most_resident_kib(server.worker()).saturating_sub(before);
+    assert!(grown < 6 << 10, "{grown} KiB");
+}
+
 #[test]
 fn a_body_in_bytes_takes_no_more_memory_than_one_at_once() {
     const SIZE: usize = 1 << 16;

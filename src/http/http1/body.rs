@@ -92,6 +92,9 @@ impl Body {
     }
 }
 
+/// What has come of a chunk is copied where it is less than this, half of what is read at a time.
+const COPIED: usize = 32 << 10;
+
 const ENDED: Refusal = Refusal::bad("The body ended early");
 
 fn poll_length<S: Socket>(
@@ -151,7 +154,14 @@ fn poll_chunk<S: Socket>(
         let (skipped, data) = chunks.next(&transport.inbox, &transport.clients.rules)?;
         transport.inbox.advance(skipped);
         if data > 0 {
-            let piece = transport.inbox.split_to(data).freeze();
+            // It would hold all that came with it, for as long as it waits.
+            let piece = if data < COPIED {
+                let piece = Bytes::copy_from_slice(&transport.inbox[..data]);
+                transport.inbox.advance(data);
+                piece
+            } else {
+                transport.inbox.split_to(data).freeze()
+            };
             if transport.inbox.is_empty() {
                 transport.inbox = BytesMut::new();
             }
