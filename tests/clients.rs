@@ -1,6 +1,13 @@
 //! What clients may do, and for how long: limits, slow clients, proxies, and deadlines.
 
-use std::{io::Write as _, thread, time::Duration};
+use std::{
+    io::{Read as _, Write as _},
+    net::TcpStream,
+    thread,
+    time::Duration,
+};
+
+use socket2::SockRef;
 
 use crate::support::{Builder, Client, Server, process};
 
@@ -402,6 +409,23 @@ fn a_client_that_takes_nothing_is_cut_off() {
     assert!(process::holds(|| process::files_without_names(worker) == 1), "the answer waits");
     assert!(process::holds(|| process::files_without_names(worker) == 0), "the answer is given up");
     assert!(!client.response("GET").whole);
+}
+
+/// What it takes is far less at any time than what its system has to take before the server's takes more.
+#[test]
+fn a_client_that_takes_little_at_a_time_is_not_cut_off() {
+    let server = builder().args(["--write-timeout", "3"]).start();
+    let mut stream = TcpStream::connect(server.address()).expect("the server answers");
+    SockRef::from(&stream).set_recv_buffer_size(64 << 10).expect("an option of the socket");
+    stream.write_all(b"GET /large HTTP/1.1\r\nConnection: close\r\n\r\n").expect("the server reads");
+    let (mut all, mut piece) = (Vec::new(), [0; 16 << 10]);
+    for _ in 0..30 {
+        let size = stream.read(&mut piece).expect("it comes");
+        all.extend_from_slice(&piece[..size]);
+        thread::sleep(Duration::from_millis(200));
+    }
+    stream.read_to_end(&mut all).expect("it comes");
+    assert!(all.len() > 10_000_000, "{} bytes", all.len());
 }
 
 #[test]

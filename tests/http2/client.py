@@ -53,8 +53,8 @@ class Client:
         self.flush()
         return stream
 
-    def receive(self):
-        data = self.socket.recv(65536)
+    def receive(self, size=65536):
+        data = self.socket.recv(size)
         if not data:
             return False
         for event in self.h2.receive_data(data):
@@ -326,6 +326,20 @@ def slow(port, ca):
     assert stream not in client.reset, len(client.answers[stream][1])
     client.wait(stream)
     assert stream in client.reset, "and then it took nothing"
+
+
+def gentle(port, ca):
+    """A client that takes far less at a time than its system has to take before the server's takes more."""
+    client = Client(port)
+    client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+    window(client, 1 << 30)
+    grant(client, 1 << 30)
+    streams = [client.begin("/big") for _ in range(3)]
+    for _ in range(30):
+        assert client.receive(16_384), "closed"
+        time.sleep(0.2)
+    for stream in streams:
+        assert len(client.wait(stream)[1]) == 251 * 12_000 and stream in client.ended, client.reset
 
 
 def shared(port, ca):

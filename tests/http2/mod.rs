@@ -159,6 +159,11 @@ fn a_stream_that_its_client_takes_little_of_goes_on() {
 }
 
 #[test]
+fn a_connection_whose_client_takes_little_at_a_time_goes_on() {
+    check(&cleartext().args(["--write-timeout", "3"]).start(), "gentle");
+}
+
+#[test]
 fn a_stream_that_waits_for_others_goes_on_and_one_whose_client_takes_nothing_ends() {
     check(&cleartext().args(["--write-timeout", "4"]).start(), "shared");
 }

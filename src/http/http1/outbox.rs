@@ -13,13 +13,16 @@ use std::{
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use crate::http::{
-    body::{
-        spool::{SLOW, Spool},
-        whole::WholeBody,
+use crate::{
+    http::{
+        body::{
+            spool::{SLOW, Spool},
+            whole::WholeBody,
+        },
+        socket::Socket,
+        timer::Timer,
     },
-    socket::Socket,
-    timer::Timer,
+    sys,
 };
 
 /// What is not larger than this is copied behind what precedes it, and goes out with it in one piece.
@@ -36,8 +39,10 @@ pub struct Outbox {
     whole: Option<WholeBody>,
     /// The end of a chunk is to come.
     open_chunk: bool,
-    /// Since when the client has taken nothing.
+    /// Since when the system takes nothing for the client.
     stalled: Option<Instant>,
+    /// When it was looked last how much the client's system has not got, and how much that was.
+    looked: Option<(Instant, usize)>,
     /// So much had the system taken then.
     sent: u64,
     timer: Timer,
@@ -147,14 +152,18 @@ impl Outbox {
         match Pin::new(&mut *socket).poll_flush(context) {
             Poll::Pending => self.stall(socket, context, slowness).map_ok(|never| match never {}),
             Poll::Ready(flushed) => {
-                self.stalled = None;
+                self.goes_on();
                 Poll::Ready(flushed)
             }
         }
     }
 
+    fn goes_on(&mut self) {
+        (self.stalled, self.looked) = (None, None);
+    }
+
     fn advance(&mut self, size: usize) {
-        self.stalled = None;
+        self.goes_on();
         let text = size.min(self.text.len() - self.written);
         self.written += text;
         if let Some(whole) = &mut self.whole {
@@ -165,7 +174,7 @@ impl Outbox {
         }
     }
 
-    /// The client takes nothing. What waits for it in memory is put elsewhere after a while, and after a longer one it
+    /// The system takes nothing for the client. What waits for it in memory is put elsewhere after a while, and after a longer one it
     /// is cut off.
     fn stall<S: Socket>(
         &mut self,
@@ -175,7 +184,7 @@ impl Outbox {
     ) -> Poll<io::Result<Infallible>> {
         let sent = socket.sent();
         if std::mem::replace(&mut self.sent, sent) != sent {
-            self.stalled = None;
+            self.goes_on();
         }
         let since = *self.stalled.get_or_insert_with(Instant::now);
         if let (Some(whole), Some(spool)) = (&mut self.whole, slowness.spool)
@@ -186,9 +195,34 @@ impl Outbox {
             }
             whole.spill(spool);
         }
-        if self.timer.is_over(context, slowness.limit.map(|limit| since + limit)) {
-            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        match slowness.limit {
+            Some(limit) if self.takes_nothing(socket, context, since, limit) => {
+                Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+            }
+            _ => Poll::Pending,
         }
-        Poll::Pending
+    }
+
+    /// Whether the client has taken nothing for this long. The system takes more only once the client has taken a good part
+    /// of what it has, a megabyte perhaps: one that is slow takes less in that time, and is not at fault. It is looked for
+    /// the first time when the client is slow, since most are not.
+    fn takes_nothing<S: Socket>(
+        &mut self,
+        socket: &S,
+        context: &mut Context<'_>,
+        since: Instant,
+        limit: Duration,
+    ) -> bool {
+        loop {
+            let next = self.looked.map_or(since + SLOW.min(limit), |(looked, _)| looked + limit);
+            if !self.timer.is_over(context, Some(next)) {
+                return false;
+            }
+            let left = sys::undelivered(socket.as_raw_fd());
+            if self.looked.is_some_and(|(_, before)| left >= before) {
+                return true;
+            }
+            self.looked = Some((Instant::now(), left));
+        }
     }
 }

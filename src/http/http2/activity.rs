@@ -63,10 +63,15 @@ impl Activity {
 
     /// The socket has taken so many bytes, and takes no more if it `is_pending`.
     pub fn wrote(&self, taken: u64, is_pending: bool) {
-        let jammed = &mut self.state().jammed;
-        match *jammed {
+        let mut state = self.state();
+        match state.jammed {
             Some((_, before)) if is_pending && before == taken => {}
-            _ => *jammed = is_pending.then(|| (Instant::now(), taken)),
+            jammed => {
+                if jammed.is_some() {
+                    state.turns.resume();
+                }
+                state.jammed = is_pending.then(|| (Instant::now(), taken));
+            }
         }
     }
 

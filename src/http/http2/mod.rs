@@ -244,8 +244,9 @@ fn is_idle(connection: &Connection, activity: &Activity) -> bool {
 /// Whether nothing is to be hoped of the connection, which has been `ending` since then, and of which so much is `left` for so
 /// long already.
 fn is_over(connection: &Connection, activity: &Activity, left: (usize, Duration), ending: Option<Instant>) -> bool {
-    let write_timeout = connection.clients.write_timeout;
-    if write_timeout.is_some_and(|limit| activity.jammed() >= limit) {
+    let (write_timeout, (left, still_left)) = (connection.clients.write_timeout, left);
+    // A socket takes more only once its client has taken a good part of what it has, and a slow one may take longer for that.
+    if write_timeout.is_some_and(|limit| activity.jammed().min(still_left) >= limit) {
         return true;
     }
     // While there is more for the socket, what it has is not all.
@@ -257,6 +258,5 @@ fn is_over(connection: &Connection, activity: &Activity, left: (usize, Duration)
         return false;
     }
     // What its client has not taken yet would be lost with the connection: it is perhaps of an answer.
-    let (left, still) = left;
-    left == 0 || cut && left <= FAREWELL || write_timeout.is_some_and(|limit| still >= limit)
+    left == 0 || cut && left <= FAREWELL || write_timeout.is_some_and(|limit| still_left >= limit)
 }

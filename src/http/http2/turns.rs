@@ -41,6 +41,11 @@ impl Turns {
         self.passed = self.passed.max(before.number);
     }
 
+    /// The socket, for which all of them had to wait, takes something again: whose turn it is is yet to be given some of it.
+    pub fn resume(&mut self) {
+        self.given = Instant::now();
+    }
+
     /// Whether it is for its own client that an answer has waited for this long: others that have asked later were given
     /// something, or nobody was. Where they all wait for the socket, which is `jammed`, that is for others to see to.
     pub fn is_stalled(&self, turn: Turn, limit: Duration, jammed: bool) -> bool {
@@ -63,6 +68,9 @@ mod tests {
         let first = Turn { since: begun, ..turns.ask() };
         turns.given = begun;
         assert!(turns.is_stalled(first, LONG, false) && !turns.is_stalled(first, LONG, true), "nobody has a turn");
+        turns.resume();
+        assert!(!turns.is_stalled(first, LONG, false), "the socket was at fault");
+        turns.given = begun;
         turns.give(early);
         assert!(!turns.is_stalled(first, LONG, false), "that one was earlier");
         let later = turns.ask();
