@@ -162,6 +162,11 @@ def limits(port, ca):
     assert status("/", fields=[("expect", "more")]) == "417"
     assert status("/", fields=[("host", "a"), ("host", "b")]) == "400"
     assert status("/", fields=[("x_under", "1")]) == "400"
+    # RFC 9113 section 8.2.1.
+    for value in [" a", "a ", "\ta", "a\t", " "]:
+        for name in ["x-padded", "cookie"]:
+            assert status("/", fields=[(name, value)]) == "400", (name, value)
+    assert status("/", fields=[("x-empty", ""), ("x-within", "a b")]) == "200"
     # What belongs to a connection of HTTP/1 is not a field here (RFC 9113 section 8.2.2).
     for name, value in [("connection", "close"), ("transfer-encoding", "chunked"), ("X-Upper", "1")]:
         client = Client(port)
@@ -213,6 +218,7 @@ def trailers(port, ca):
     for fields, expected in [
         ([("content-length", "3")], "400"),
         ([("host", "a")], "400"),
+        ([("x-padded", "a ")], "400"),
         ([(f"x-{number}", "1") for number in range(300)], "431"),
     ]:
         seen = status(fields)

@@ -20,6 +20,9 @@ pub fn read(parts: &Parts, rules: &RequestRules, trust: Trust, https: bool, has_
         Some(path) => path.as_str(),
         None => authority.unwrap_or("/"),
     };
+    if parts.headers.values().any(|value| is_padded(value.as_bytes())) {
+        return Err(Refusal::bad("Invalid header value: it begins or ends with white space"));
+    }
     put(&mut text, &[parts.method.as_str().as_bytes(), b" ", target.as_bytes(), b" HTTP/1.1\r\n"]);
     if parts.headers.get_all(header::HOST).iter().nth(1).is_some() {
         return Err(Refusal::bad("Host is given twice"));
@@ -64,6 +67,12 @@ pub fn read(parts: &Parts, rules: &RequestRules, trust: Trust, https: bool, has_
     let claimed = parts.uri.scheme_str().filter(|_| trust == Trust::Proxy);
     head.came_by(claimed.map_or(https, |scheme| scheme == "https"));
     Ok(head)
+}
+
+/// Whether there is white space at either end of a value: nothing is dropped from it here, as it is in HTTP/1, so that
+/// others may read it with that (RFC 9113 section 8.2.1).
+pub fn is_padded(value: &[u8]) -> bool {
+    matches!(value, [b' ' | b'\t', ..] | [.., b' ' | b'\t'])
 }
 
 fn put(text: &mut BytesMut, parts: &[&[u8]]) {

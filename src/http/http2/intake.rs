@@ -10,7 +10,7 @@ use tokio::{
     time::{Instant, sleep_until, timeout},
 };
 
-use super::activity::Activity;
+use super::{activity::Activity, head::is_padded};
 use crate::{
     http::{
         body::{
@@ -101,6 +101,9 @@ impl Intake {
         // Where there are any they are here already: nothing else ends the data but its end.
         let trailers = self.incoming.trailers().await.map_err(|error| reason(&error))?;
         for (name, value) in trailers.iter().flatten() {
+            if is_padded(value.as_bytes()) {
+                return Err(Refusal::bad("Invalid value of a trailer field: it begins or ends with white space"));
+            }
             self.trailers.take(name.as_str().as_bytes(), value.as_bytes(), &self.clients.rules)?;
         }
         Ok(None)
