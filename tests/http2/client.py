@@ -228,6 +228,14 @@ def trailers(port, ca):
         assert seen == expected, (authority, host, seen)
 
 
+def casefold(port, ca):
+    """The method that the app sees is what the answer is for."""
+    client = Client(port)
+    status, fields, body = client.get("/big", "head")
+    assert (status, fields.get("content-length"), body) == ("200", str(251 * 12_000), b""), fields
+    assert client.get("/204")[0] == "204"
+
+
 def left(port, ca):
     """Streams that their client gives up before the answer begins, which would never end: no thread is lost."""
     # It serves already.

@@ -129,6 +129,11 @@ fn the_limits_of_http1_hold() {
 }
 
 #[test]
+fn a_method_in_small_letters_is_what_it_is_in_capital_ones_where_that_is_permitted() {
+    check(&cleartext().args(["--casefold-http-method"]).start(), "casefold");
+}
+
+#[test]
 fn what_goes_wrong_costs_its_stream() {
     let server = cleartext().start();
     let worker = server.worker();

@@ -105,6 +105,10 @@ impl Exchange {
         // What follows then is no body (RFC 9113 section 8.5).
         let has_body = !intake.is_over() && self.method != Method::CONNECT;
         let head = Arc::new(head::read(&parts, &clients.rules, trust, connection.https, has_body)?);
+        if head.method() != self.method.as_str() {
+            // It was in small letters, which may pass. What it is read as is one.
+            self.method = Method::from_bytes(head.method().as_bytes()).unwrap_or_default();
+        }
         // It is in there now, and the call may last.
         drop(parts);
         self.line.begin(&connection, &head);
