@@ -279,7 +279,7 @@ def rest(connection):
     try:
         while data := connection.recv(65536):
             received += data
-    except ConnectionResetError:
+    except (ConnectionResetError, ssl.SSLError):
         pass
     return received
 
@@ -410,10 +410,10 @@ def unread(port, ca):
 
 def cancelled(port, ca):
     """Requests that are cancelled as soon as the server has them, while no thread is free for them."""
-    busy = Client(port)
+    busy = Client(port, ca)
     for _ in range(8):
         busy.begin("/stuck")
-    client, body = Client(port), b"x" * 60_000
+    client, body = Client(port, ca), b"x" * 60_000
     try:
         for number in range(4000):
             stream = client.begin("/echo", "POST", end=False)
@@ -427,6 +427,25 @@ def cancelled(port, ca):
         # The server has reset the stream, and is about to end the connection.
         pass
     print(number)
+
+
+def crowded(port, ca):
+    """The same, of clients behind a proxy, whose connection goes on."""
+    busy = Client(port)
+    for _ in range(8):
+        busy.begin("/stuck")
+    client = Client(port)
+    for number in range(400):
+        stream = client.begin("/204")
+        client.h2.ping(number.to_bytes(8, "big"))
+        client.flush()
+        client.receive()
+        if stream not in client.ended:
+            client.h2.reset_stream(stream, error_code=8)
+        client.flush()
+    for _ in range(3):
+        assert client.get("/204")[0] == "503"
+    assert not client.goaway
 
 
 def expanding(port, ca):
@@ -464,12 +483,13 @@ def gone(port, ca):
     client.get("/204")
 
 
+def resets(number):
+    stream = 2 * number + 1
+    return frame(1, 5, stream, HEAD) + frame(3, 0, stream, (8).to_bytes(4, "big"))
+
+
 def floods(port, ca):
     """Frames that cost their sender next to nothing: the connection ends, with the reason; others are served."""
-    def resets(number):
-        stream = 2 * number + 1
-        return frame(1, 5, stream, HEAD) + frame(3, 0, stream, (8).to_bytes(4, "big"))
-
     def continuations(number):
         return frame(1, 0, 1, HEAD) if number == 0 else frame(9, 0, 1, b"\x00\x01x\x01y" * 100)
 
@@ -488,8 +508,9 @@ def floods(port, ca):
     def priorities(number):
         return frame(2, 0, 2 * number + 1, bytes(5))
 
-    for flood in [resets, continuations, empty_data, pings, all_settings, windows, priorities]:
-        with connect(port) as raw:
+    # A proxy may pass on that its clients have cancelled what they asked for.
+    for flood in [resets] if ca else [continuations, empty_data, pings, all_settings, windows, priorities]:
+        with connect(port, ca) as raw:
             raw.sendall(PREFACE)
             try:
                 # Nothing that comes back is read meanwhile.
@@ -500,7 +521,7 @@ def floods(port, ca):
             # ENHANCE_YOUR_CALM, in the last frame.
             calm = (11).to_bytes(4, "big") in rest(raw)[-40:]
             print(flood.__name__, "ended" if number < 999_000 else "went on", "calm" if calm else "")
-            status, _, body = Client(port).get("/environ")
+            status, _, body = Client(port, ca).get("/environ")
             assert status == "200", flood.__name__
 
 
@@ -676,6 +697,21 @@ def odd(port, ca):
     for _ in range(1100):
         client.wait(client.begin('/?q="'))
     assert client.get("/204")[0] == "204"
+    # Many that are cancelled at once, and one that goes on.
+    last = frame(1, 5, 1001, b"\x82\x86\x04\x05/last\x41\x01a")
+    # A body byte by byte, and none of it is lost.
+    head, byte = frame(1, 4, 1, b"\x83\x86\x04\x05/echo\x41\x01a"), frame(0, 0, 1, b"x")
+    for sent, expected in [
+        (b"".join(resets(number) for number in range(500)) + last, b"/last"),
+        (head + byte * 10_000 + frame(0, 1, 1, b"x"), hashlib.sha256(b"x" * 10_001).hexdigest().encode()),
+    ]:
+        with connect(port) as raw:
+            raw.sendall(PREFACE + sent)
+            received = b""
+            while expected not in received:
+                data = raw.recv(65536)
+                assert data, received
+                received += data
 
 
 def stop(port, ca):

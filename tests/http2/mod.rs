@@ -65,6 +65,9 @@ def broken():
 
 const CLEARTEXT: [&str; 5] = ["app:app", "--http-protocols", "h2,h1", "--http2-cleartext", "prior-knowledge"];
 
+/// With TLS, and without a proxy that is believed.
+const STRANGER: [&str; 5] = ["app:app", "--http-protocols", "h2", "--forwarded-allow-ips", "192.0.2.1"];
+
 fn script(server: &Server, check: &str) -> Command {
     let port = server.address().rsplit(':').next().expect("a port");
     let mut command = Command::new(venv().join("bin/python"));
@@ -186,15 +189,19 @@ fn a_client_is_told_when_the_rest_of_its_body_is_not_wanted() {
 
 #[test]
 fn requests_that_are_cancelled_do_not_wait_for_the_app_without_end() {
-    let server = cleartext().args(["--threads", "2"]).start();
+    let server = Server::of(APP).tls().args(STRANGER).args(["--threads", "2"]).start();
     let (worker, memory) = (server.worker(), process::resident_kib(server.worker()));
-    let begun: usize = check(&server, "cancelled").trim().parse().expect("a number");
+    let ca = server.directory().join(CERTIFICATE);
+    let begun = output(script(&server, "cancelled").arg(&ca), &server);
+    let begun: usize = begun.trim().parse().expect("a number");
     // Two hundred wait at most, and some that came before the server looked.
     assert!(begun < 1000, "{begun}");
     let grown = process::resident_kib(worker).saturating_sub(memory);
     assert!(grown < 40 << 10, "{grown} KiB more than {memory}");
     let flood = "There was a flood of requests that were cancelled before the app could answer them (HTTP/2)\n";
     server.wait_for_log(flood);
+    // Those of a proxy's clients are not let in either.
+    check(&cleartext().args(["--threads", "2"]).start(), "crowded");
 }
 
 #[test]
@@ -215,7 +222,7 @@ fn floods_of_frames_end_their_connection_and_harm_nobody_else() {
     check(&server, "settings");
     let (worker, memory) = (server.worker(), process::resident_kib(server.worker()));
     let seen = check(&server, "floods");
-    for flood in ["resets", "continuations", "empty_data", "windows", "priorities"] {
+    for flood in ["continuations", "empty_data", "windows", "priorities"] {
         assert!(seen.contains(&format!("{flood} ended calm")), "{seen}");
     }
     // What nobody takes of the answers to these, the reason is part of.
@@ -230,6 +237,17 @@ fn floods_of_frames_end_their_connection_and_harm_nobody_else() {
     let flood = "Invalid request from ip=127.0.0.1: There was a flood of frames that bring nothing (HTTP/2)\n";
     assert!(log.contains(flood), "{log}");
     assert!(log.contains("Invalid request from ip=127.0.0.1: connection error detected: "), "h2's own: {log}");
+}
+
+#[test]
+fn a_flood_of_requests_that_are_cancelled_ends_its_connection_and_harms_nobody_else() {
+    let server = Server::of(APP).tls().args(STRANGER).start();
+    let ca = server.directory().join(CERTIFICATE);
+    let seen = output(script(&server, "floods").arg(&ca), &server);
+    assert!(seen.contains("resets ended calm"), "{seen}");
+    let log = server.stderr();
+    assert!(log.contains("Invalid request from ip=127.0.0.1: connection error detected: "), "h2's own: {log}");
+    assert!(!log.contains("panicked"), "{log}");
 }
 
 #[test]

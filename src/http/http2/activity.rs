@@ -10,9 +10,6 @@ use std::{
 
 use super::turns::{Turn, Turns};
 
-/// What comes too often.
-const CANCELLED: &str = "There was a flood of requests that were cancelled before the app could answer them";
-
 /// The state of a connection.
 #[derive(Default)]
 pub struct Activity {
@@ -98,7 +95,6 @@ impl Activity {
             return Some(Calling(Arc::clone(self)));
         }
         self.calls.fetch_sub(1, Ordering::Relaxed);
-        self.set_flood(CANCELLED);
         None
     }
 

@@ -61,6 +61,13 @@ const WINDOW: u32 = 1 << 20;
 /// RFC 9113 section 6.9.1.
 const LARGEST_WINDOW: u32 = (1 << 31) - 1;
 
+/// So many requests of a proxy's may be cancelled before it is looked what has come.
+const CANCELLED: usize = 1000;
+
+/// So much memory may what comes of a proxy's bodies take besides its bytes: h2 takes 256 for a frame that has less. Those are
+/// four bodies that come byte by byte and wait, with as much of each under way as there is by default.
+const OVERHEAD: usize = 64 << 20;
+
 /// So much of an answer waits for the socket.
 const BUFFER: usize = 64 << 10;
 
@@ -86,8 +93,12 @@ pub async fn serve(connection: Arc<Connection>, socket: Box<dyn Duplex>, first: 
     let descriptor = socket.as_raw_fd();
     let mut builder = Builder::new();
     if trust == Trust::Proxy {
-        // It carries the requests of many, and one of them could have it ended for all by what h2 resets on its own.
-        builder.max_local_error_reset_streams(None);
+        // It carries the requests of many, and one of them could have it ended for all: by what h2 resets on its own, by
+        // requests that are cancelled at once, and by a body in small pieces.
+        builder
+            .max_local_error_reset_streams(None)
+            .max_pending_accept_reset_streams(CANCELLED)
+            .data_frame_budget(OVERHEAD);
     }
     let handshake = builder
         .initial_window_size(settings.initial_window_size)

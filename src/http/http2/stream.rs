@@ -56,8 +56,10 @@ impl BodyReader for Called {
     }
 }
 
-/// The stream is about to be reset, with its connection.
 const TOO_MANY: Refusal = Refusal::new(503, "Too many requests were cancelled");
+
+/// What comes too often.
+const CANCELLED: &str = "There was a flood of requests that were cancelled before the app could answer them";
 
 /// Answers one request.
 pub async fn serve(
@@ -120,7 +122,14 @@ impl Exchange {
         let request = connection.request(head)?;
         // As many as there may be streams, and as many that were cancelled.
         let most = clients.http2.map_or(usize::MAX, |http2| 2 * http2.max_concurrent_streams as usize);
-        let calling = self.open.activity().call(most).ok_or(TOO_MANY)?;
+        let activity = self.open.activity();
+        let calling = activity.call(most).ok_or_else(|| {
+            // Those of a proxy are not all of one client, and the app is perhaps just slow.
+            if trust == Trust::Stranger {
+                activity.set_flood(CANCELLED);
+            }
+            TOO_MANY
+        })?;
         self.running = Some(Running::new(&connection.work));
         let (waiting, deadline) = connection.call(request, Box::new(Called { body, _calling: calling }));
         let answer = self.wait(&waiting, deadline).await;
