@@ -547,6 +547,21 @@ def idle(port, ca):
     assert client.goaway
 
 
+def full(port, ca):
+    """A client that goes on asking makes room for one that waits for its place."""
+    client, answered = Client(port, ca), threading.Event()
+    assert client.get("/204")[0] == "204"
+    threading.Thread(target=lambda: (Client(port, ca).get("/204"), answered.set()), daemon=True).start()
+    end = time.monotonic() + 30
+    while not client.goaway:
+        assert time.monotonic() < end, "it may stay"
+        assert client.get("/204")[0] == "204"
+        time.sleep(0.05)
+    while client.receive():
+        pass
+    assert answered.wait(30)
+
+
 def drip(raw, head, limit):
     """Sends the frame of a head byte by byte, until the server has had enough of it. Gives what came back."""
     raw.sendall(head[:9])

@@ -342,6 +342,14 @@ fn an_idle_connection_is_told_to_go() {
 }
 
 #[test]
+fn a_connection_that_has_the_last_place_does_not_keep_it() {
+    let args = ["app:app", "--http-protocols", "h2", "--worker-connections", "1", "--keep-alive", "600"];
+    let server = Server::of(APP).tls().args(args).start();
+    let ca = server.directory().join(CERTIFICATE);
+    output(script(&server, "full").arg(&ca), &server);
+}
+
+#[test]
 fn a_connection_ends_that_brings_no_whole_head_or_does_not_hear_that_it_ends() {
     let server = cleartext().args(["--keep-alive", "1", "--header-timeout", "2"]).start();
     check(&server, "dripping");

@@ -248,8 +248,10 @@ fn fault(error: &h2::Error, activity: &Activity) -> Option<String> {
 /// Whether the client is told to bring no further request.
 fn is_idle(connection: &Connection, activity: &Activity) -> bool {
     let clients = &connection.clients;
-    let limit = if activity.awaits_head() { clients.header_timeout } else { Some(clients.keepalive.max(SHORTEST)) };
-    activity.streams() == 0 && limit.is_some_and(|limit| activity.still() >= limit)
+    let awaits_head = activity.awaits_head();
+    let limit = if awaits_head { clients.header_timeout } else { Some(clients.keepalive.max(SHORTEST)) };
+    let is_still = limit.is_some_and(|limit| activity.still() >= limit);
+    activity.streams() == 0 && (is_still || !awaits_head && !connection.may_stay())
 }
 
 /// Whether nothing is to be hoped of the connection, which has been `ending` since then, and of which so much is `left` for so
