@@ -223,6 +223,27 @@ def app(environ, start_response):
 }
 
 #[test]
+fn connections_that_wait_for_a_place_leave_open_files_to_the_app() {
+    let app = "
+def app(environ, start_response):
+    with open(__file__) as file:
+        start_response('200 OK', [])
+        return [file.read(6).encode()]
+";
+    let args = ["app:app", "--worker-connections", "20", "--backlog-timeout", "600", "--keep-alive", "600"];
+    let server = Server::of(app).args(args).under(["prlimit", "--nofile=200:200"]).start();
+    let mut client = server.connect();
+    assert_eq!(client.get("/").text(), "\ndef a");
+    let idle: Vec<_> = (0..250).map(|_| server.connect()).collect();
+    let worker = server.worker();
+    assert!(process::holds(|| process::descriptors(worker) >= 150), "{} have come", process::descriptors(worker));
+    assert_eq!(client.get("/").text(), "\ndef a");
+    drop(idle);
+    assert_eq!(server.connect().get("/").text(), "\ndef a");
+    assert!(!server.stderr().contains("Cannot accept"), "{}", server.stderr());
+}
+
+#[test]
 fn a_client_that_sends_what_is_refused_gets_to_see_the_answer() {
     let server = builder().args(["--limit-request-body", "10"]).start();
     let mut client = server.connect();

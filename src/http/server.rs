@@ -147,8 +147,9 @@ impl Server {
 struct Open {
     connections: Arc<Mutex<Connections>>,
     places: Option<Arc<Semaphore>>,
-    /// How long a connection may wait for its place before it is sent away.
+    /// How long a connection may wait for its place before it is sent away, and how many may: they have descriptors, too.
     timer: Option<Duration>,
+    waiters: Option<Arc<Semaphore>>,
     /// How many files may be open, where that is what limits the connections, and whether that was told.
     files: Option<usize>,
     told: Arc<AtomicBool>,
@@ -189,11 +190,21 @@ struct Place {
 
 impl Open {
     fn new(clients: &Clients) -> Self {
+        let files = sys::most_files();
         // The rest is for the app, and for what waits in files. Not for a limit of its own: that was chosen.
-        let files = sys::most_files().filter(|_| clients.worker_connections.is_none());
-        let most = clients.worker_connections.or(files.map(|files| (files - files / 4).max(1)));
-        let places = most.map(|most| Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS))));
-        Self { connections: Arc::default(), places, timer: clients.backlog_timeout, files, told: Arc::default() }
+        let share = files.map(|files| (files - files / 4).max(1));
+        let most = clients.worker_connections.or(share);
+        let semaphore = |most: usize| Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
+        // Some in any case, so that they are sent away.
+        let waiters = share.map(|share| share.saturating_sub(most.unwrap_or(0)).max((share / 8).max(1)));
+        Self {
+            connections: Arc::default(),
+            places: most.map(semaphore),
+            timer: clients.backlog_timeout,
+            waiters: waiters.map(semaphore),
+            files: files.filter(|_| clients.worker_connections.is_none()),
+            told: Arc::default(),
+        }
     }
 
     fn count(&self) -> usize {
@@ -211,22 +222,19 @@ impl Open {
                  Raise that, or lower --keep-alive."
             );
         }
-        match &self.places {
-            // It is never closed.
-            Some(places) => Arc::clone(places).acquire_owned().await.ok(),
-            None => None,
-        }
+        one_of(self.places.as_ref()).await
     }
 
     /// Waits for the next connection. Without a time to wait for a place it stays in the kernel's queue until there is
-    /// one, where another worker may take it. No place is held for a connection that may never come: the next may come to
-    /// another listener.
+    /// one, where another worker may take it; with such a time, until it may wait here. No place is held for a connection
+    /// that may never come: the next may come to another listener.
     async fn accept<A: Accept>(&self, listener: &A) -> Accepted<A> {
-        if self.places.is_none() || self.timer.is_some() {
+        let waits_here = self.timer.is_some();
+        if self.places.is_none() || waits_here && self.waiters.is_none() {
             return (listener.accept().await, None);
         }
         loop {
-            let mut permit = Some(self.permit().await);
+            let mut permit = Some(if waits_here { one_of(self.waiters.as_ref()).await } else { self.permit().await });
             let mut accept = pin!(listener.accept());
             let accepted = poll_fn(|context| {
                 // Something has come, perhaps, since there was nothing: a place is needed first.
@@ -268,6 +276,12 @@ impl Open {
         drop(connections);
         handles.iter().for_each(AbortHandle::abort);
     }
+}
+
+/// Waits until there is one of these, where they have a number.
+async fn one_of(places: Option<&Arc<Semaphore>>) -> Option<OwnedSemaphorePermit> {
+    // It is never closed.
+    Arc::clone(places?).acquire_owned().await.ok()
 }
 
 fn lock(connections: &Mutex<Connections>) -> MutexGuard<'_, Connections> {

@@ -41,7 +41,8 @@ pub const WORKERS: &[Setting] = &[
         "backlog_timeout",
         Kind::Number,
         "How long a connection may wait while a worker has as many as --worker-connections lets it have, in seconds. \
-         Then it is answered with 503; 0 lets it wait.",
+         Then it is answered with 503; 0 lets it wait. Of open files (ulimit -n) three quarters are for those that have a \
+         place or wait for one; who comes then waits to be accepted first.",
     )
     .flags(&["--backlog-timeout"], "SECONDS")
     .default("0")
