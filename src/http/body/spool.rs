@@ -15,13 +15,13 @@ use bytes::Bytes;
 use super::memory_budget::MemoryBudget;
 
 /// So many bytes may wait in one file.
-const MOST: u64 = 1 << 30;
+pub(super) const MOST: u64 = 1 << 30;
 
 /// What waits in memory is put into a file when its client has been slow for this long.
 pub const SLOW: Duration = Duration::from_secs(1);
 
-/// So many bytes are read from a file at a time.
-const PIECE: usize = 64 << 10;
+/// So many bytes are read from a file at a time, and written to it.
+pub(super) const PIECE: usize = 64 << 10;
 
 /// Where such files are made.
 #[derive(Debug)]

@@ -10,7 +10,7 @@ use std::{
 
 use bytes::{Buf as _, Bytes};
 
-use super::spool::Spool;
+use super::spool::{self, Spool, Waiting};
 use crate::http::socket::Socket;
 
 /// A body.
@@ -125,15 +125,48 @@ impl WholeBody {
         }
     }
 
-    /// Puts what is in memory into a file, since the client is slow. Where there can be none it stays.
-    pub fn spill(&mut self, spool: &Spool) {
-        let Self::Memory(bytes) = self else { return };
-        let Some(mut waiting) = spool.open() else { return };
-        if waiting.push(bytes).is_ok()
-            && let Ok(file) = waiting.into_file()
-        {
-            *self = Self::File { left: bytes.len() as u64, file, offset: 0 };
+    /// Puts what is in memory into a file at once. Where there can be none it stays.
+    fn spill(&mut self, spool: &Spool) {
+        let mut spill = Spill::new(self, spool);
+        while let Some(begun) = spill {
+            spill = begun.go_on(self);
         }
+    }
+}
+
+/// What puts a body from memory into a file, since its client is slow, a piece at a time: a large one takes a second, and
+/// others want their turn.
+pub struct Spill {
+    bytes: Bytes,
+    /// So many of them are written.
+    written: usize,
+    waiting: Waiting,
+}
+
+impl Spill {
+    /// Begins. None where the body is not in memory, or there can be no file for it.
+    pub fn new(whole: &WholeBody, spool: &Spool) -> Option<Box<Self>> {
+        let WholeBody::Memory(bytes) = whole else { return None };
+        if bytes.len() as u64 > spool::MOST {
+            return None;
+        }
+        Some(Box::new(Self { bytes: bytes.clone(), written: 0, waiting: spool.open()? }))
+    }
+
+    /// Writes the next piece of the body, of which some may have been sent since. Gives what is to go on, unless that was the
+    /// last one, and what is left of the body is in the file; or that has no room, and it stays where it is.
+    pub fn go_on(mut self: Box<Self>, whole: &mut WholeBody) -> Option<Box<Self>> {
+        let piece = &self.bytes[self.written..];
+        let piece = &piece[..piece.len().min(spool::PIECE)];
+        self.waiting.push(piece).ok()?;
+        self.written += piece.len();
+        if self.written < self.bytes.len() {
+            return Some(self);
+        }
+        let Self { bytes, waiting, .. } = *self;
+        let left = whole.left();
+        *whole = WholeBody::File { file: waiting.into_file().ok()?, offset: bytes.len() as u64 - left, left };
+        None
     }
 }
 
@@ -144,4 +177,36 @@ pub fn unreadable(error: &io::Error) {
 
 fn became_shorter() -> io::Error {
     io::Error::new(io::ErrorKind::UnexpectedEof, "the file became shorter while it was sent")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_goes_into_a_file_a_piece_at_a_time_and_none_of_it_is_lost() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let spool = Spool::new(directory.path().to_owned());
+        let content: Vec<u8> = (0..1_000_000_u32).map(|number| (number % 251) as u8).collect();
+        for sent in [0, 1, 500_000, 999_999] {
+            let mut whole = WholeBody::Memory(content.clone().into());
+            let (mut spill, mut steps) = (Spill::new(&whole, &spool), 0);
+            while let Some(begun) = spill {
+                let before = begun.written;
+                spill = begun.go_on(&mut whole);
+                steps += 1;
+                assert!(spill.as_ref().is_none_or(|spill| spill.written == before + spool::PIECE));
+                if steps == 3 {
+                    whole.advance(sent);
+                }
+            }
+            assert_eq!(steps, content.len().div_ceil(spool::PIECE));
+            let WholeBody::File { .. } = whole else { panic!("it is still in memory") };
+            let mut out = Vec::new();
+            while whole.left() > 0 {
+                out.extend(whole.next_piece().expect("readable"));
+            }
+            assert!(out == content[sent..], "{sent}");
+        }
+    }
 }

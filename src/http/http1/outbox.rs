@@ -17,7 +17,7 @@ use crate::{
     http::{
         body::{
             spool::{SLOW, Spool},
-            whole::WholeBody,
+            whole::{Spill, WholeBody},
         },
         socket::Socket,
         timer::Timer,
@@ -35,8 +35,9 @@ pub struct Outbox {
     text: Vec<u8>,
     /// So much of it is out.
     written: usize,
-    /// What comes behind it.
+    /// What comes behind it, and what puts that into a file.
     whole: Option<WholeBody>,
+    spill: Option<Box<Spill>>,
     /// The end of a chunk is to come.
     open_chunk: bool,
     /// Since when the system takes nothing for the client.
@@ -169,7 +170,7 @@ impl Outbox {
         if let Some(whole) = &mut self.whole {
             whole.advance(size - text);
             if whole.left() == 0 {
-                self.whole = None;
+                (self.whole, self.spill) = (None, None);
             }
         }
     }
@@ -193,7 +194,11 @@ impl Outbox {
             if !self.timer.is_over(context, Some(since + SLOW)) {
                 return Poll::Pending;
             }
-            whole.spill(spool);
+            let spill = self.spill.take().or_else(|| Spill::new(whole, spool));
+            self.spill = spill.and_then(|spill| spill.go_on(whole));
+            if self.spill.is_some() {
+                context.waker().wake_by_ref();
+            }
         }
         match slowness.limit {
             Some(limit) if self.takes_nothing(socket, context, since, limit) => {

@@ -14,7 +14,7 @@ use crate::http::{
     body::{
         pieces::{End, Pieces},
         spool::{SLOW, Spool},
-        whole::{WholeBody, unreadable},
+        whole::{Spill, WholeBody, unreadable},
     },
     connection::Connection,
     responder::AnswerBody,
@@ -94,7 +94,11 @@ impl<'a> Sending<'a> {
                     put?;
                 } else {
                     piece = Bytes::copy_from_slice(&piece);
-                    whole.spill(spool);
+                    let mut spill = Spill::new(&whole, spool);
+                    while let Some(begun) = spill {
+                        spill = begun.go_on(&mut whole);
+                        yield_now().await;
+                    }
                 }
             }
             self.put(&mut piece, whole.left() == 0).await?;
