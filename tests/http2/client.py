@@ -712,12 +712,12 @@ def odd(port, ca):
     for _ in range(1100):
         client.wait(client.begin('/?q="'))
     assert client.get("/204")[0] == "204"
-    # Many that are cancelled at once, and one that goes on.
+    # More that are cancelled at once than h2 lets be by itself, fewer than may wait for the app; and one that goes on.
     last = frame(1, 5, 1001, b"\x82\x86\x04\x05/last\x41\x01a")
     # A body byte by byte, and none of it is lost.
     head, byte = frame(1, 4, 1, b"\x83\x86\x04\x05/echo\x41\x01a"), frame(0, 0, 1, b"x")
     for sent, expected in [
-        (b"".join(resets(number) for number in range(500)) + last, b"/last"),
+        (b"".join(resets(number) for number in range(150)) + last, b"/last"),
         (head + byte * 10_000 + frame(0, 1, 1, b"x"), hashlib.sha256(b"x" * 10_001).hexdigest().encode()),
     ]:
         with connect(port) as raw:
