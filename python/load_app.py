@@ -120,15 +120,6 @@ def describe(error):
     return reason, "".join(traceback.format_exception(type(error), error, frame)).rstrip()
 
 
-def flush():
-    """Writes what the app has printed so far: the process ends without the interpreter's own end."""
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except Exception:  # None, closed, or a class of the app's own; nobody is left to be told
-            pass
-
-
 def call_term_handler():
     """As when the signal comes, but once the last request is answered. The process ends in any case."""
     handler = _signal.getsignal(_signal.SIGTERM)

@@ -168,7 +168,7 @@ fn read(directory: &Path, interpreter: &Path, args: Vec<OsString>, source: &OsSt
         .and_then(|interpreter| {
             let json = interpreter.read_config(source, is_module);
             // Not its own end: that would wait for the file's threads.
-            interpreter.flush();
+            python::write_out();
             json
         });
     let (first, text) = outcome.map_or_else(|fatal| (FAILED, fatal.to_string()), |json| (OK, json));

@@ -13,6 +13,7 @@ use super::{
     file_wrapper::FileWrapper,
     hooks::Between,
     input::Input,
+    interpreter::flush,
     interrupt::Interrupt,
     start_response::{Answer, to_python},
     watched::{Watch, Watched},
@@ -241,17 +242,6 @@ impl PyApp {
             watch.leave(answer);
         }
         answer.finish(py)
-    }
-}
-
-/// Writes what Python has in its buffers, for a process that ends without Python's own end, as far as it can be reached.
-pub fn write_out() {
-    Python::try_attach(flush);
-}
-
-fn flush(py: Python<'_>) {
-    for name in ["stdout", "stderr"] {
-        let _ = py.import("sys").and_then(|sys| sys.getattr(name)?.call_method0("flush"));
     }
 }
 

@@ -192,12 +192,6 @@ impl Interpreter {
         let _ = Python::attach(|py| self.loader.bind(py).call_method0("call_term_handler").map(drop));
     }
 
-    /// Writes what was printed so far, for a process that ends without the interpreter's own end.
-    pub fn flush(&self) {
-        // It reports nothing.
-        let _ = Python::attach(|py| self.loader.bind(py).call_method0("flush").map(drop));
-    }
-
     /// Has modules looked for in these directories too, behind the working directory.
     ///
     /// # Errors
@@ -211,6 +205,18 @@ impl Interpreter {
     pub fn finish(self) {
         Python::attach(|py| drop(self.loader.into_bound(py)));
         capi::finalize();
+    }
+}
+
+/// Writes what was printed so far, for a process that ends without the interpreter's own end, as far as that can be reached.
+pub fn write_out() {
+    Python::try_attach(flush);
+}
+
+pub(super) fn flush(py: Python<'_>) {
+    for name in ["stdout", "stderr"] {
+        // None, closed, or a class of the app's own: nobody is left to be told.
+        let _ = py.import("sys").and_then(|sys| sys.getattr(name)?.call_method0("flush"));
     }
 }
 
@@ -254,7 +260,7 @@ fn load_error(loader: &Bound<'_, PyModule>, spec: &str, error: &PyErr) -> Fatal 
     static SPEC_ERROR: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let py = loader.py();
     // It reports nothing, and an app that cannot be loaded is what there is to say.
-    let _ = loader.call_method0("flush");
+    flush(loader.py());
     let is_spec_error = SPEC_ERROR
         .get_or_try_init(py, || loader.getattr("SpecError").map(Bound::unbind))
         .is_ok_and(|class| error.value(py).is_instance(class.bind(py)).unwrap_or(false));

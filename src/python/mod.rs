@@ -24,8 +24,8 @@ mod watched;
 /// The version that rwsgi is built against, `major.minor`.
 pub const VERSION: &str = env!("BUILD_PYTHON_VERSION");
 
-pub use app::{PyApp, write_out};
+pub use app::PyApp;
 pub use capi::full_version;
 pub use hooks::{Hooks, Raised};
-pub use interpreter::{Interpreter, Sources, dump_stacks, release_memory};
+pub use interpreter::{Interpreter, Sources, dump_stacks, release_memory, write_out};
 pub use interrupt::Interrupt;

@@ -34,7 +34,7 @@ pub fn template(mut plan: Plan, birth: &Birth, mut commands: Commands) -> Result
     };
     shared.interpreter.freeze();
     // What was printed would be in each worker's buffer.
-    shared.interpreter.flush();
+    python::write_out();
     plan.link.report(Report::Ready);
     while let Some(command) = commands.wait() {
         match command {
@@ -79,7 +79,7 @@ pub fn template(mut plan: Plan, birth: &Birth, mut commands: Commands) -> Result
             }
         }
     }
-    shared.interpreter.flush();
+    python::write_out();
     Ok(())
 }
 

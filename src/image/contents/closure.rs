@@ -39,19 +39,6 @@ pub struct Closure {
     pub missing: BTreeMap<String, PathBuf>,
 }
 
-/// Refuses a library that names its own folder, where that has a name which the reader of libraries cannot take.
-fn refuse_unreadable(root: &Path) -> Result<(), Fatal> {
-    let place = fs_err::canonicalize(root).unwrap_or_else(|_| root.to_owned());
-    let names_its_folder = || fs_err::read(root).is_ok_and(|file| memchr::memmem::find(&file, ORIGIN).is_some());
-    if place.to_str().is_some() || !names_its_folder() {
-        return Ok(());
-    }
-    Err(Fatal::new(format!(
-        "What {} needs cannot be found, because its path is not UTF-8. Give the file or its folder another name.",
-        place.display()
-    )))
-}
-
 impl Closure {
     /// Follows `roots`. Libraries below `own` are packages' own: they are taken along with the package.
     pub fn of(roots: &[PathBuf], own: &[&Path], cancel: &Cancel) -> Result<Self, Fatal> {
@@ -204,6 +191,19 @@ fn may_be_elf(path: &Path) -> bool {
         let name = name.as_encoded_bytes();
         !name.contains(&b'.') || name.windows(3).any(|part| part == b".so")
     })
+}
+
+/// Refuses a library that names its own folder, where that has a name which the reader of libraries cannot take.
+fn refuse_unreadable(root: &Path) -> Result<(), Fatal> {
+    let place = fs_err::canonicalize(root).unwrap_or_else(|_| root.to_owned());
+    let names_its_folder = || fs_err::read(root).is_ok_and(|file| memchr::memmem::find(&file, ORIGIN).is_some());
+    if place.to_str().is_some() || !names_its_folder() {
+        return Ok(());
+    }
+    Err(Fatal::new(format!(
+        "What {} needs cannot be found, because its path is not UTF-8. Give the file or its folder another name.",
+        place.display()
+    )))
 }
 
 #[cfg(test)]

@@ -4,7 +4,6 @@ pub mod python_from;
 
 use std::{
     collections::BTreeMap,
-    ffi::OsString,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -239,9 +238,12 @@ impl Interpreter {
             }
         }
         let order = serde_json::json!({ "fate": fate, "files": files }).to_string().into_bytes();
-        // Not isolated, which would ignore the hash seed: it decides the order of sets in byte code before Python 3.11. What
-        // packages have run at each start would leave its strings behind.
+        // Not isolated, which would ignore the hash seed: it decides the order of sets in byte code before Python 3.11. Other
+        // variables, and what packages have run at each start, would show there too.
         let mut command = python(&self.program, self.other.as_deref());
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"PYTHON")) {
+            command.env_remove(name);
+        }
         command.args(["-S", "-B", "-c", COMPILE]).current_dir("/").env("PYTHONHASHSEED", "0");
         if fate.are_absent() {
             // Columns are shown beside the line that they are of, which nobody has.
@@ -338,13 +340,7 @@ fn python(program: &Path, other: Option<&Path>) -> Command {
     if other.is_none() {
         command.arg("python");
     }
-    command.env_remove("VIRTUAL_ENV");
-    // Python's own; what has an underscore there is of programs that build it, but for a few that change nothing here.
-    let own = |name: &OsString| {
-        let name = name.as_encoded_bytes();
-        name.starts_with(b"PYTHON") && !name.starts_with(b"PYTHON_")
-    };
-    for name in std::env::vars_os().map(|(name, _)| name).filter(own) {
+    for name in ["VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP"] {
         command.env_remove(name);
     }
     command
