@@ -7,6 +7,7 @@ mod connection;
 mod http1;
 mod http2;
 mod log_entry;
+mod open;
 mod responder;
 mod server;
 mod slot;
