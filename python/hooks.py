@@ -85,7 +85,7 @@ class Log(Absent):
         self.log("critical", message, *args, **options)
 
     def exception(self, message, *args, **options):
-        self.log("error", message, *args, **{"exc_info": True, **options})
+        self.log("exception", message, *args, **{"exc_info": True, **options})
 
 
 def logging_of(name):
@@ -126,6 +126,10 @@ class Config:
     @property
     def address(self):
         return [address(bind) for bind in self.bind]
+
+    @property
+    def sendfile(self):
+        return self.settings["sendfile"].value is not False
 
     @property
     def env(self):
@@ -343,6 +347,8 @@ class Hooks:
         # It may be called by a thread that cuts short what another one ends in order.
         if "worker_exit" not in self.over:
             self.over.add("worker_exit")
+            # Not said to the arbiter: it goes already.
+            self.worker._alive = False
             self.call("worker_exit", self.server, self.worker)
 
     def pre_request(self, *request):

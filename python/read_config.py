@@ -3,6 +3,7 @@
 Runs in a process of its own. What the settings may be is checked by the one that gets them.
 """
 
+import ast
 import importlib
 import importlib.machinery
 import importlib.util
@@ -48,8 +49,82 @@ def read(source, is_module, kinds):
         "variables": {name: os.environ.get(name) for name in changed(environment, os.environ)},
         "paths": [path for path in sys.path if isinstance(path, str) and path not in paths and is_text(path)],
         "umask": umask() if umask() != mask else None,
+        "acts": acts(source, is_module, namespace),
     }
     return json.dumps({"values": values, "unknown": unknown, "surroundings": surroundings})
+
+
+def acts(source, is_module, namespace):
+    """Whether the file may do something to its process that the app would notice under gunicorn, and that the variables, the
+    paths and the umask do not say: configure `logging`, say, or start a thread. What only makes values does not."""
+    try:
+        if is_module:
+            source = importlib.util.find_spec(source).origin
+        with open(source, "rb") as file:
+            tree = ast.parse(file.read())
+    except (AttributeError, ImportError, OSError, SyntaxError, TypeError, ValueError):
+        return True  # it has no source
+    return Acts(tree, namespace).found
+
+
+class Acts(ast.NodeVisitor):
+    """Looks for statements at the level of the file that are there for what they do."""
+
+    # What these do is known from what has changed afterwards, or is done once and for all.
+    KNOWN = ("os.environ", "os.putenv", "os.unsetenv", "os.umask", "sys.path", "dotenv", "load_dotenv", "print",
+             "os.makedirs", "os.mkdir", "os.remove", "os.unlink", "shutil")
+
+    def __init__(self, tree, namespace):
+        self.found = False
+        self.values = {name for name, value in namespace.items() if isinstance(value, (dict, list, set, bytearray))}
+        self.used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+        self.visit(tree)
+
+    def visit_FunctionDef(self, node):
+        """Does nothing yet."""
+
+    visit_AsyncFunctionDef = visit_ClassDef = visit_Lambda = visit_FunctionDef
+
+    def visit_Import(self, node):
+        """A package that is not used is imported for what importing it does."""
+        for alias in node.names:
+            module = getattr(node, "module", None) or alias.name
+            name = alias.asname or alias.name.partition(".")[0]
+            if name not in self.used and name != "*" and not is_standard(module.partition(".")[0]):
+                self.found = True
+
+    visit_ImportFrom = visit_Import
+
+    def visit_Expr(self, node):
+        if isinstance(node.value, ast.Call) and not self.is_known(node.value.func):
+            self.found = True
+
+    def visit_Attribute(self, node):
+        if not isinstance(node.ctx, ast.Load) and not self.is_known(node):
+            self.found = True
+
+    visit_Subscript = visit_Attribute
+
+    def is_known(self, node):
+        """Whether this is a part of a value that the file has made, or of what is known."""
+        path = []
+        while not isinstance(node, ast.Name):
+            if isinstance(node, ast.Attribute):
+                path.insert(0, node.attr)
+            elif not isinstance(node, ast.Subscript):
+                return False
+            node = node.value
+        name = ".".join([node.id, *path])
+        return node.id in self.values or any(f"{name}.".startswith(f"{known}.") for known in self.KNOWN)
+
+
+def is_standard(name):
+    names = getattr(sys, "stdlib_module_names", None)
+    if names is not None:
+        return name in names
+    # Before Python 3.10.
+    origin = getattr(getattr(sys.modules.get(name), "__spec__", None), "origin", None) or "built-in"
+    return origin in ("built-in", "frozen") or origin.startswith(os.path.dirname(os.__file__)) and "-packages" not in origin
 
 
 def changed(before, now):

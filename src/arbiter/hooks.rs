@@ -196,19 +196,17 @@ impl<P: Program> Arbiter<P> {
         }
     }
 
-    /// Lets go of the templates when the server stops, but for the one that has hooks to call until the end.
+    /// Lets go of the templates when the server stops, but for that of the workers that serve: hooks are called until the
+    /// end, and what a preloaded app has started is the app's own to end.
     pub(super) fn end_templates(&mut self) {
-        let kept = (!self.service.program.hooks().is_empty()).then_some(self.known.serving);
-        self.templates.end(kept);
+        self.templates.end(self.known.serving);
         self.templates.tell_all(|_| Command::Close);
     }
 
-    /// Has `on_exit` called when everything else is over, and waits for it, but not for long. No signal cuts it short.
+    /// Has `on_exit` and the preloaded app's `atexit` functions called when everything else is over, and waits for them, but
+    /// not for long. No signal cuts them short.
     pub(super) fn call_on_exit(&mut self) {
         let Some(pid) = self.templates.pid(self.known.serving) else { return };
-        if self.service.program.hooks().is_empty() {
-            return;
-        }
         self.templates.tell(self.known.serving, Command::End);
         self.templates.clear();
         let end = Instant::now() + END;
@@ -220,7 +218,10 @@ impl<P: Program> Arbiter<P> {
             }
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                tracing::warn!("The hook on_exit takes longer than {} s, and is cut short.", END.as_secs());
+                tracing::warn!(
+                    "The process that workers were made from takes longer than {} s to end (on_exit, atexit), and is cut short.",
+                    END.as_secs()
+                );
                 sys::send(pid, Signal::Kill);
                 return;
             }

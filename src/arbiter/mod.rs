@@ -115,6 +115,10 @@ struct Arbiter<P> {
 impl<P: Program> Arbiter<P> {
     /// Starts a worker, or has a template start one.
     fn spawn(&mut self, generation: u64) -> io::Result<Process> {
+        if self.stopping {
+            // What asked for it came before the signal that ends all.
+            return Ok(Process::Arbiter(None));
+        }
         let age = self.known.next_age();
         if !self.templates.spawn(generation, age) {
             if !self.service.program.has_template() {
@@ -172,13 +176,10 @@ impl<P: Program> Arbiter<P> {
                 tracing::info!("The reload is done: the new workers serve, and the old ones end.");
             }
             Action::Abandoned(generation) => self.templates.remove(generation),
-            Action::ReloadFailed => {
+            Action::ReloadFailed(why) => {
                 self.settle(false);
                 self.resized();
-                self.reload_failed(
-                    "The reload failed: a new worker could not boot, so the old ones go on serving. Mend what the log says \
-                     above, and send HUP again.",
-                );
+                self.reload_failed(why);
             }
             Action::Resized => self.resized(),
             Action::Spawn(_) | Action::End(..) => {}
@@ -203,10 +204,11 @@ impl<P: Program> Arbiter<P> {
         if let Event::Exited(pid, _) = event {
             self.gone(pid);
         }
-        let before = self.supervisor.pids().count();
+        let before = self.supervisor.active();
         let actions = self.supervisor.handle(event, now);
-        let count = self.supervisor.pids().count();
-        if count != before {
+        let count = self.supervisor.active();
+        // An old arbiter that ends does not speak for the workers of its successor.
+        if count != before && !self.stopping {
             telemetry::workers(count);
         }
         actions

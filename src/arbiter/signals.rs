@@ -42,6 +42,10 @@ impl<P: Program> Arbiter<P> {
             Signal::Hup => return self.reload(),
             Signal::Ttin => Event::Increase,
             Signal::Ttou => Event::Decrease,
+            Signal::Usr2 if self.stopping => {
+                tracing::warn!("USR2 signal ignored. This server is about to end.");
+                return None;
+            }
             Signal::Usr2 => {
                 self.upgrade();
                 return None;

@@ -120,10 +120,10 @@ impl Templates {
     }
 
     /// Ends all, also one that is still loading, but for that of `kept` if it is ready.
-    pub fn end(&mut self, kept: Option<u64>) {
+    pub fn end(&mut self, kept: u64) {
         self.kill_late(Duration::MAX);
         self.all.retain(|generation, template| {
-            let keep = template.ready && kept == Some(*generation);
+            let keep = template.ready && kept == *generation;
             if !keep {
                 template.end();
             }

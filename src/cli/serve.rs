@@ -20,7 +20,7 @@ use crate::{
     link::{Birth, Commands, Link},
     net::{Bind, Listener, tls},
     python,
-    settings::Settings,
+    settings::{Level, Settings},
     sys::{self, Apart, Directory, Signal},
     telemetry, worker,
     wsgi::SERVER_SOFTWARE,
@@ -69,7 +69,7 @@ pub fn run(matches: &ArgMatches, args: &[OsString]) -> Result<ExitCode, Fatal> {
         return check(&settings, &interpreter, spec, args);
     }
     let spec = spec.to_owned();
-    check_certificate(&settings)?;
+    check_files(&settings)?;
     let inherited = upgrade::inherited();
     // What is wrong with the logs is told while there is a terminal to tell it to.
     logs(&settings, &spec)?;
@@ -108,24 +108,35 @@ pub fn run(matches: &ArgMatches, args: &[OsString]) -> Result<ExitCode, Fatal> {
     Ok(ExitCode::from(code))
 }
 
-/// Says what is wrong with the certificate before a worker meets it. Each worker reads it anew.
-fn check_certificate(settings: &Settings) -> Result<(), Fatal> {
+/// Says what is wrong with the certificate before a worker meets it, which reads it anew, and which files there are not.
+fn check_files(settings: &Settings) -> Result<(), Fatal> {
+    let is_pattern = |name: &str| name.contains(['*', '?', '[']);
+    if let Some(name) = settings.reload_extra_files.iter().find(|name| !is_pattern(name) && !Path::new(name).exists()) {
+        return Err(Fatal::new(format!(
+            "The file {name} (reload_extra_files, --reload-extra-file) does not exist in {}.",
+            settings.chdir.display()
+        )));
+    }
     settings.tls.as_ref().map_or(Ok(()), |settings| tls::load(settings).map(drop))
 }
 
-/// Opens the logs, which whoever the workers run as must be able to open again.
+/// Opens the logs, which whoever the workers run as should be able to open again.
 fn logs(settings: &Settings, spec: &str) -> Result<(), Fatal> {
     telemetry::start(settings, spec)?;
-    give_logs(settings)
+    give_logs(settings);
+    Ok(())
 }
 
-fn give_logs(settings: &Settings) -> Result<(), Fatal> {
+fn give_logs(settings: &Settings) {
     let (user, group) = (settings.run_as.user.as_ref().map(|(id, _)| *id), settings.run_as.group);
     if user.is_none() && group.is_none() {
-        return Ok(());
+        return;
     }
-    telemetry::give_to(settings, user, group)
-        .map_err(|error| Fatal::new(format!("The logs cannot be given to the workers' user: {error}.")))
+    telemetry::give_to(settings, user, group).unwrap_or_else(|error| {
+        tracing::warn!(
+            "The logs cannot be given to the workers' user: {error}. After USR1 workers may go on in the old files."
+        );
+    });
 }
 
 /// Writes the pid file, beside that of a predecessor where there is one.
@@ -174,14 +185,14 @@ impl Program<'_> {
     fn plan(self, mut listeners: Vec<Listener>, link: Link) -> worker::Plan {
         let Self { configuration, now: Given { settings, interpreter, spec, .. }, args, .. } = self;
         sockets::close_others(&settings, &mut listeners);
-        let hooks = configuration.source().filter(|_| !settings.hooks.is_empty());
-        worker::Plan { settings, interpreter, spec, args: args.to_vec(), hooks, listeners, link: Arc::new(link) }
+        let file = configuration.source().filter(|_| settings.file_lives());
+        worker::Plan { settings, interpreter, spec, args: args.to_vec(), file, listeners, link: Arc::new(link) }
     }
 }
 
 impl arbiter::Program for Program<'_> {
     fn has_template(&self) -> bool {
-        self.now.settings.preload_app || !self.now.settings.hooks.is_empty()
+        self.now.settings.preload_app || self.now.settings.file_lives()
     }
 
     fn hooks(&self) -> &[&'static str] {
@@ -194,7 +205,7 @@ impl arbiter::Program for Program<'_> {
         let interpreter = python::environment::interpreter(settings.venv.as_deref())?;
         let open = listeners.len();
         let entered = change_directory(&settings).and_then(|directory| {
-            check_certificate(&settings)?;
+            check_files(&settings)?;
             logs(&settings, &spec)?;
             sockets::open_missing(&settings, listeners, 1)?;
             Ok(directory)
@@ -237,9 +248,7 @@ impl arbiter::Program for Program<'_> {
 
     fn reopen_logs(&self) {
         telemetry::reopen();
-        if let Err(fatal) = give_logs(&self.now.settings) {
-            tracing::error!("{fatal}");
-        }
+        give_logs(&self.now.settings);
     }
 
     fn worker(self, listeners: Vec<Listener>, link: Link) -> u8 {
@@ -299,7 +308,8 @@ fn check(settings: &Settings, interpreter: &Path, spec: &str, args: &[OsString])
             check_folder(&path)?;
         }
     }
-    check_certificate(settings)?;
+    check_files(settings)?;
+    telemetry::check(settings)?;
     let outcome = sys::run_apart(None, || match worker::try_app(settings, interpreter, spec, args.to_vec()) {
         Ok(()) => vec![0],
         Err(fatal) => {
@@ -327,7 +337,7 @@ fn check_folder(file: &Path) -> Result<(), Fatal> {
 /// Says why a worker does not serve, between the lines that gunicorn's has.
 fn report_worker(fatal: &Fatal) -> u8 {
     if fatal.code() == Code::WorkerBoot {
-        tracing::error!("Exception in worker process");
+        telemetry::say_exception("Exception in worker process");
     }
     let code = report(fatal);
     tracing::info!("Worker exiting (pid: {})", std::process::id());
@@ -337,10 +347,11 @@ fn report_worker(fatal: &Fatal) -> u8 {
 /// Says in the error log why a worker does not serve. Where that is standard error, it is said as to a user at a
 /// terminal.
 fn report(fatal: &Fatal) -> u8 {
+    let traceback = fatal.traceback().map(|traceback| format!("\n{traceback}")).unwrap_or_default();
     if telemetry::error_log::is_standard_error() {
         super::fail(fatal);
+        telemetry::error_log::tell_syslog(Level::Error, &format!("{fatal}{traceback}"));
     } else {
-        let traceback = fatal.traceback().map(|traceback| format!("\n{traceback}")).unwrap_or_default();
         tracing::error!("{fatal}{traceback}");
     }
     fatal.code() as u8

@@ -25,7 +25,6 @@ pub fn listeners(settings: &Settings, inherited: Option<&Inherited>) -> Result<V
             .map(|(number, name)| adopted(*number, Listener::inherit(*number, name.as_deref())))
             .collect::<Result<Vec<_>, _>>()?,
         None => systemd::descriptors()
-            .into_iter()
             .map(|number| adopted(number, Listener::adopt(number)))
             .collect::<Result<Vec<_>, _>>()?,
     };

@@ -16,7 +16,7 @@ use std::{
 
 use tokio::{
     net::{TcpListener, TcpStream, UnixListener, UnixStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
     task::AbortHandle,
 };
 
@@ -42,6 +42,8 @@ pub struct Open {
     /// How many files may be open, where that is what limits the connections, and whether that was told.
     files: Option<usize>,
     told: Arc<AtomicBool>,
+    /// Whether the next connection is left to other processes.
+    busy: Option<watch::Receiver<bool>>,
 }
 
 #[derive(Default)]
@@ -79,7 +81,7 @@ pub struct Place {
 
 impl Open {
     /// None yet; as many may be as the settings and the limit of open files say.
-    pub fn new(clients: &Clients) -> Self {
+    pub fn new(clients: &Clients, busy: Option<watch::Receiver<bool>>) -> Self {
         let files = sys::most_files();
         // The rest is for the app, and for what waits in files. Not for a limit of its own: that was chosen.
         let share = files.map(|files| (files - files / 4).max(1));
@@ -94,6 +96,7 @@ impl Open {
             waiters: waiters.map(semaphore),
             files: files.filter(|_| clients.worker_connections.is_none()),
             told: Arc::default(),
+            busy,
         }
     }
 
@@ -126,15 +129,23 @@ impl Open {
         one_of(self.places.as_ref()).await
     }
 
-    /// Waits for the next connection. Without a time to wait for a place it stays in the kernel's queue until there is
+    /// Waits until connections are not left to other processes.
+    async fn free(&self) {
+        if let Some(mut busy) = self.busy.clone() {
+            // Without an app there is nobody to be busy.
+            let _ = busy.wait_for(|busy| !busy).await;
+        }
+    }
+
+    /// Waits for the next connection; where it `may_leave` that to others, until this process is not busy. Without a time to wait for a place it stays in the kernel's queue until there is
     /// one, where another worker may take it; with such a time, until it may wait here. No place is held for a connection
     /// that may never come: the next may come to another listener.
-    pub async fn accept<A: Accept>(&self, listener: &A) -> Accepted<A> {
+    pub async fn accept<A: Accept>(&self, listener: &A, may_leave: bool) -> Accepted<A> {
         let waits_here = self.timer.is_some();
-        if self.places.is_none() || waits_here && self.waiters.is_none() {
-            return (listener.accept().await, None);
-        }
         loop {
+            if may_leave {
+                self.free().await;
+            }
             let mut permit = Some(if waits_here { one_of(self.waiters.as_ref()).await } else { self.permit().await });
             let mut accept = pin!(listener.accept());
             let accepted = poll_fn(|context| {

@@ -1,11 +1,11 @@
 //! Accepting connections, and ending them in order.
 
-use std::{collections::HashMap, io, sync::Arc, time::Duration};
+use std::{collections::HashMap, future::ready, io, sync::Arc, time::Duration};
 
 use tokio::{
     net::{TcpListener, UnixListener},
     sync::{OwnedSemaphorePermit, watch},
-    task::JoinSet,
+    task::{JoinSet, unconstrained},
     time::{Instant, sleep, timeout},
 };
 use tokio_rustls::rustls::ServerConfig;
@@ -45,7 +45,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Begins to serve `app` at every listener.
+    /// Begins to serve `app` at every listener. While `busy` says so, connections are left to other processes that listen.
     ///
     /// # Errors
     /// A listener's socket cannot be used on this runtime.
@@ -56,9 +56,10 @@ impl Server {
         tls: Option<&Arc<ServerConfig>>,
         app: &Arc<dyn App>,
         access_log: Option<&Arc<AccessLog>>,
+        busy: Option<watch::Receiver<bool>>,
     ) -> io::Result<Self> {
         let spool = clients.buffering.then(|| Arc::new(Spool::new(clients.tmp_upload_dir.clone())));
-        let (stop, open) = (watch::channel(Stop::Not).0, Open::new(&clients));
+        let (stop, open) = (watch::channel(Stop::Not).0, Open::new(&clients, busy));
         let mut server = Self { listeners, accepting: JoinSet::new(), stop, open, spool: spool.clone() };
         let clients = Arc::new(clients);
         for listener in &server.listeners {
@@ -146,16 +147,31 @@ struct Acceptor {
 impl Acceptor {
     async fn run(mut self, listener: impl Accept) {
         loop {
-            let (accepted, permit) = tokio::select! {
+            let accepted = tokio::select! {
                 biased;
-                next = self.open.accept(&listener) => next,
-                // The queue is empty when accepting has to wait, so nothing that the kernel took on is lost.
-                _ = self.stop.wait_for(|stop| *stop != Stop::Not) => return,
+                next = self.open.accept(&listener, true) => next,
+                _ = self.stop.wait_for(|stop| *stop != Stop::Not) => break,
             };
-            match accepted {
-                Ok((stream, peer)) => self.serve(stream, peer, permit),
-                Err(error) => pause(&error).await,
-            }
+            self.take(accepted).await;
+        }
+        // What the kernel has taken on is not lost, nor what was left to others: they end as well, perhaps.
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                next = unconstrained(self.open.accept(&listener, false)) => next,
+                () = ready(()) => return,
+            };
+            self.take(accepted).await;
+        }
+    }
+
+    async fn take<S: socket::Socket + Send + Sync + 'static>(
+        &self,
+        (accepted, permit): (io::Result<(S, Peer)>, Option<OwnedSemaphorePermit>),
+    ) {
+        match accepted {
+            Ok((stream, peer)) => self.serve(stream, peer, permit),
+            Err(error) => pause(&error).await,
         }
     }
 

@@ -151,6 +151,9 @@ impl Listener {
         }
         socket.set_nonblocking(true)?;
         let local = socket.local_addr()?;
+        if local.as_socket().is_some() {
+            socket.set_tcp_nodelay(true)?;
+        }
         if !socket.is_listener()? {
             socket.listen(i32::from(u16::MAX))?;
         }
@@ -280,10 +283,16 @@ fn remove_stale(path: &Path) -> io::Result<()> {
         Ok(metadata) if !metadata.file_type().is_socket() => {
             Err(io::Error::new(io::ErrorKind::AlreadyExists, "a file that is not a socket is there already"))
         }
-        Ok(_) => match std::os::unix::net::UnixStream::connect(path) {
-            Ok(_) => Err(io::Error::from(io::ErrorKind::AddrInUse)),
-            Err(_) => std::fs::remove_file(path),
-        },
+        Ok(_) => {
+            let client = RawSocket::new(Domain::UNIX, Type::STREAM, None)?;
+            // One whose queue is full would have this wait.
+            client.set_nonblocking(true)?;
+            match client.connect(&SockAddr::unix(path)?) {
+                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path),
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(error),
+                _ => Err(io::Error::from(io::ErrorKind::AddrInUse)),
+            }
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::{
     env,
+    ops::Range,
     os::linux::net::SocketAddrExt as _,
     os::unix::net::{SocketAddr, UnixDatagram},
 };
@@ -13,17 +14,15 @@ const FIRST: i32 = 3;
 
 /// The descriptors of sockets that systemd opened for this process. They are told once: neither the app nor programs that
 /// it starts shall take them for theirs. To be called while there is one thread.
-pub fn descriptors() -> Vec<i32> {
+pub fn descriptors() -> Range<i32> {
     let number = |name| env::var(name).ok()?.parse::<u32>().ok();
     let told = (number("LISTEN_PID"), number("LISTEN_FDS"));
     for name in ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"] {
         sys::remove_variable(name);
     }
     match told {
-        (Some(pid), Some(count)) if pid == std::process::id() => {
-            (FIRST..).take(usize::try_from(count).unwrap_or_default()).collect()
-        }
-        _ => Vec::new(),
+        (Some(pid), Some(count)) if pid == std::process::id() => FIRST..FIRST.saturating_add_unsigned(count),
+        _ => FIRST..FIRST,
     }
 }
 

@@ -4,7 +4,7 @@ use http::StatusCode;
 use pyo3::{
     exceptions::PySystemExit,
     prelude::*,
-    types::{PyBytes, PyDict, PyList, PyTuple},
+    types::{PyBytes, PyDict, PyList, PyString, PyTuple},
 };
 
 use super::{
@@ -15,6 +15,7 @@ use super::{
     input::Input,
     interpreter::flush,
     interrupt::Interrupt,
+    logger,
     start_response::{Answer, to_python},
     watched::{Watch, Watched},
 };
@@ -101,6 +102,8 @@ impl PyApp {
         let takes_hints = request.head.version >= wire::Version::HTTP_11;
         let keep = self.hooks.as_ref().is_some_and(Between::is_called);
         let Thread { environs, answer, forks } = thread;
+        // As gunicorn's own pre_request does.
+        tracing::debug!("{} {}", request.head.method(), request.head.path());
         let outcome = answer.begin(py, exchange, takes_hints, keep).and_then(|()| {
             // One without a body has the input that is in every environ.
             let input = (!request.head.framing.is_empty()).then(|| Bound::new(py, Input::new(body))).transpose()?;
@@ -311,7 +314,8 @@ fn log_failure(py: Python<'_>, request: &Request, error: &PyErr) {
         .and_then(|module| {
             module.call_method1("format_exception", (error.get_type(py), error.value(py), error.traceback(py)))
         })
-        .and_then(|lines| lines.extract::<Vec<String>>())
+        .and_then(|lines| lines.extract::<Vec<Bound<'_, PyString>>>())
+        .map(|lines| lines.iter().map(|line| logger::text(line).into_owned()).collect::<Vec<_>>())
         .or_else(|_| {
             // The app may have used up what it takes to load a module, open files say.
             let lines = error.traceback(py).map(|lines| lines.format()).transpose()?;

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 
 use pyo3::prelude::*;
 
+use super::logger;
 use crate::telemetry::error_log;
 
 /// Text without an end of its line grows to this size, and is then written as it is.
@@ -24,7 +25,7 @@ impl Errors {
     fn write(&self, text: &Bound<'_, pyo3::types::PyString>) -> PyResult<usize> {
         let length = text.len()?;
         let is_whole = BEGUN.with_borrow_mut(|begun| {
-            begun.push_str(&text.to_string_lossy());
+            begun.push_str(&logger::text(text));
             begun.ends_with('\n') || begun.len() > LIMIT
         });
         if is_whole {

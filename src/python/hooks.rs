@@ -16,13 +16,13 @@ use pyo3::{
     IntoPyObjectExt as _,
     call::PyCallArgs,
     prelude::*,
-    types::{PyCFunction, PyDict, PyList, PyModule, PyTuple},
+    types::{PyCFunction, PyDict, PyList, PyModule, PyString, PyTuple},
 };
 
-use super::{PyApp, config, embedded::embedded};
+use super::{PyApp, config, embedded::embedded, logger};
 use crate::{
     exit::{Code, Fatal},
-    settings::{Level, Settings, Value},
+    settings::{self, Level, Settings, Value},
     telemetry,
     wsgi::Request,
 };
@@ -230,16 +230,30 @@ fn begin<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let values = PyDict::new(py);
     for (name, value) in about.settings.values() {
-        values.set_item(name, python_value(py, value)?)?;
+        let value = python_value(py, value)?;
+        // By what a configuration file calls it, and what rwsgi does.
+        if let Some(setting) = settings::find(name) {
+            values.set_item(setting.name_in_file(), &value)?;
+        }
+        values.set_item(name, value)?;
     }
+    // Numbers, where they were left to rwsgi.
+    values.set_item("workers", about.settings.workers)?;
+    values.set_item("threads", about.settings.threads)?;
     let write = PyCFunction::new_closure(py, None, None, |args: &Bound<'_, PyTuple>, _| -> PyResult<()> {
-        let (level, text): (String, String) = args.extract()?;
+        let (level, text): (String, Bound<'_, PyString>) = args.extract()?;
+        let text = logger::text(&text);
         let level = match level.as_str() {
             "debug" => Level::Debug,
-            "info" => Level::Info,
             "warning" | "warn" => Level::Warning,
+            "error" => Level::Error,
             "critical" | "fatal" => Level::Critical,
-            _ => Level::Error,
+            "exception" => {
+                args.py().detach(|| telemetry::say_exception(&text));
+                return Ok(());
+            }
+            // gunicorn takes a name that it does not know for this one.
+            _ => Level::Info,
         };
         args.py().detach(|| telemetry::say(level, &text));
         Ok(())

@@ -82,12 +82,19 @@ impl Interpreter {
         if let Some(reason) = standard::hides(spec, Path::new("")) {
             return Err(Fatal::with_code(Code::AppLoad, format!("Could not load {spec}: {reason}")));
         }
+        let forks = sys::forks();
         Python::attach(|py| {
             let loader = self.loader.bind(py);
-            loader
+            let outcome = loader
                 .call_method1("load", (spec,))
                 .and_then(|callable| PyApp::new(&callable, settings))
-                .map_err(|error| load_error(loader, spec, &error))
+                .map_err(|error| load_error(loader, spec, &error));
+            if sys::forks() != forks {
+                // A child of the app's own making, which would serve as well, without the threads that it takes.
+                flush(py);
+                sys::exit_now(0);
+            }
+            outcome
         })
     }
 

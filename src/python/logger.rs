@@ -1,7 +1,12 @@
 //! Python's logger `gunicorn.error`: apps and hooks write to the error log through it, and take its handlers and level for
 //! their own loggers.
 
-use pyo3::prelude::*;
+use std::borrow::Cow;
+
+use pyo3::{
+    prelude::*,
+    types::{PyBytes, PyString},
+};
 
 use super::{embedded::embedded, errors::Errors};
 use crate::{settings::Level, telemetry::error_log};
@@ -21,7 +26,7 @@ pub fn install(py: Python<'_>) -> PyResult<()> {
 
 /// Writes a record whose level has this number. Whether that is enough was for the logger to say.
 #[pyfunction]
-fn tell(py: Python<'_>, level: i64, message: &str) {
+fn tell(py: Python<'_>, level: i64, message: &Bound<'_, PyString>) {
     let level = match level {
         50.. => Level::Critical,
         40.. => Level::Error,
@@ -30,5 +35,19 @@ fn tell(py: Python<'_>, level: i64, message: &str) {
         _ => Level::Debug,
     };
     // The file may be slow, or a pipe.
-    py.detach(|| error_log::tell(level, message));
+    let message = text(message);
+    py.detach(|| error_log::tell(level, &message));
+}
+
+/// Text as a log has it. What is no Unicode, a byte of a file's name say, is written as Python does to standard error.
+pub(super) fn text<'a>(text: &'a Bound<'_, PyString>) -> Cow<'a, str> {
+    if let Ok(text) = text.to_str() {
+        return Cow::Borrowed(text);
+    }
+    let bytes = text.call_method1("encode", ("utf-8", "backslashreplace"));
+    let escaped = bytes.and_then(|bytes| Ok(bytes.cast_into::<PyBytes>()?));
+    Cow::Owned(escaped.map_or_else(
+        |_| text.to_string_lossy().into_owned(),
+        |bytes| String::from_utf8_lossy(bytes.as_bytes()).into_owned(),
+    ))
 }

@@ -1,11 +1,8 @@
 //! Whether a value is one that a setting takes, and what it is then: gunicorn's rules for each kind.
 
-use std::net::IpAddr;
-
-use ipnet::IpNet;
 use nix::unistd;
 
-use super::{Address, Kind, Setting, Value};
+use super::{Address, Kind, Setting, Value, requests};
 
 /// What is wrong with what is no [`Kind::Count`], 0 included.
 pub const NO_COUNT: &str = "is neither a whole number from 1 nor auto";
@@ -99,9 +96,7 @@ fn networks(value: &Value) -> Result<Value, String> {
     let list = commas(value)?;
     for network in list.texts() {
         // As Python's `ip_network`, which takes no network whose address has bits behind the prefix.
-        let valid = network == "*"
-            || network.parse::<IpAddr>().is_ok()
-            || network.parse::<IpNet>().is_ok_and(|network| network.trunc() == network);
+        let valid = network == "*" || requests::network(&network).is_some_and(|network| network.trunc() == network);
         if !valid {
             return Err(format!("has {network:?}, which is neither an IP address, nor a network, nor *"));
         }

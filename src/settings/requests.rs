@@ -91,8 +91,7 @@ pub struct Networks {
 impl Networks {
     /// Reads addresses, networks and `*`, which were checked before.
     pub(super) fn new(texts: &[String]) -> Self {
-        let network = |text: &String| text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
-        let networks = texts.iter().filter_map(network).map(canonical).collect();
+        let networks = texts.iter().filter_map(|text| network(text)).map(canonical).collect();
         Self { all: texts.iter().any(|text| text == "*"), networks }
     }
 
@@ -101,6 +100,16 @@ impl Networks {
         let Some(address) = address.map(|address| address.to_canonical()) else { return true };
         self.all || self.networks.iter().any(|network| network.contains(&address))
     }
+}
+
+/// An address or a network, with a prefix's length or a mask behind the slash.
+pub(super) fn network(text: &str) -> Option<IpNet> {
+    let address = |text: &str| text.parse::<IpAddr>().ok();
+    let with_mask = || {
+        let (start, mask) = text.split_once('/')?;
+        IpNet::with_netmask(address(start)?, address(mask)?).ok()
+    };
+    text.parse().ok().or_else(|| address(text).map(IpNet::from)).or_else(with_mask)
 }
 
 /// IPv4's networks as such, also those that are written as a part of IPv6 (`::ffff:192.0.2.0/120`).

@@ -56,6 +56,9 @@ pub struct Surroundings {
     pub paths: Vec<PathBuf>,
     /// The mask of permissions that new files do not get.
     pub umask: Option<u32>,
+    /// Whether it may do more, so that it is to run in the process that workers are made from.
+    #[serde(default)]
+    pub acts: bool,
 }
 
 impl ConfigFile {

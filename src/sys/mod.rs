@@ -26,8 +26,8 @@ pub use directory::Directory;
 pub use forks::{around_forks, forks};
 pub use memory::memory_limit;
 pub use process::{
-    Fork, adopt_orphans, executed, exit_now, fork, is_alive, is_main_thread, kill_group, note_foreign_threads, reap,
-    release_memory, remove_variable, send, set_umask, set_variable,
+    Fork, adopt_orphans, die_with_parent, executed, exit_now, fork, is_alive, is_main_thread, kill_group,
+    note_foreign_threads, reap, release_memory, remove_variable, send, set_umask, set_variable,
 };
 pub use signals::{
     ABORT, Handlers, Pending, Signal, disregard, disregard_dumps, dump_signal, ignore, restore, restore_faults,

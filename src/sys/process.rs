@@ -172,6 +172,12 @@ fn await_end(pid: i32, options: i32) -> io::Result<Option<(i32, Result<i32, i32>
     }
 }
 
+/// Whether this process is killed when the thread that has made it ends (prctl(2), `PR_SET_PDEATHSIG`).
+pub fn die_with_parent(die: bool) {
+    // There is nothing in it that can fail.
+    let _ = nix::sys::prctl::set_pdeathsig(die.then_some(nix::sys::signal::Signal::SIGKILL));
+}
+
 /// Makes this process the parent of its descendants whose own parent ends (prctl(2), `PR_SET_CHILD_SUBREAPER`).
 ///
 /// # Errors

@@ -51,15 +51,24 @@ struct Log {
     capture: bool,
 }
 
+/// Opens what the log is written to.
+pub(super) fn output(settings: &Settings) -> Result<Output, Fatal> {
+    match settings.errorlog.as_str() {
+        "-" => Ok(Output::Stderr),
+        name => Output::file(name).map_err(|error| failed(settings, &error)),
+    }
+}
+
+fn failed(settings: &Settings, error: &std::io::Error) -> Fatal {
+    Fatal::new(format!(
+        "Cannot open the error log {} (errorlog, --error-logfile): {error}. Name another file, or give this user the right to write there.",
+        settings.errorlog
+    ))
+}
+
 /// Starts the error log, or changes it to other settings.
 pub(super) fn start(settings: &Settings) -> Result<(), Fatal> {
-    let name = &settings.errorlog;
-    let failed = |error: &dyn fmt::Display| {
-        Fatal::new(format!(
-            "Cannot open the error log {name} (errorlog, --error-logfile): {error}. Name another file, or give this user the right to write there."
-        ))
-    };
-    let output = if name == "-" { Output::Stderr } else { Output::file(name).map_err(|error| failed(&error))? };
+    let output = output(settings)?;
     let syslog = settings.syslog.as_ref();
     let log = Log {
         // Standard error is what it is: there is nothing to capture it for.
@@ -72,7 +81,7 @@ pub(super) fn start(settings: &Settings) -> Result<(), Fatal> {
         }),
         syslog: syslog.map(|syslog| Syslog::new(syslog, &super::program(), "error")),
     };
-    log.capture().map_err(|error| failed(&error))?;
+    log.capture().map_err(|error| failed(settings, &error))?;
     *lock() = Some(log);
     AROUND_FORKS.call_once(|| sys::around_forks(take_log, give_log));
     LEVEL.store(settings.loglevel as u8, Ordering::Relaxed);
@@ -125,6 +134,15 @@ pub fn level() -> Level {
 pub fn tell(level: Level, message: &str) {
     if let Some(log) = lock().as_mut() {
         log.write(level, message);
+    }
+}
+
+/// Sends to syslog, where that is asked for, what standard error has had in other words.
+pub fn tell_syslog(level: Level, message: &str) {
+    if let Some(log) = lock().as_mut() {
+        let mut line = Vec::with_capacity(message.len());
+        text::message(&mut line, message);
+        log.send(level, &line);
     }
 }
 
@@ -204,8 +222,12 @@ impl Log {
         line.push(b'\n');
         // There is no other place to say that this one cannot be written to.
         let _ = self.output.write(&line);
+        self.send(level, &line[start..end]);
+    }
+
+    fn send(&mut self, level: Level, line: &[u8]) {
         if let Some(syslog) = &mut self.syslog
-            && let Err(error) = syslog.send(level, &line[start..end])
+            && let Err(error) = syslog.send(level, line)
         {
             self.syslog_failed(&error);
         }
@@ -237,6 +259,10 @@ fn level_of(metadata: &Metadata<'_>) -> Level {
     }
 }
 
+fn is_said(level: Level) -> bool {
+    level as u8 >= LEVEL.load(Ordering::Relaxed)
+}
+
 impl Subscriber for Listener {
     fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
         // The level may change, so it is asked for each time.
@@ -244,14 +270,19 @@ impl Subscriber for Listener {
     }
 
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        level_of(metadata) as u8 >= LEVEL.load(Ordering::Relaxed) && metadata.target().starts_with("rwsgi")
+        let level = level_of(metadata);
+        // What is not said is counted all the same (gunicorn).
+        metadata.target().starts_with("rwsgi")
+            && (is_said(level) || level >= Level::Warning && super::statsd().is_some())
     }
 
     fn event(&self, event: &Event<'_>) {
         let level = level_of(event.metadata());
         let mut message = Message(String::new());
         event.record(&mut message);
-        if let Some(log) = lock().as_mut() {
+        if is_said(level)
+            && let Some(log) = lock().as_mut()
+        {
             log.write(level, &message.0);
         }
         if let Some(statsd) = super::statsd() {

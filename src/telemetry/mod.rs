@@ -33,12 +33,10 @@ pub fn start(settings: &Settings, app: &str) -> Result<(), Fatal> {
     let name = settings.syslog.as_ref().and_then(|syslog| syslog.prefix.clone());
     let name = name.unwrap_or_else(|| settings.proc_name.as_deref().unwrap_or(app).replace(':', "."));
     *PROGRAM.lock().unwrap_or_else(PoisonError::into_inner) = name;
-    let format = access::format(settings)?;
+    let format = access::check(settings)?;
     access::file(settings)?;
     error_log::start(settings)?;
-    if access::is_wanted(settings) {
-        access::warn(&format);
-    }
+    format.iter().for_each(access::warn);
     let statsd = settings.statsd_host.as_ref();
     let statsd = statsd.map(|address| Statsd::new(address, &settings.statsd_prefix, &settings.dogstatsd_tags));
     // That nobody counts is no reason not to serve.
@@ -47,6 +45,22 @@ pub fn start(settings: &Settings, app: &str) -> Result<(), Fatal> {
         None
     });
     *STATSD.lock().unwrap_or_else(PoisonError::into_inner) = statsd.map(Arc::new);
+    Ok(())
+}
+
+/// Says what would keep the logs from being written, and makes none that is not there.
+///
+/// # Errors
+/// As [`start`] has them.
+pub fn check(settings: &Settings) -> Result<(), Fatal> {
+    access::check(settings)?;
+    let is_there = |name: &String| name != "-" && std::path::Path::new(name).exists();
+    if settings.accesslog.as_ref().is_some_and(is_there) {
+        access::file(settings)?;
+    }
+    if is_there(&settings.errorlog) {
+        error_log::output(settings)?;
+    }
     Ok(())
 }
 
@@ -65,6 +79,11 @@ pub fn say(level: Level, text: &str) {
         Level::Error => tracing::error!("{text}"),
         Level::Critical => tracing::error!(target: CRITICAL, "{text}"),
     }
+}
+
+/// Says in the error log what an exception of the user's code has to say, which is a metric of its own.
+pub fn say_exception(text: &str) {
+    tracing::error!(target: EXCEPTION, "{text}");
 }
 
 /// The number of workers has become this: a metric.

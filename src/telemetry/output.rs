@@ -1,9 +1,12 @@
 //! Where a log goes: a file that can be opened again under its name, or a standard stream.
 
 use std::{
-    fs::File,
+    fs::{File, Metadata},
     io::{self, Write as _},
-    os::fd::{AsRawFd as _, RawFd},
+    os::{
+        fd::{AsRawFd as _, RawFd},
+        unix::fs::MetadataExt as _,
+    },
     path::{Path, PathBuf},
 };
 
@@ -55,10 +58,11 @@ impl Output {
     /// # Errors
     /// It cannot be opened; the old one is written to as before.
     pub fn reopen(&mut self) -> io::Result<()> {
-        if let Self::File(path, file) = self {
-            sys::replace(file, &open(path)?)?;
+        match self {
+            // Whoever the process runs as by now may not be able to open what it has: a terminal or a pipe, say.
+            Self::File(path, file) if !is_open(path, file) => sys::replace(file, &open(path)?),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// Writes whole lines.
@@ -75,6 +79,12 @@ impl Output {
             Self::File(_, file) => file.write_all(lines),
         }
     }
+}
+
+/// Whether the file that is open is still the one with the name.
+fn is_open(path: &Path, file: &File) -> bool {
+    let identity = |metadata: io::Result<Metadata>| metadata.ok().map(|metadata| (metadata.dev(), metadata.ino()));
+    identity(fs_err::metadata(path)).is_some_and(|named| Some(named) == identity(file.metadata()))
 }
 
 /// Whoever calls this names the file in what is said of an error.

@@ -54,6 +54,8 @@ const TIMED_OUT: u8 = 124;
 /// What the thread works with.
 pub struct Plan {
     pub listeners: Vec<Listener>,
+    /// Whether other workers listen there, too.
+    pub has_others: bool,
     pub calls: Calls,
     pub script_name: String,
     pub clients: Clients,
@@ -138,8 +140,20 @@ pub fn start(plan: Plan, runtime: Arc<Runtime>, drive: Arc<Drive>) -> Result<Con
 }
 
 async fn live(plan: Plan, may_begin: oneshot::Receiver<()>, may_end: oneshot::Receiver<()>, mut signals: Signals) {
-    let Plan { listeners, calls, script_name, clients, tls, access_log, graceful_timeout, timeout, watch, hooks, link } =
-        plan;
+    let Plan {
+        listeners,
+        has_others,
+        calls,
+        script_name,
+        clients,
+        tls,
+        access_log,
+        graceful_timeout,
+        timeout,
+        watch,
+        hooks,
+        link,
+    } = plan;
     let request_timeout = clients.request_timeout;
     let arbiter = Arbiter::watch(&link);
     tokio::select! {
@@ -167,8 +181,10 @@ async fn live(plan: Plan, may_begin: oneshot::Receiver<()>, may_end: oneshot::Re
     if let Some(turns) = calls.turns() {
         tokio::spawn(async move { turns.look_after_connections().await });
     }
+    // Other workers take the next connection while this one has no thread for it.
+    let busy = has_others.then(|| calls.busy());
     let app: Arc<dyn App> = Arc::new(calls);
-    let server = match Server::start(listeners, &script_name, clients, tls.as_ref(), &app, access_log.as_ref()) {
+    let server = match Server::start(listeners, &script_name, clients, tls.as_ref(), &app, access_log.as_ref(), busy) {
         Ok(server) => server,
         Err(error) => {
             tracing::error!("The worker cannot accept connections: {error}.");

@@ -44,8 +44,8 @@ pub struct Plan {
     pub spec: String,
     /// What becomes `sys.argv`.
     pub args: Vec<OsString>,
-    /// Where the hooks are, if there are any.
-    pub hooks: Option<python::hooks::Source>,
+    /// The configuration file, where it has hooks or does something to its process.
+    pub file: Option<python::hooks::Source>,
     /// Where to accept connections.
     pub listeners: Vec<Listener>,
     /// The line to the arbiter.
@@ -137,6 +137,7 @@ fn boot(
     });
     let life = connections::Plan {
         listeners: std::mem::take(&mut plan.listeners),
+        has_others: settings.workers > 1,
         calls,
         script_name: std::env::var("SCRIPT_NAME").unwrap_or_default(),
         clients: settings.clients.clone(),

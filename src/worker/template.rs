@@ -1,6 +1,6 @@
 //! A template: the process that loads what workers share, makes workers on command, and calls the hooks of the server.
 
-use std::{os::fd::AsRawFd as _, sync::Arc};
+use std::{os::fd::AsRawFd as _, sync::Arc, thread};
 
 use super::{Hooks, Plan, boot, load, set_environment};
 use crate::{
@@ -28,10 +28,19 @@ pub fn template(mut plan: Plan, birth: &Birth, mut commands: Commands) -> Result
     // Programs that hooks or a preloaded app start must not ignore these.
     sys::disregard(Signal::Int);
     sys::disregard(Signal::Usr1);
-    let shared = match plan.hooks.take() {
+    // Nobody else ends what is still being loaded.
+    sys::die_with_parent(true);
+    if std::os::unix::process::parent_id() != birth.arbiter {
+        return Ok(());
+    }
+    let shared = match plan.file.take() {
         None => preload(&plan)?,
-        Some(source) => preload_with_hooks(&plan, &source, birth)?,
+        Some(source) => preload_with_file(&plan, &source, birth)?,
     };
+    // From here on it ends when the arbiter says so, whatever is sent to all processes of the server.
+    sys::disregard(Signal::Term);
+    sys::disregard(Signal::Quit);
+    sys::die_with_parent(false);
     shared.interpreter.freeze();
     // What was printed would be in each worker's buffer.
     python::write_out();
@@ -73,13 +82,18 @@ pub fn template(mut plan: Plan, birth: &Birth, mut commands: Commands) -> Result
             }
             Command::End => {
                 done(&shared, |hooks| hooks.on_server("on_exit"));
-                drop((shared.app, shared.hooks));
-                shared.interpreter.finish();
-                return Ok(());
+                break;
             }
         }
     }
-    python::write_out();
+    // Without an arbiter nobody sees to it that the app's threads and `atexit` functions have an end.
+    let limit = plan.settings.graceful_timeout;
+    thread::spawn(move || {
+        thread::sleep(limit);
+        sys::exit_now(0);
+    });
+    drop((shared.app, shared.hooks));
+    shared.interpreter.finish();
     Ok(())
 }
 
@@ -98,7 +112,7 @@ fn preload(plan: &Plan) -> Result<Shared, Fatal> {
 
 /// Everything in gunicorn's order: the configuration file runs where the server was started, without the variables and
 /// directories that it sets.
-fn preload_with_hooks(plan: &Plan, source: &hooks::Source, birth: &Birth) -> Result<Shared, Fatal> {
+fn preload_with_file(plan: &Plan, source: &hooks::Source, birth: &Birth) -> Result<Shared, Fatal> {
     let settings = &plan.settings;
     std::env::set_current_dir(&source.directory)
         .map_err(|error| Fatal::new(format!("Cannot change to {}: {error}.", source.directory.display())))?;
@@ -132,10 +146,7 @@ fn preload_with_hooks(plan: &Plan, source: &hooks::Source, birth: &Birth) -> Res
         Reason::Reload(_) => hooks.on_server("on_reload").map_err(fatal)?,
         Reason::Again => {}
     }
-    // From here on it ends when the arbiter says so, whatever is sent to all processes of the server.
-    sys::disregard(Signal::Term);
-    sys::disregard(Signal::Quit);
-    Ok(Shared { interpreter, app, hooks: Some(hooks) })
+    Ok(Shared { interpreter, app, hooks: Some(hooks).filter(|_| !settings.hooks.is_empty()) })
 }
 
 /// Serves, in a process that was made for it.

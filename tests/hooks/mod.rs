@@ -166,7 +166,11 @@ def on_exit(server):
     endless.signal("TERM");
     let ended = endless.wait();
     assert!(ended.status.success(), "{}", ended.status);
-    assert!(ended.stderr.contains("The hook on_exit takes longer than 2 s"), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("takes longer than 2 s to end (on_exit, atexit), and is cut short"),
+        "{}",
+        ended.stderr
+    );
 }
 
 #[test]
@@ -345,4 +349,32 @@ def worker_int(worker): note('int')
     assert_eq!(client.response("GET").text(), "hello");
     server.stop();
     assert_eq!(seen(&server), [format!("forked {pid}"), "int".to_owned()]);
+}
+
+#[test]
+fn a_worker_that_ends_in_order_is_not_alive_to_its_last_hook_and_settings_are_what_they_came_to() {
+    let conf = r"
+import os
+workers = 'auto'
+rwsgi_request_timeout = 7
+def when_ready(server):
+    cfg = server.cfg
+    note('cfg', cfg.workers + 1 > 1, cfg.threads, cfg.rwsgi_request_timeout, cfg.request_timeout, cfg.sendfile)
+def post_worker_init(worker): note('init', worker.alive)
+def worker_exit(server, worker): note('exit', worker.alive)
+";
+    let mut server = server(conf).start();
+    until_seen(&server, "init", 1);
+    server.stop();
+    let seen = seen(&server);
+    assert!(seen.contains(&"cfg True 4 7 7 True".to_owned()) && seen.contains(&"exit False".to_owned()), "{seen:?}");
+}
+
+#[test]
+fn text_that_is_no_unicode_is_logged_all_the_same() {
+    let conf = "def post_fork(server, worker): server.log.info('n\\udcff of %s', worker.age)";
+    let server = server(conf).start();
+    server.wait_for_log("[INFO] n\\udcff of 1");
+    server.wait_for_log("Booting worker");
+    assert!(!server.connect().get("/").text().is_empty());
 }

@@ -477,3 +477,68 @@ def app(environ, start_response):
     assert_eq!(server.connect().get("/").text(), "1");
     ends_promptly(&mut server, "INT");
 }
+
+#[test]
+fn what_a_preloaded_app_has_started_is_the_apps_own_to_end() {
+    let app = "
+import atexit, os
+loader = os.getpid()
+open('loader', 'a').write(f'{loader}\\n')
+def ended():
+    if os.getpid() == loader:
+        open('ended', 'a').write(f'{loader}\\n')
+atexit.register(ended)
+def app(environ, start_response):
+    start_response('200 OK', [])
+    return [b'done']
+";
+    let mut server = Server::of(app).args(["app:app", "--preload"]).start();
+    let read = |name: &str| std::fs::read_to_string(server.directory().join(name)).unwrap_or_default();
+    assert_eq!(server.connect().get("/").text(), "done");
+    server.signal("HUP");
+    server.wait_for_log("The reload is done");
+    assert!(process::holds(|| read("ended").lines().count() == 1), "the old one: {}", server.stderr());
+    // As a service manager does, to all at once.
+    let loaders: Vec<u32> = read("loader").lines().map(|line| line.parse().expect("an id")).collect();
+    process::signal(loaders[1], "TERM");
+    assert!(server.stop().status.success());
+    let read = |name: &str| std::fs::read_to_string(server.directory().join(name)).unwrap_or_default();
+    assert_eq!((read("ended"), loaders.len()), (read("loader"), 2));
+}
+
+#[test]
+fn an_atexit_function_of_a_preloaded_app_that_hangs_does_not_keep_the_server() {
+    let app = "
+import atexit, os, time
+loader = os.getpid()
+atexit.register(lambda: os.getpid() == loader and time.sleep(1000))
+def app(environ, start_response):
+    start_response('200 OK', [])
+    return [b'done']
+";
+    let mut server = Server::of(app).args(["app:app", "--preload"]).start();
+    assert_eq!(server.connect().get("/").text(), "done");
+    let ended = server.stop();
+    assert!(ended.stderr.contains("takes longer than 2 s to end (on_exit, atexit)"), "{}", ended.stderr);
+}
+
+#[test]
+fn what_is_still_being_preloaded_ends_with_the_arbiter() {
+    let app = "
+import os, signal, time
+signal.signal(signal.SIGTERM, lambda *_: None)
+open('loader', 'w').write(str(os.getpid()))
+while True:
+    time.sleep(1)
+";
+    for signal in ["KILL", "TERM"] {
+        let mut server = Server::of(app).args(["app:app", "--preload"]).start_quietly();
+        let loader =
+            process::until(|| std::fs::read_to_string(server.directory().join("loader")).ok()?.parse::<u32>().ok());
+        let loader = loader.expect("it is loaded");
+        let _guard = process::Guard(loader);
+        server.signal(signal);
+        server.wait_status();
+        assert!(process::holds(|| !process::is_alive(loader)), "{signal}: {loader} goes on");
+    }
+}

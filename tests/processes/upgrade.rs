@@ -232,3 +232,30 @@ def app(environ, start_response):
     process::signal(new.0, "TERM");
     ends(new.0);
 }
+
+#[test]
+fn a_server_that_is_about_to_end_starts_no_successor() {
+    let app = "
+import os, time
+def app(environ, start_response):
+    start_response('200 OK', [])
+    if environ['PATH_INFO'] == '/wait':
+        print('waiting', flush=True)
+        while not os.path.exists('go'):
+            time.sleep(0.005)
+    return [b'alive']
+";
+    let mut server = Server::of(app).args(["app:app"]).start();
+    let mut client = server.connect();
+    client.send("GET /wait HTTP/1.1\r\nHost: test\r\n\r\n");
+    server.wait_for_output("waiting\n");
+    server.signal("TERM");
+    server.wait_for_log("Handling signal: term");
+    server.signal("USR2");
+    server.wait_for_log("USR2 signal ignored. This server is about to end.");
+    write(&server, "go", "");
+    assert_eq!(client.response("GET").text(), "alive");
+    let ended = server.wait();
+    assert!(ended.status.success(), "{}", ended.status);
+    assert_eq!(ended.stderr.matches("Listening at").count(), 1, "{}", ended.stderr);
+}

@@ -1,5 +1,7 @@
 //! Workers that die, an arbiter that dies, and what neither may take or leave behind.
 
+use std::time::Duration;
+
 use super::{answers, children, ends, read, write};
 use crate::support::{Server, process};
 
@@ -352,4 +354,96 @@ def app(environ, start_response):
     server.wait_for_log("ValueError: in the child");
     server.wait_for_log("a text\n");
     assert!(!server.stderr().contains("SystemExit"), "{}", server.stderr());
+}
+
+/// Whether a request on a connection of its own is answered before long. One that is not may have been taken on just before
+/// its worker was known to be busy.
+fn is_answered(server: &Server, path: &str) -> bool {
+    let mut client = server.connect();
+    client.set_timeout(Duration::from_secs(3));
+    client.send(format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"));
+    client.read_some().is_ok_and(|bytes| !bytes.is_empty())
+}
+
+#[test]
+fn a_worker_without_a_thread_to_spare_leaves_connections_to_the_others() {
+    // One slow request more than each worker but one could take: that one has a thread to spare.
+    for (threads, slow) in [("1", 1), ("2", 3)] {
+        let mut server = Server::of(WAITS).args(["app:app", "-w", "2", "--threads", threads]).start();
+        server.wait_for_logs("Booting worker", 2);
+        answers(&server, "alive");
+        let waiting = |number| {
+            let mut client = server.connect();
+            client.send("GET /wait HTTP/1.1\r\nHost: test\r\n\r\n");
+            server.wait_for_outputs("waiting\n", number);
+            client
+        };
+        let clients: Vec<_> = (1..=slow).map(waiting).collect();
+        let answered = (0..40).filter(|_| is_answered(&server, "/")).count();
+        assert!(answered >= 38, "{answered} of 40 were not left to wait behind a slow one ({threads} threads)");
+        // Where nobody else is there to take it, it waits for whoever is done first.
+        write(&server, "go", "");
+        for mut client in clients {
+            assert_eq!(client.response("GET").text(), "alive");
+        }
+        answers(&server, "alive");
+        server.stop();
+    }
+}
+
+#[test]
+fn what_all_are_too_busy_to_take_is_answered_when_one_is_free_and_at_the_end() {
+    for end in [false, true] {
+        let mut server = Server::of(WAITS).args(["app:app", "-w", "2"]).start();
+        server.wait_for_logs("Booting worker", 2);
+        answers(&server, "alive");
+        let mut clients: Vec<_> = Vec::new();
+        // Until both are at one.
+        while server.stdout().matches("waiting").count() < 2 {
+            let mut client = server.connect();
+            client.send("GET /wait HTTP/1.1\r\nHost: test\r\n\r\n");
+            clients.push(client);
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        for _ in 0..10 {
+            let mut client = server.connect();
+            client.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n");
+            clients.push(client);
+        }
+        if end {
+            server.signal("TERM");
+            server.wait_for_log("Handling signal: term");
+        }
+        write(&server, "go", "");
+        for mut client in clients {
+            assert_eq!(client.response("GET").text(), "alive");
+        }
+        if end {
+            assert!(server.wait_status().success());
+        } else {
+            server.stop();
+        }
+    }
+}
+
+#[test]
+fn a_process_that_the_app_forks_while_it_is_loaded_does_not_stay_as_a_worker() {
+    let app = "
+import os
+pid = os.fork()
+if pid == 0:
+    open('child', 'a').write(f'{os.getpid()}\\n')
+def app(environ, start_response):
+    start_response('200 OK', [])
+    return [b'alive']
+";
+    for mode in [&[][..], &["--preload"]] {
+        let mut server = Server::of(app).args(["app:app"]).args(mode.iter().copied()).start();
+        answers(&server, "alive");
+        assert!(process::holds(|| !read(&server, "child").is_empty()), "it ran");
+        let child: u32 = read(&server, "child").trim().parse().expect("one id");
+        ends(child);
+        answers(&server, "alive");
+        server.stop();
+    }
 }

@@ -3,7 +3,7 @@
 use std::process::Stdio;
 
 use super::{folder, rwsgi, same};
-use crate::support::Server;
+use crate::support::{Server, process};
 
 /// What gunicorn's documentation shows as an example: each setting that it goes through, and its hooks.
 const DOCUMENTED: &str = r#"
@@ -221,9 +221,11 @@ fn the_arbiter_does_not_run_the_file() {
     let file = "import os\nopen('who', 'a').write(f'{os.getpid()} ')";
     let mut server = Server::of_files(&[("app.py", super::APP), ("gunicorn.conf.py", file)]).args(["app:app"]).start();
     let who = std::fs::read_to_string(server.directory().join("who")).expect("the file has run");
-    assert_ne!(who.trim(), server.pid().to_string());
+    let who: Vec<_> = who.split_whitespace().collect();
+    assert!(!who.contains(&&*server.pid().to_string()));
     server.stop();
-    assert_eq!(who.split_whitespace().count(), 1, "{who}");
+    // Where it was read, and where workers are made from it.
+    assert_eq!(who.len(), 2, "{who:?}");
 }
 
 #[test]
@@ -306,4 +308,53 @@ fn a_file_that_ends_its_process_is_told() {
         let expected = format!("Error: The configuration file ./gunicorn.conf.py {said}\n");
         assert_eq!((ended.status.code(), ended.stderr), (Some(1), expected));
     }
+}
+
+/// Tells what a configuration file has done to the process.
+const NOTICES: &str = "
+import logging, socket, sys
+def app(environ, start_response):
+    start_response('200 OK', [])
+    return [repr((logging.getLogger().level, socket.getdefaulttimeout(), sys.modules.get('shared') is not None)).encode()]
+";
+
+#[test]
+fn what_a_file_does_to_its_process_is_done_to_that_of_the_app() {
+    for (file, seen) in [
+        ("import logging\nlogging.basicConfig(level=logging.INFO)", "(20, None, False)"),
+        ("import logging\nlog = logging.getLogger()\nlog.setLevel(10)", "(10, None, False)"),
+        ("import socket\ndef limit():\n  socket.setdefaulttimeout(7)\nif True:\n  limit()", "(30, 7.0, False)"),
+        ("import shared", "(30, None, True)"),
+        ("from shared import VALUE", "(30, None, True)"),
+    ] {
+        for args in [&["-w", "1"][..], &["-w", "2", "--preload"]] {
+            let files = [("app.py", NOTICES), ("gunicorn.conf.py", file), ("shared.py", "VALUE = 2\n")];
+            let server = Server::of_files(&files).args(["app:app"]).args(args.iter().copied()).start();
+            assert_eq!(server.connect().get("/").text(), seen, "{file} {args:?}");
+            assert!(process::holds(|| process::children(server.pid()).len() == args.len()), "{file}");
+        }
+    }
+}
+
+#[test]
+fn a_file_that_only_makes_values_needs_no_process() {
+    for file in [
+        "import multiprocessing, os\nworkers = min(multiprocessing.cpu_count() * 2 + 1, 1)\nos.environ['A'] = 'b'",
+        "from shared import VALUE\nworkers = VALUE\nraw_env = []\nraw_env.append('A=b')\nfor name in 'xy':\n  raw_env += [f'{name}=1']",
+        "import os, sys\nsys.path.append('lib')\nos.makedirs('logs', exist_ok=True)\ndef unused():\n  raise OSError",
+    ] {
+        let files = [("app.py", NOTICES), ("gunicorn.conf.py", file), ("shared.py", "VALUE = 1\n")];
+        let server = Server::of_files(&files).args(["app:app"]).start();
+        assert_eq!(server.connect().get("/").text(), "(30, None, False)", "{file}");
+        assert_eq!(process::children(server.pid()).len(), 1, "{file}");
+    }
+}
+
+#[test]
+fn a_further_file_to_watch_must_exist() {
+    let server = |file| Server::of(super::APP).args(["app:app", "--reload-extra-file", file]);
+    let ended = server("typo.yml").fail();
+    let said = "The file typo.yml (reload_extra_files, --reload-extra-file) does not exist in ";
+    assert!(ended.stderr.contains(said), "{}", ended.stderr);
+    assert_eq!(server("*.yml").start().connect().get("/").text(), "hello");
 }

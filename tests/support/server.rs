@@ -142,6 +142,13 @@ impl Server {
         assert!(seen, "{text:?} was not logged {times} times, but:\n{}", self.stderr());
     }
 
+    /// Waits until standard output has this text so many times.
+    #[track_caller]
+    pub fn wait_for_outputs(&self, text: &str, times: usize) {
+        let seen = process::holds(|| self.stdout().matches(text).count() >= times);
+        assert!(seen, "{text:?} was not written {times} times, but:\n{}", self.stdout());
+    }
+
     /// Waits until standard output has this text.
     #[track_caller]
     pub fn wait_for_output(&self, text: &str) {

@@ -89,6 +89,8 @@ fn every_atom_says_what_it_should_of_a_real_request() {
         ("%({wsgi.url_scheme}e)s %({wsgi.multithread}e)s %({wsgi.version}e)s", r"http False \(1, 0\)"),
         ("%({REMOTE_ADDR}e)s %({HTTP_X_ONE}e)s", r"127\.0\.0\.1 1,2"),
         ("100%% %(s)5s|%(s)-5s|", r"100%   200\|200  \|"),
+        ("%(D)012d|%(m)5.2s", r"\d{12}\|   PO"),
+        ("{\n%(s)s}", r"\{\n200\}"),
     ] {
         let line = logged(format, request);
         let whole = Regex::new(&format!("^{pattern}\n$")).expect("a valid pattern");
@@ -133,7 +135,13 @@ fn a_statsd_that_cannot_be_found_is_no_reason_not_to_serve() {
 fn a_format_with_a_mistake_is_refused_at_the_start() {
     let ended = Server::of(APP).args(["app:app", "--access-logfile", "-", "--access-logformat", "%(h)s %Z"]).fail();
     assert_eq!(ended.status.code(), Some(1));
-    assert!(ended.stderr.contains("--access-logformat has a % that begins no atom"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("--access-logformat) has a % that begins no atom"), "{}", ended.stderr);
+    let checked =
+        Server::of(APP).args(["app:app", "--access-logfile", "-", "--access-logformat", "%Z", "--check-config"]);
+    assert_eq!(checked.fail().status.code(), Some(1));
+    // Nobody reads it where there is no access log (gunicorn).
+    let server = Server::of(APP).args(["app:app", "--access-logformat", "%Z", "--statsd-host", "127.0.0.1:1"]).start();
+    assert_eq!(server.connect().get("/").status, 200);
     let ended = Server::of(APP).args(["app:app", "--error-logfile", "/no/such/folder/log"]).fail();
     assert!(ended.stderr.contains("Cannot open the error log /no/such/folder/log"), "{}", ended.stderr);
 }

@@ -10,7 +10,7 @@ use std::{
 use regex::Regex;
 
 use super::{APP, started};
-use crate::support::{Client, Server, server::LIMIT};
+use crate::support::{Client, Server, process, server::LIMIT};
 
 /// Looks at what a server sends to syslog at an address for two requests, as `receive` gets it.
 fn check_syslog(address: &str, mut receive: impl FnMut() -> String) {
@@ -195,4 +195,68 @@ fn a_reload_turns_on_that_statsd_is_told_how_many_connections_wait() {
         metric = String::from_utf8_lossy(&buffer[..size]).into_owned();
     }
     server.stop();
+}
+
+#[test]
+fn syslog_has_what_keeps_a_worker_from_booting() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let socket = UnixDatagram::bind(folder.path().join("log")).expect("a socket");
+    socket.set_read_timeout(Some(LIMIT)).expect("an option");
+    let address = format!("unix://{}/log", folder.path().display());
+    let ended =
+        Server::of("def f():\n    1/0\nf()").args(["app:app", "--log-syslog", "--log-syslog-to", &address]).fail();
+    assert_eq!(ended.status.code(), Some(3));
+    let (mut lines, mut buffer) = (String::new(), vec![0; 64 << 10]);
+    while !lines.contains("Reason: Worker failed to boot.") {
+        let size = socket.recv(&mut buffer).expect("a line");
+        lines.push_str(&String::from_utf8_lossy(&buffer[..size]));
+    }
+    assert!(lines.contains("Could not load app:app: ZeroDivisionError") && lines.contains("in f\n"), "{lines:?}");
+}
+
+#[test]
+fn what_is_logged_is_counted_whatever_the_level_and_workers_as_gunicorn_does() {
+    let conf = "
+def post_fork(server, worker):
+    server.log.warning('w')
+    server.log.error('e')
+    try:
+        1/0
+    except ZeroDivisionError:
+        server.log.exception('x')
+    server.log.log('nolevel', 'i')
+    server.log.critical('done')
+";
+    let listener = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    listener.set_read_timeout(Some(LIMIT)).expect("an option");
+    let address = listener.local_addr().expect("an address").to_string();
+    let args = ["app:app", "--statsd-host", &address, "--log-level", "critical", "-w", "2"];
+    let server = Server::of_files(&[("app.py", APP), ("gunicorn.conf.py", conf)]).args(args);
+    let mut server = server.start_at_socket();
+    let mut buffer = [0; 1000];
+    let mut seen: Vec<String> = Vec::new();
+    let mut until = |metric: &str, times: usize| {
+        while seen.iter().filter(|seen| *seen == metric).count() < times {
+            let size = listener.recv(&mut buffer).unwrap_or_else(|error| panic!("{error}; there were {seen:?}"));
+            seen.push(String::from_utf8_lossy(&buffer[..size]).into_owned());
+        }
+        seen.clone()
+    };
+    let counted = until("gunicorn.log.critical:1|c|@1.0", 2);
+    for level in ["warning", "error", "exception"] {
+        let metric = format!("gunicorn.log.{level}:1|c|@1.0");
+        assert_eq!(counted.iter().filter(|seen| **seen == metric).count(), 2, "{metric} in {counted:?}");
+    }
+    // A reload, which has twice as many for a moment, changes nothing, nor does the end.
+    until("gunicorn.workers:2|g", 1);
+    server.signal("HUP");
+    until("gunicorn.log.critical:1|c|@1.0", 4);
+    assert!(process::holds(|| process::children(server.pid()).len() == 3), "the old ones are gone");
+    server.stop();
+    listener.set_nonblocking(true).expect("an option");
+    while let Ok(size) = listener.recv(&mut buffer) {
+        seen.push(String::from_utf8_lossy(&buffer[..size]).into_owned());
+    }
+    let workers: Vec<_> = seen.iter().filter(|seen| seen.starts_with("gunicorn.workers")).collect();
+    assert_eq!(workers, ["gunicorn.workers:1|g", "gunicorn.workers:2|g"]);
 }

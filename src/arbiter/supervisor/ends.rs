@@ -11,6 +11,9 @@ const FIRST_PAUSE: Duration = Duration::from_millis(500);
 /// The longest pause between two attempts to boot a worker.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
+pub(super) const NOT_BOOTED: &str = "The reload failed: a new worker could not boot, so the old ones go on serving. Mend what the log \
+                          says above, and send HUP again.";
+
 /// ILL, ABRT, BUS, FPE and SEGV.
 const CRASHES: [i32; 5] = [4, 6, 7, 8, 11];
 
@@ -24,14 +27,9 @@ impl Supervisor {
             Outcome::Code(code) if !expected => {
                 actions.push(Action::Log(Level::Error, format!("Worker (pid:{pid}) exited with code {code}.")));
             }
-            Outcome::Signal(9) if !expected => actions.push(Action::Log(
-                Level::Error,
-                format!("Worker (pid:{pid}) was sent SIGKILL! Perhaps out of memory?"),
-            )),
             // Nobody ends a worker by these: it has crashed, on its way out perhaps.
             Outcome::Signal(signal) if !expected || CRASHES.contains(&signal) => {
-                let name = sys::signal_name(signal);
-                actions.push(Action::Log(Level::Warning, format!("Worker (pid:{pid}) was sent {name}!")));
+                actions.push(killed(&format!("Worker (pid:{pid})"), signal));
             }
             Outcome::Code(_) | Outcome::Signal(_) => {}
         }
@@ -48,7 +46,7 @@ impl Supervisor {
             self.forget_spawning(generation);
             self.size = self.size_before;
             actions.push(Action::Abandoned(generation));
-            actions.push(Action::ReloadFailed);
+            actions.push(Action::ReloadFailed(NOT_BOOTED));
         } else if generation != self.generation {
             // Nobody has waited for it any more.
         } else if !self.has_served
@@ -67,6 +65,14 @@ impl Supervisor {
         self.not_before = now + pause;
         let seconds = pause.as_secs_f64();
         actions.push(Action::Log(Level::Warning, format!("{what} The next attempt is in {seconds} s.")));
+    }
+}
+
+/// Says that a signal has ended a process.
+pub(super) fn killed(what: &str, signal: i32) -> Action {
+    match signal {
+        9 => Action::Log(Level::Error, format!("{what} was sent SIGKILL! Perhaps out of memory?")),
+        signal => Action::Log(Level::Warning, format!("{what} was sent {}!", sys::signal_name(signal))),
     }
 }
 

@@ -67,8 +67,8 @@ pub enum Action {
     Adopted(u64),
     /// A generation will never serve: what belongs to it is not needed any more.
     Abandoned(u64),
-    /// The workers of a reload could not boot, and those before it go on.
-    ReloadFailed,
+    /// The workers of a reload do not come to serve, for this reason, and those before it go on.
+    ReloadFailed(&'static str),
     /// Another number of workers is wanted than before ([`Supervisor::wanted`](super::Supervisor::wanted)).
     Resized,
     /// End the arbiter with this exit code, for this reason if it is not 0.

@@ -9,6 +9,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 pub use events::{Action, Event, Limits, Outcome, Pid};
 
+use self::ends::killed;
 use crate::settings::Level;
 
 /// A worker ends itself when its time is over, to end or to boot, and says so; it is killed when it does not within this
@@ -17,6 +18,9 @@ const MARGIN: Duration = Duration::from_secs(1);
 
 /// How long a worker that was told to quit at once may take.
 const QUICK: Duration = Duration::from_secs(2);
+
+const DISMISSED: &str = "The reload failed: the workers were told to go before the new ones served. Send HUP for workers with \
+                         the new configuration, or TTIN for one with the old.";
 
 /// How an arbiter ends that was told to.
 const IN_ORDER: Option<(u8, &str)> = Some((0, ""));
@@ -108,6 +112,15 @@ impl Supervisor {
         self.workers.keys().copied()
     }
 
+    /// How many workers there are of those that serve, or are to, and that were not told to end.
+    pub fn active(&self) -> usize {
+        self.active_of(self.generation)
+    }
+
+    fn active_of(&self, generation: u64) -> usize {
+        self.count(generation, |state| matches!(state, State::Booting | State::Serving | State::Retiring))
+    }
+
     /// How many workers are wanted.
     pub fn wanted(&self) -> usize {
         if self.is_dismissed() { 0 } else { self.size }
@@ -158,6 +171,9 @@ impl Supervisor {
             }
             Event::TemplateFailed(generation, outcome) => {
                 self.forget_spawning(generation);
+                if let Outcome::Signal(signal) = outcome {
+                    actions.push(killed("The process that workers are made from", signal));
+                }
                 self.boot_failed(generation, outcome, now, actions);
             }
             Event::Booted(pid) => {
@@ -258,7 +274,14 @@ impl Supervisor {
         // What it ends for first counts.
         let end = self.stopping.and_then(|stopping| stopping.end).or(end);
         self.stopping = Some(Stopping { end });
-        self.candidate = None;
+        if let Some(candidate) = self.candidate.take()
+            && end.is_none()
+        {
+            // Whoever wants workers again has those that have served.
+            self.size = self.size_before;
+            actions.push(Action::Abandoned(candidate));
+            actions.push(Action::ReloadFailed(DISMISSED));
+        }
         // One that still comes is ended then, or ends itself when there is no arbiter any more.
         self.spawning = None;
         for (pid, worker) in &mut self.workers {
@@ -362,7 +385,7 @@ impl Supervisor {
     }
 
     fn spawn_up_to(&mut self, generation: u64, wanted: usize, now: Duration, actions: &mut Vec<Action>) {
-        let there = self.count(generation, |state| matches!(state, State::Booting | State::Serving | State::Retiring));
+        let there = self.active_of(generation);
         if there < wanted && self.spawning.is_none() && self.not_before <= now {
             self.spawning = Some(generation);
             actions.push(Action::Spawn(generation));

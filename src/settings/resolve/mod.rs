@@ -112,6 +112,7 @@ impl Settings {
         })?;
         let given = merged.text("chdir").unwrap_or_default();
         let chdir_shown = match merged.origin("chdir") {
+            Origin::Default => directory.display().to_string(),
             Origin::CommandLine => format!("{given} (from --chdir)"),
             _ => format!("{given}, {}", merged.shown("chdir")),
         };
@@ -181,6 +182,12 @@ impl Settings {
             notes,
             values,
         })
+    }
+
+    /// Whether the configuration file lives on in the process that workers are made from: it has hooks, or does something to
+    /// its process that an app would notice.
+    pub fn file_lives(&self) -> bool {
+        !self.hooks.is_empty() || self.surroundings.acts
     }
 
     /// Every setting with its value, by its name.

@@ -41,8 +41,19 @@ pub struct Part {
     pub before: Literal,
     /// What there is to say.
     pub atom: Atom,
-    /// The least width of the field that this stands in: to the left in it where that is negative.
+    /// How it stands in its field, where that is not as wide as it is itself.
+    pub shape: Option<Shape>,
+}
+
+/// What stands between the atom and the `s`, as in Python: `%(s)-5s`, `%(a).20s`, `%(D)08d`.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Shape {
+    /// The least width of the field: to the left in it where that is negative.
     pub width: i16,
+    /// Whether a number is filled up with zeros.
+    pub zeros: bool,
+    /// The most characters that are written.
+    pub most: Option<u16>,
 }
 
 /// Text between atoms. As a rule that is a space or a quote, and to call for a copy of it would cost more than the copy.
@@ -204,15 +215,11 @@ fn index<T: PartialEq>(known: &mut Vec<T>, wanted: T) -> usize {
 }
 
 impl Format {
-    /// Reads a format: `%(ATOM)s`, with a width where one is given as in Python (`%(s)-5s`), `%%`, and text.
+    /// Reads a format: `%(ATOM)s`, with a [`Shape`] where one is given, `%%`, and text.
     ///
     /// # Errors
     /// What is not written as an atom, and where: gunicorn would not write a line then, but an error for each.
     pub fn parse(text: &str) -> Result<Self, FormatError> {
-        if let Some(at) = text.find(['\n', '\r']) {
-            let position = text[..at].chars().count() + 1;
-            return Err(FormatError { what: "a line break".to_owned(), position });
-        }
         let mut format = Self { needs: Needs::new(), ..Self::default() };
         let mut literal = String::new();
         let mut rest = text;
@@ -234,15 +241,15 @@ impl Format {
                 format.unknown.push(format!("%({name})s"));
                 Atom::Unknown
             });
-            let (width, after) = width(conversion, &atom).ok_or_else(|| {
+            let (shape, after) = shape(conversion, &atom).ok_or_else(|| {
                 error(format!("the atom %({name}) without an s behind it, which is how an atom is written: %({name})s"))
             })?;
             rest = after;
-            if (&atom, width) == (&Atom::LogName, 0) {
+            if (&atom, shape) == (&Atom::LogName, None) {
                 literal.push('-');
                 continue;
             }
-            format.parts.push(Part { before: std::mem::take(&mut literal).into(), atom, width });
+            format.parts.push(Part { before: std::mem::take(&mut literal).into(), atom, shape });
         }
         literal.push_str(rest);
         literal.push('\n');
@@ -251,19 +258,37 @@ impl Format {
     }
 }
 
-/// The width in front of a conversion, and what follows it. Numbers may be written with `d` as well.
-fn width<'a>(conversion: &'a str, atom: &Atom) -> Option<(i16, &'a str)> {
+/// What stands in front of a conversion, and what follows it. Numbers may be written with `d` as well.
+fn shape<'a>(conversion: &'a str, atom: &Atom) -> Option<(Option<Shape>, &'a str)> {
     let numeric = matches!(atom, Atom::Sent | Atom::Seconds | Atom::Microseconds | Atom::Milliseconds);
-    let (left, digits) = conversion.strip_prefix('-').map_or((false, conversion), |rest| (true, rest));
-    let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
-    let width: i16 = if end == 0 { 0 } else { digits[..end].parse().ok().filter(|width| *width <= 1000)? };
-    let after = digits[end..].strip_prefix('s').or_else(|| digits[end..].strip_prefix('d').filter(|_| numeric))?;
-    Some((if left { -width } else { width }, after))
+    let flags = conversion.len() - conversion.trim_start_matches(['-', '0']).len();
+    let (flags, rest) = conversion.split_at(flags);
+    let (width, rest) = number(rest)?;
+    let width = i16::try_from(width).ok()?;
+    let (most, rest) = match rest.strip_prefix('.') {
+        Some(rest) => number(rest).map(|(most, rest)| (Some(most), rest))?,
+        None => (None, rest),
+    };
+    let (digits, rest) = match rest.strip_prefix('s') {
+        Some(rest) => (false, rest),
+        None => (true, rest.strip_prefix('d').filter(|_| numeric && most.is_none())?),
+    };
+    let left = flags.contains('-');
+    let zeros = digits && !left && flags.contains('0');
+    let shape = Shape { width: if left { -width } else { width }, zeros, most };
+    Some((Some(shape).filter(|shape| shape.width != 0 || shape.most.is_some()), rest))
+}
+
+/// A number of characters, 0 where there is none, and what follows it.
+fn number(text: &str) -> Option<(u16, &str)> {
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let number = if end == 0 { 0 } else { text[..end].parse().ok().filter(|number| *number <= 1000)? };
+    Some((number, &text[end..]))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Atom, Field, Format, Literal, Part};
+    use super::{Atom, Field, Format, Literal, Part, Shape};
 
     fn atoms(format: &str) -> Vec<Atom> {
         Format::parse(format).expect("a valid format").parts.into_iter().map(|part| part.atom).collect()
@@ -303,13 +328,17 @@ mod tests {
 
     #[test]
     fn text_and_percent_signs_are_kept() {
-        let format = Format::parse("100%% %(s)5s|%(D)-8d.").expect("valid");
+        let format = Format::parse("100%% %(s)5s|%(D)-08d%(D)08d\n%(a).20s.").expect("valid");
         let text = |text: &str| Literal::from(text.to_owned());
+        let shape = |width, zeros, most| Some(Shape { width, zeros, most });
+        let agent = Atom::RequestField(0);
         assert_eq!(
             format.parts,
             [
-                Part { before: text("100% "), atom: Atom::Status, width: 5 },
-                Part { before: text("|"), atom: Atom::Microseconds, width: -8 },
+                Part { before: text("100% "), atom: Atom::Status, shape: shape(5, false, None) },
+                Part { before: text("|"), atom: Atom::Microseconds, shape: shape(-8, false, None) },
+                Part { before: text(""), atom: Atom::Microseconds, shape: shape(8, true, None) },
+                Part { before: text("\n"), atom: agent, shape: shape(0, false, Some(20)) },
             ]
         );
         assert_eq!(format.end, text(".\n"));
@@ -321,7 +350,7 @@ mod tests {
             let format = Format::parse(&format!("é {atom}")).expect("valid");
             assert_eq!(
                 (&format.unknown[..], &format.parts[0]),
-                (&[atom.to_owned()][..], &Part { before: "é ".to_owned().into(), atom: Atom::Unknown, width: 0 })
+                (&[atom.to_owned()][..], &Part { before: "é ".to_owned().into(), atom: Atom::Unknown, shape: None })
             );
         }
     }
@@ -334,7 +363,7 @@ mod tests {
             ("%(h", "a % that begins no atom like %(h)s; a percent sign is written %% at position 1"),
             ("%(h)", "the atom %(h) without an s behind it, which is how an atom is written: %(h)s at position 1"),
             ("%(s)d", "the atom %(s) without an s behind it, which is how an atom is written: %(s)s at position 1"),
-            ("ab\ncd", "a line break at position 3"),
+            ("%(D).2d", "the atom %(D) without an s behind it, which is how an atom is written: %(D)s at position 1"),
         ] {
             assert_eq!(Format::parse(format).expect_err(format).to_string(), expected);
         }

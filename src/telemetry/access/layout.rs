@@ -5,7 +5,7 @@ use std::io::Write as _;
 use http::header;
 
 use super::{
-    format::{Atom, Format, Needs},
+    format::{Atom, Format, Needs, Shape},
     record::Record,
 };
 use crate::{
@@ -91,8 +91,8 @@ impl Layout {
                     part.before.write(line);
                     let start = line.len();
                     record.write(&part.atom, line, clock);
-                    if part.width != 0 {
-                        pad(line, start, part.width);
+                    if let Some(shape) = part.shape {
+                        fit(line, start, shape);
                     }
                 }
                 format.end.write(line);
@@ -111,10 +111,15 @@ impl Layout {
     }
 }
 
-fn pad(line: &mut Vec<u8>, start: usize, width: i16) {
-    let missing = usize::from(width.unsigned_abs()).saturating_sub(line.len() - start);
-    let at = if width < 0 { line.len() } else { start };
-    line.splice(at..at, std::iter::repeat_n(b' ', missing));
+fn fit(line: &mut Vec<u8>, start: usize, shape: Shape) {
+    // What is written is UTF-8, where an address of a strange kind is not.
+    let text = str::from_utf8(&line[start..]).unwrap_or_default();
+    let end = shape.most.and_then(|most| text.char_indices().nth(most.into()));
+    let length = text.chars().count().min(shape.most.map_or(usize::MAX, usize::from));
+    line.truncate(end.map_or(line.len(), |(end, _)| start + end));
+    let missing = usize::from(shape.width.unsigned_abs()).saturating_sub(length);
+    let at = if shape.width < 0 { line.len() } else { start };
+    line.splice(at..at, std::iter::repeat_n(if shape.zeros { b'0' } else { b' ' }, missing));
 }
 
 /// One of the fields that were asked for.
@@ -275,6 +280,8 @@ mod tests {
             ("%(p)s", &pid),
             ("%({x}i)s %({x}o)s %({x}e)s", "- - -\n"),
             ("%(s)5s|%(s)-5s|%(s)2s", "  200|200  |200\n"),
+            ("%(D)09d|%(D)09s|%(D)-9d|%(r)6.3s|%(r).0s|%(h).20s", "001234567|  1234567|1234567  |   GET||127.0.0.1\n"),
+            ("%(m)s\n%(s)s", "GET\n200\n"),
         ] {
             assert_eq!(text(format, &record()), expected, "{format}");
         }
@@ -289,6 +296,8 @@ mod tests {
         let record = Record { request_fields: &fields, response_fields: &fields, variables: &variables, ..record() };
         let format = "%({a}i)s %({b}i)s %({c}i)s %({a}o)s %({c}o)s %({b}o)s %(U)s %({user}e)s %({REMOTE_ADDR}e)s";
         assert_eq!(text(format, &record), "one - three one - three /\\xe9 \\x0a 42 127.0.0.1\n");
+        let record = Record { request_fields: &[Some("äöü".as_bytes())], ..record };
+        assert_eq!(text("%({a}i)s|%({a}i)5s|%({a}i)-4.2s|", &record), "äöü|  äöü|äö  |\n");
     }
 
     #[test]

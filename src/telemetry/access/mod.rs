@@ -34,23 +34,28 @@ pub struct AccessLog {
     statsd: Option<Arc<Statsd>>,
 }
 
+const NAME: &str = "The format of the access log (access_log_format, --access-logformat)";
+
 const ATOMS: &str = "The atoms are %(h)s l u t r s m U q H b B f a T D M L p, %({field}i)s, %({field}o)s and \
                      %({VARIABLE}e)s.";
 
-/// What the log is written by.
+/// What the log is written by, if there is one.
 ///
 /// # Errors
 /// It has a mistake.
-pub(super) fn format(settings: &Settings) -> Result<Format, Fatal> {
-    Format::parse(&settings.access_log_format)
-        .map_err(|error| Fatal::new(format!("The value of --access-logformat has {error}. {ATOMS}")))
+pub fn check(settings: &Settings) -> Result<Option<Format>, Fatal> {
+    is_wanted(settings).then(|| format(settings)).transpose()
+}
+
+fn format(settings: &Settings) -> Result<Format, Fatal> {
+    Format::parse(&settings.access_log_format).map_err(|error| Fatal::new(format!("{NAME} has {error}. {ATOMS}")))
 }
 
 /// Says which atoms of the format do not exist.
 pub(super) fn warn(format: &Format) {
     if !format.unknown.is_empty() {
         let unknown = format.unknown.join(", ");
-        tracing::warn!("The value of --access-logformat has unknown atoms, which are written as -: {unknown}. {ATOMS}");
+        tracing::warn!("{NAME} has unknown atoms, which are written as -: {unknown}. {ATOMS}");
     }
 }
 
@@ -67,7 +72,7 @@ pub fn layout(settings: &Settings) -> Result<Layout, Fatal> {
 }
 
 /// Whether there is an access log.
-pub(super) fn is_wanted(settings: &Settings) -> bool {
+fn is_wanted(settings: &Settings) -> bool {
     settings.accesslog.is_some() || settings.syslog.as_ref().is_some_and(|syslog| syslog.access)
 }
 
@@ -94,11 +99,11 @@ impl AccessLog {
         if !is_wanted(settings) && statsd.is_none() {
             return Ok(None);
         }
-        let layout = layout(settings)?;
         let mut needs = Needs::default();
-        let form = layout.form();
-        let mut writer = None;
+        let (mut form, mut writer) = (Form::Access, None);
         if is_wanted(settings) {
+            let layout = layout(settings)?;
+            form = layout.form();
             needs.clone_from(layout.needs());
             let syslog = settings.syslog.as_ref().filter(|syslog| syslog.access);
             let syslog = syslog.map(|syslog| Syslog::new(syslog, &super::program(), "access"));

@@ -14,7 +14,10 @@ use std::{
 
 use tokio::{
     runtime::Runtime,
-    sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+    sync::{
+        mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+        watch,
+    },
 };
 
 use self::{
@@ -82,6 +85,14 @@ pub fn channel(
 }
 
 impl Calls {
+    /// Whether all threads are at calls, one that is the only one for a while.
+    pub fn busy(&self) -> watch::Receiver<bool> {
+        match &self.way {
+            Way::Several(turns) => turns.busy.subscribe(),
+            Way::One(_, drive) => drive.busy.subscribe(),
+        }
+    }
+
     /// What several threads share.
     pub fn turns(&self) -> Option<Arc<Turns>> {
         match &self.way {

@@ -15,7 +15,7 @@ use std::{
 
 use tokio::{
     runtime::Runtime,
-    sync::{Notify, mpsc::UnboundedReceiver},
+    sync::{Notify, mpsc::UnboundedReceiver, watch},
     task::{JoinHandle, yield_now},
 };
 
@@ -34,6 +34,8 @@ const LOOKS: u32 = 20;
 /// What the app thread and the one that stands by say to each other.
 #[derive(Debug, Default)]
 pub struct Drive {
+    /// Whether a call lasts, so that another worker had better take the next connection.
+    pub busy: watch::Sender<bool>,
     state: Mutex<State>,
     /// The state has a wish for the one that stands by, or a call has begun while it sleeps.
     changed: Condvar,
@@ -105,6 +107,7 @@ impl Drive {
         }
         if std::mem::take(&mut state.away) {
             self.back.notify_one();
+            self.busy.send_replace(false);
         }
     }
 
@@ -180,6 +183,7 @@ impl Drive {
             state.wish = Wish::Look;
         }
         state.away = true;
+        self.busy.send_replace(state.wish != Wish::Finish);
     }
 }
 

@@ -14,7 +14,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::{sync::Notify, time::sleep};
+use tokio::{
+    sync::{Notify, watch},
+    time::sleep,
+};
 
 use crate::{sys, wsgi::Call};
 
@@ -35,6 +38,8 @@ pub struct Turns<C = Call> {
     state: Mutex<State<C>>,
     /// A connection would have waited for others, had anyone looked.
     look: Notify,
+    /// Whether all threads are at calls, so that another worker had better take the next connection.
+    pub busy: watch::Sender<bool>,
 }
 
 struct State<C> {
@@ -96,7 +101,7 @@ impl<C> Default for Turns<C> {
             threads: 0,
             deserted: false,
         };
-        Self { state: Mutex::new(state), look: Notify::new() }
+        Self { state: Mutex::new(state), look: Notify::new(), busy: watch::Sender::default() }
     }
 }
 
@@ -175,6 +180,12 @@ impl<C> Turns<C> {
         woken.iter().for_each(Sleeper::call);
     }
 
+    /// Says whether all threads are at calls.
+    fn say_busy(&self, state: &State<C>) {
+        let busy = state.idle.is_empty() && state.stand_by == StandBy::Nobody;
+        self.busy.send_if_modified(|said| std::mem::replace(said, busy) != busy);
+    }
+
     /// There are no more to come.
     pub fn close(&self) {
         let mut state = self.state();
@@ -238,6 +249,9 @@ impl<C> Turn<C> {
         }
         let call = state.calls.pop_front();
         let woken = state.call_one();
+        if call.is_some() {
+            self.turns.say_busy(&state);
+        }
         if state.is_over() {
             state.wake_idle();
         }
@@ -259,6 +273,7 @@ impl<C> Turn<C> {
                 return false;
             }
             state.add_idle(&self.sleeper);
+            self.turns.say_busy(&state);
             while !self.sleeper.called.swap(false, Ordering::Acquire) {
                 if state.is_over() {
                     return false;
@@ -269,6 +284,7 @@ impl<C> Turn<C> {
             }
         }
         (state.stand_by, self.stands_by) = (StandBy::Somebody, true);
+        self.turns.say_busy(&state);
         true
     }
 }
