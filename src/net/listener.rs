@@ -313,16 +313,53 @@ pub fn refuse(bind: &Bind, error: &io::Error) -> Fatal {
 
 #[cfg(test)]
 mod tests {
+    use std::{io, net::SocketAddr, os::fd::IntoRawFd as _};
+
     use socket2::{Domain, SockAddr, Socket, Type};
 
     use super::{Listener, Options};
     use crate::net::Bind;
 
+    fn options() -> Options {
+        Options { backlog: 2, reuse_port: false, umask: 0, owner: (None, None) }
+    }
+
+    #[test]
+    fn a_passed_socket_sends_small_answers_at_once_too() {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        // As whoever passes it has to.
+        socket.set_cloexec(false).unwrap();
+        let listener = Listener::adopt(socket.into_raw_fd()).unwrap();
+        let address = socket2::SockRef::from(&listener.descriptor()).local_addr().unwrap();
+        let client = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        client.connect(&address).unwrap();
+        let accepted = socket2::SockRef::from(&listener.descriptor()).accept().unwrap().0;
+        assert!(accepted.tcp_nodelay().unwrap());
+    }
+
+    #[test]
+    fn a_unix_socket_is_only_taken_over_from_one_that_is_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("app.sock");
+        let bind = Bind::Unix(path.clone());
+        let address = SockAddr::unix(&path).unwrap();
+        let hangs = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+        hangs.bind(&address).unwrap();
+        hangs.listen(0).unwrap();
+        // Nobody takes it, and the next one would wait for that.
+        let waits = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+        waits.connect(&address).unwrap();
+        let error = Listener::open(&bind, &options()).expect_err("it is there");
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse, "{error}");
+        drop(hangs);
+        assert!(Listener::open(&bind, &options()).is_ok());
+    }
+
     #[test]
     fn an_abstract_name_has_the_backlog_that_was_asked_for() {
         let name = format!("rwsgi-backlog-{}", std::process::id());
-        let options = Options { backlog: 2, reuse_port: false, umask: 0, owner: (None, None) };
-        let _listener = Listener::open(&Bind::Abstract(name.clone()), &options).unwrap();
+        let _listener = Listener::open(&Bind::Abstract(name.clone()), &options()).unwrap();
         let address = SockAddr::unix(format!("\0{name}")).unwrap();
         let connected = (0..10).map_while(|_| {
             let client = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();

@@ -447,3 +447,17 @@ fn a_hook_that_fails_ends_only_an_arbiter_that_has_not_served() {
     world.send(hook());
     assert_eq!(world.take(), []);
 }
+
+#[test]
+fn workers_that_are_told_to_go_during_a_reload_end_it() {
+    let mut world = World::serving(1);
+    world.send(Event::Reconfigured(1));
+    assert_eq!(world.supervisor.active(), 1, "the new ones do not count yet");
+    world.send(Event::Dismiss);
+    let actions = world.take();
+    assert!(
+        actions.contains(&Action::Abandoned(2)) && actions.contains(&Action::ReloadFailed(super::DISMISSED)),
+        "{actions:?}"
+    );
+    assert_eq!(world.supervisor.active(), 0);
+}
