@@ -49,12 +49,12 @@ def read(source, is_module, kinds):
         "variables": {name: os.environ.get(name) for name in changed(environment, os.environ)},
         "paths": [path for path in sys.path if isinstance(path, str) and path not in paths and is_text(path)],
         "umask": umask() if umask() != mask else None,
-        "acts": acts(source, is_module, namespace),
+        "acts": acts(source, is_module, namespace, kinds),
     }
     return json.dumps({"values": values, "unknown": unknown, "surroundings": surroundings})
 
 
-def acts(source, is_module, namespace):
+def acts(source, is_module, namespace, settings):
     """Whether the file may do something to its process that the app would notice under gunicorn, and that the variables, the
     paths and the umask do not say: configure `logging`, say, or start a thread. What only makes values does not."""
     try:
@@ -64,7 +64,7 @@ def acts(source, is_module, namespace):
             tree = ast.parse(file.read())
     except (AttributeError, ImportError, OSError, SyntaxError, TypeError, ValueError):
         return True  # it has no source
-    return Acts(tree, namespace).found
+    return Acts(tree, namespace, settings).found
 
 
 class Acts(ast.NodeVisitor):
@@ -74,23 +74,25 @@ class Acts(ast.NodeVisitor):
     KNOWN = ("os.environ", "os.putenv", "os.unsetenv", "os.umask", "sys.path", "dotenv", "load_dotenv", "print",
              "os.makedirs", "os.mkdir", "os.remove", "os.unlink", "shutil")
 
-    def __init__(self, tree, namespace):
-        self.found = False
+    def __init__(self, tree, namespace, settings):
+        self.found, self.settings = False, settings
         self.values = {name for name, value in namespace.items() if isinstance(value, (dict, list, set, bytearray))}
         self.used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
         self.visit(tree)
 
     def visit_FunctionDef(self, node):
-        """Does nothing yet."""
+        """Does nothing yet, but for what decorates it."""
+        if getattr(node, "decorator_list", None):
+            self.found = True
 
     visit_AsyncFunctionDef = visit_ClassDef = visit_Lambda = visit_FunctionDef
 
     def visit_Import(self, node):
-        """A package that is not used is imported for what importing it does."""
+        """A package that is not used is imported for what importing it does, and one whole file for all that it does."""
         for alias in node.names:
             module = getattr(node, "module", None) or alias.name
             name = alias.asname or alias.name.partition(".")[0]
-            if name not in self.used and name != "*" and not is_standard(module.partition(".")[0]):
+            if name not in self.used and not is_standard(module.partition(".")[0]):
                 self.found = True
 
     visit_ImportFrom = visit_Import
@@ -98,6 +100,13 @@ class Acts(ast.NodeVisitor):
     def visit_Expr(self, node):
         if isinstance(node.value, ast.Call) and not self.is_known(node.value.func):
             self.found = True
+
+    def visit_Assign(self, node):
+        """What is called for a value that nobody asks for is called for what it does."""
+        names = {name.id for target in node.targets for name in ast.walk(target) if isinstance(name, ast.Name)}
+        if isinstance(node.value, ast.Call) and not any(name in self.used or name in self.settings for name in names):
+            self.found = True
+        self.generic_visit(node)
 
     def visit_Attribute(self, node):
         if not isinstance(node.ctx, ast.Load) and not self.is_known(node):

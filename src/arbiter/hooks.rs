@@ -115,6 +115,14 @@ impl<P: Program> Arbiter<P> {
                     if generation == serving { Command::ChildExit(pid) } else { Command::Forget(pid) }
                 },
             );
+            self.let_go_of_old();
+        }
+    }
+
+    /// Old templates end when their workers have: what a preloaded app has started may be what those need.
+    fn let_go_of_old(&mut self) {
+        if !self.known.workers.values().any(|(_, of)| *of < self.known.serving) {
+            self.templates.let_go();
         }
     }
 
@@ -137,8 +145,9 @@ impl<P: Program> Arbiter<P> {
         known.followed.extend(self.templates.pid(known.serving));
         self.known.serving = generation;
         self.known.told = self.known.born;
-        let then = self.now() + self.service.program.wanted().limits.graceful_timeout;
+        let then = self.now() + self.service.program.wanted().limits.graceful_timeout + 2 * END;
         self.templates.keep_only(generation, then);
+        self.let_go_of_old();
         if self.known.followed.is_empty() {
             self.templates.tell(generation, Command::Follow);
         }

@@ -18,8 +18,16 @@ use crate::{
 #[derive(Debug, Default)]
 pub struct Templates {
     all: BTreeMap<u64, Template>,
-    /// Those that were let go of and have not ended yet, and when they are killed.
-    leaving: BTreeMap<Pid, Duration>,
+    /// Those that make no more workers and have not ended yet.
+    leaving: BTreeMap<Pid, Leaving>,
+}
+
+#[derive(Debug)]
+struct Leaving {
+    /// It ends when there is none.
+    commander: Option<Commander>,
+    /// When it is killed.
+    then: Duration,
 }
 
 #[derive(Debug)]
@@ -88,23 +96,29 @@ impl Templates {
         Some((generation, !template.ready || template.owed > 0))
     }
 
-    /// Lets go of the templates before this generation: they end when nobody can command them any more. One that hangs in a
-    /// hook does not notice, and is killed then.
+    /// Has no more workers made by the templates before this generation. One that has not ended then is killed: it may hang
+    /// in a hook.
     pub fn keep_only(&mut self, generation: u64, then: Duration) {
         let kept = self.all.split_off(&generation);
         let old = std::mem::replace(&mut self.all, kept);
-        self.leaving.extend(old.into_values().map(|template| (template.pid, then)));
+        let leaving = |template: Template| (template.pid, Leaving { commander: Some(template.commander), then });
+        self.leaving.extend(old.into_values().map(leaving));
+    }
+
+    /// Lets go of those that make no more workers: they end when nobody can command them any more.
+    pub fn let_go(&mut self) {
+        self.leaving.values_mut().for_each(|leaving| leaving.commander = None);
     }
 
     /// When the next one is killed.
     pub fn due(&self) -> Option<Duration> {
-        self.leaving.values().min().copied()
+        self.leaving.values().map(|leaving| leaving.then).min()
     }
 
     /// Kills those whose time is over.
     pub fn kill_late(&mut self, now: Duration) {
-        self.leaving.retain(|pid, then| {
-            let late = *then <= now;
+        self.leaving.retain(|pid, leaving| {
+            let late = leaving.then <= now;
             if late {
                 sys::send(*pid, Signal::Kill);
             }

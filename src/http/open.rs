@@ -17,7 +17,7 @@ use std::{
 use tokio::{
     net::{TcpListener, TcpStream, UnixListener, UnixStream},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
-    task::AbortHandle,
+    task::{AbortHandle, yield_now},
 };
 
 use super::{
@@ -127,6 +127,14 @@ impl Open {
             );
         }
         one_of(self.places.as_ref()).await
+    }
+
+    /// Lets a connection that was accepted bring its request, after which this process may be busy: the next one is perhaps
+    /// another's to take.
+    pub async fn share(&self) {
+        if self.busy.is_some() {
+            yield_now().await;
+        }
     }
 
     /// Waits until connections are not left to other processes.

@@ -109,8 +109,12 @@ impl Server {
         connections || bodies
     }
 
-    /// Stops accepting, after those that the kernel has accepted already, and returns once every request is answered.
-    pub async fn stop(mut self) {
+    /// Stops accepting, after those that the kernel has accepted already where it is to `drain` its queue, and returns once
+    /// every request is answered.
+    pub async fn stop(mut self, drain: bool) {
+        if !drain {
+            self.accepting.abort_all();
+        }
         // There is no receiver when every acceptor has ended, and then there is none to tell.
         let _ = self.stop.send(Stop::Begun);
         while self.accepting.join_next().await.is_some() {}
@@ -153,6 +157,7 @@ impl Acceptor {
                 _ = self.stop.wait_for(|stop| *stop != Stop::Not) => break,
             };
             self.take(accepted).await;
+            self.open.share().await;
         }
         // What the kernel has taken on is not lost, nor what was left to others: they end as well, perhaps.
         loop {

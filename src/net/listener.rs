@@ -152,7 +152,8 @@ impl Listener {
         socket.set_nonblocking(true)?;
         let local = socket.local_addr()?;
         if local.as_socket().is_some() {
-            socket.set_tcp_nodelay(true)?;
+            // What is no TCP, SCTP say, may not have it.
+            let _ = socket.set_tcp_nodelay(true);
         }
         if !socket.is_listener()? {
             socket.listen(i32::from(u16::MAX))?;

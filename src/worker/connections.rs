@@ -213,7 +213,8 @@ async fn live(plan: Plan, may_begin: oneshot::Receiver<()>, may_end: oneshot::Re
     let mut cut = matches!(stop, Stop::AtOnce | Stop::Aborted).then_some(stop);
     if cut.is_none() {
         cut = tokio::select! {
-            () = server.stop() => None,
+            // What would wait for an app that hangs is answered by the next worker.
+            () = server.stop(stop != Stop::Stuck) => None,
             () = sleep_until(deadline) => Some(stop),
             stop = signals.at_once() => Some(stop),
         };

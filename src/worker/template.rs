@@ -88,12 +88,15 @@ pub fn template(mut plan: Plan, birth: &Birth, mut commands: Commands) -> Result
     }
     // Without an arbiter nobody sees to it that the app's threads and `atexit` functions have an end.
     let limit = plan.settings.graceful_timeout;
-    thread::spawn(move || {
+    let deadline = thread::Builder::new().spawn(move || {
         thread::sleep(limit);
         sys::exit_now(0);
     });
     drop((shared.app, shared.hooks));
-    shared.interpreter.finish();
+    match deadline {
+        Ok(_) => shared.interpreter.finish(),
+        Err(_) => python::write_out(),
+    }
     Ok(())
 }
 

@@ -481,7 +481,7 @@ def app(environ, start_response):
 #[test]
 fn what_a_preloaded_app_has_started_is_the_apps_own_to_end() {
     let app = "
-import atexit, os
+import atexit, os, time
 loader = os.getpid()
 open('loader', 'a').write(f'{loader}\\n')
 def ended():
@@ -490,13 +490,23 @@ def ended():
 atexit.register(ended)
 def app(environ, start_response):
     start_response('200 OK', [])
+    if environ['PATH_INFO'] == '/wait':
+        print('waiting', flush=True)
+        while not os.path.exists('go'):
+            time.sleep(0.005)
+        return [b'not ended' if not os.path.exists('ended') else b'ended']
     return [b'done']
 ";
     let mut server = Server::of(app).args(["app:app", "--preload"]).start();
     let read = |name: &str| std::fs::read_to_string(server.directory().join(name)).unwrap_or_default();
     assert_eq!(server.connect().get("/").text(), "done");
+    let mut client = waiting(&server, "/wait");
     server.signal("HUP");
     server.wait_for_log("The reload is done");
+    // Nothing says that it does not do it now.
+    std::thread::sleep(Duration::from_millis(300));
+    let_go(&server);
+    assert_eq!(client.response("GET").text(), "not ended", "what the old worker needs is there until it has answered");
     assert!(process::holds(|| read("ended").lines().count() == 1), "the old one: {}", server.stderr());
     // As a service manager does, to all at once.
     let loaders: Vec<u32> = read("loader").lines().map(|line| line.parse().expect("an id")).collect();

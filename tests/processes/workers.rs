@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{answers, children, ends, read, write};
-use crate::support::{Server, process};
+use crate::support::{Client, Server, process};
 
 /// Ends itself in the ways that a worker may, and counts how often it was loaded.
 const DIES: &str = "
@@ -394,22 +394,8 @@ fn a_worker_without_a_thread_to_spare_leaves_connections_to_the_others() {
 #[test]
 fn what_all_are_too_busy_to_take_is_answered_when_one_is_free_and_at_the_end() {
     for end in [false, true] {
-        let mut server = Server::of(WAITS).args(["app:app", "-w", "2"]).start();
-        server.wait_for_logs("Booting worker", 2);
-        answers(&server, "alive");
-        let mut clients: Vec<_> = Vec::new();
-        // Until both are at one.
-        while server.stdout().matches("waiting").count() < 2 {
-            let mut client = server.connect();
-            client.send("GET /wait HTTP/1.1\r\nHost: test\r\n\r\n");
-            clients.push(client);
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        for _ in 0..10 {
-            let mut client = server.connect();
-            client.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n");
-            clients.push(client);
-        }
+        let (mut server, mut clients) = both_at("/wait", &[], WAITS);
+        clients.extend(ask(&server, "/", 10));
         if end {
             server.signal("TERM");
             server.wait_for_log("Handling signal: term");
@@ -424,6 +410,60 @@ fn what_all_are_too_busy_to_take_is_answered_when_one_is_free_and_at_the_end() {
             server.stop();
         }
     }
+}
+
+/// Both workers of a server at a request each, and the clients that have sent them.
+fn both_at(path: &str, args: &[&str], app: &str) -> (Server, Vec<Client>) {
+    let server = Server::of(app).args(["app:app", "-w", "2"]).args(args.iter().copied()).start();
+    server.wait_for_logs("Booting worker", 2);
+    answers(&server, "alive");
+    let mut clients = Vec::new();
+    while server.stdout().matches("waiting").count() < 2 {
+        let mut client = server.connect();
+        client.send(format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n"));
+        clients.push(client);
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    (server, clients)
+}
+
+fn ask(server: &Server, path: &str, times: usize) -> Vec<Client> {
+    let ask = |_| {
+        let mut client = server.connect();
+        client.send(format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n"));
+        client
+    };
+    (0..times).map(ask).collect()
+}
+
+#[test]
+fn what_waits_for_busy_workers_is_shared_among_them() {
+    let app = WAITS.replace(
+        "    return [b'alive']",
+        "    if environ['PATH_INFO'] == '/turn':
+        time.sleep(0.3)
+        return [str(os.getpid()).encode()]
+    return [b'alive']",
+    );
+    let (mut server, _clients) = both_at("/wait", &[], &app);
+    let waiting = ask(&server, "/turn", 10);
+    write(&server, "go", "");
+    let mut pids: Vec<_> = waiting.into_iter().map(|mut client| client.response("GET").text()).collect();
+    pids.sort();
+    let first = pids.iter().filter(|pid| **pid == pids[0]).count();
+    assert!((3..=7).contains(&first), "one has answered {first} of 10: {pids:?}");
+    server.stop();
+}
+
+#[test]
+fn what_waits_for_workers_that_hang_is_answered_by_their_successors() {
+    let app = WAITS.replace("os.path.exists('go')", "False");
+    let (mut server, _clients) = both_at("/wait", &["--timeout", "2"], &app);
+    for mut client in ask(&server, "/", 10) {
+        assert_eq!(client.response("GET").text(), "alive", "{}", server.stderr());
+    }
+    server.wait_for_logs("WORKER TIMEOUT", 2);
+    server.stop();
 }
 
 #[test]

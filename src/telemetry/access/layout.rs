@@ -114,12 +114,27 @@ impl Layout {
 fn fit(line: &mut Vec<u8>, start: usize, shape: Shape) {
     // What is written is UTF-8, where an address of a strange kind is not.
     let text = str::from_utf8(&line[start..]).unwrap_or_default();
-    let end = shape.most.and_then(|most| text.char_indices().nth(most.into()));
-    let length = text.chars().count().min(shape.most.map_or(usize::MAX, usize::from));
-    line.truncate(end.map_or(line.len(), |(end, _)| start + end));
+    let text = shape.most.map_or(text, |most| cut(text, most.into()));
+    let (end, length) = (start + text.len(), text.chars().count());
+    line.truncate(end);
     let missing = usize::from(shape.width.unsigned_abs()).saturating_sub(length);
     let at = if shape.width < 0 { line.len() } else { start };
     line.splice(at..at, std::iter::repeat_n(if shape.zeros { b'0' } else { b' ' }, missing));
+}
+
+/// So many characters at most, and nothing of what begins as `\"`, `\\` or `\xNN` and does not fit: half of that could take
+/// the quote behind it along.
+fn cut(text: &str, most: usize) -> &str {
+    let (mut end, mut left) = (0, most);
+    while let Some(first) = text[end..].chars().next() {
+        let escape = if text[end + first.len_utf8()..].starts_with('x') { 4 } else { 2 };
+        let (bytes, characters) = if first == '\\' { (escape, escape) } else { (first.len_utf8(), 1) };
+        if characters > left || text.get(end..end + bytes).is_none() {
+            break;
+        }
+        (end, left) = (end + bytes, left - characters);
+    }
+    &text[..end]
 }
 
 /// One of the fields that were asked for.
@@ -298,6 +313,10 @@ mod tests {
         assert_eq!(text(format, &record), "one - three one - three /\\xe9 \\x0a 42 127.0.0.1\n");
         let record = Record { request_fields: &[Some("äöü".as_bytes())], ..record };
         assert_eq!(text("%({a}i)s|%({a}i)5s|%({a}i)-4.2s|", &record), "äöü|  äöü|äö  |\n");
+        let record = Record { request_fields: &[Some(b"a\"\x01b\\")], ..record };
+        let format = "%({a}i)s|%({a}i).1s|%({a}i).2s|%({a}i).3s|%({a}i).6s|%({a}i).7s|%({a}i).9s|%({a}i).10s";
+        let cut = [r#"a\"\x01b\\"#, "a", "a", r#"a\""#, r#"a\""#, r#"a\"\x01"#, r#"a\"\x01b"#, r#"a\"\x01b\\"#];
+        assert_eq!(text(format, &record).trim_end(), cut.join("|"));
     }
 
     #[test]

@@ -176,13 +176,13 @@ impl<C> Turns<C> {
         }
         state.calls.push_back(call);
         let woken = state.call_one();
+        self.say_busy(state.is_full());
         drop(state);
         woken.iter().for_each(Sleeper::call);
     }
 
-    /// Says whether all threads are at calls.
-    fn say_busy(&self, state: &State<C>) {
-        let busy = state.idle.is_empty() && state.stand_by == StandBy::Nobody;
+    /// Says whether there is no thread for a further call.
+    fn say_busy(&self, busy: bool) {
         self.busy.send_if_modified(|said| std::mem::replace(said, busy) != busy);
     }
 
@@ -224,6 +224,11 @@ impl<C> State<C> {
         }
     }
 
+    /// Whether every thread is at a call, or has one that waits.
+    fn is_full(&self) -> bool {
+        self.calls.len() >= self.idle.len() + usize::from(self.stand_by != StandBy::Nobody)
+    }
+
     fn is_over(&self) -> bool {
         self.closed && self.calls.is_empty()
     }
@@ -250,7 +255,7 @@ impl<C> Turn<C> {
         let call = state.calls.pop_front();
         let woken = state.call_one();
         if call.is_some() {
-            self.turns.say_busy(&state);
+            self.turns.say_busy(state.is_full());
         }
         if state.is_over() {
             state.wake_idle();
@@ -273,7 +278,7 @@ impl<C> Turn<C> {
                 return false;
             }
             state.add_idle(&self.sleeper);
-            self.turns.say_busy(&state);
+            self.turns.say_busy(false);
             while !self.sleeper.called.swap(false, Ordering::Acquire) {
                 if state.is_over() {
                     return false;
@@ -284,7 +289,8 @@ impl<C> Turn<C> {
             }
         }
         (state.stand_by, self.stands_by) = (StandBy::Somebody, true);
-        self.turns.say_busy(&state);
+        // Also where calls wait: else connections that are kept alive could keep all others out.
+        self.turns.say_busy(false);
         true
     }
 }

@@ -201,3 +201,37 @@ fn the_main_thread_is_woken_first_and_then_the_last_that_fell_asleep() {
         assert!(Arc::ptr_eq(&woken, &expected));
     }
 }
+
+#[test]
+fn it_is_said_when_all_are_at_calls_and_when_one_is_not() {
+    let turns = Arc::<Turns<Work>>::default();
+    let threads = threads(&turns, 2);
+    let busy = turns.busy.subscribe();
+    let wait_until = |expected: bool| {
+        while *busy.borrow() != expected {
+            yield_now();
+        }
+    };
+    let mut waiting = Vec::new();
+    for number in 1..=3 {
+        let (go, ready) = channel();
+        waiting.push(go);
+        let (starts, has_begun) = channel::<()>();
+        turns.push(Box::new(move || {
+            drop(starts);
+            Some(ready)
+        }));
+        if number <= 2 {
+            // It is at it.
+            let _ = has_begun.recv();
+            wait_until(number == 2);
+        }
+    }
+    // The third waits, and takes the place of the first that is over.
+    drop(waiting.remove(0));
+    wait_until(true);
+    drop(waiting);
+    wait_until(false);
+    turns.close();
+    join(threads);
+}
