@@ -101,6 +101,7 @@ fn add_system_files(contents: &mut Contents, interpreter: &Interpreter, progress
     let every = Patterns::default();
     if let Some(zones) = &interpreter.facts.zones {
         tree::add_whole(contents, Path::new(ZONES_PLACE), zones, &Patterns::known(ZONES_IGNORE))?;
+        lead(contents, zones, ZONES_PLACE);
     } else {
         progress.warning("This machine has no time zones; add tzdata to the app's requirements if it needs them.");
     }
@@ -126,9 +127,14 @@ fn add_authorities(contents: &mut Contents, interpreter: &Interpreter, progress:
         return;
     };
     contents.file(AUTHORITIES_PLACE, file, false);
-    let there = Path::new("/").join(AUTHORITIES_PLACE);
-    if let Ok(link) = facts.openssl_cafile.strip_prefix("/")
-        && facts.openssl_cafile != there
+    lead(contents, &facts.openssl_cafile, AUTHORITIES_PLACE);
+}
+
+/// Has what looks for `path`, which the interpreter was built with, find what the image has at another place.
+fn lead(contents: &mut Contents, path: &Path, place: &str) {
+    let there = Path::new("/").join(place);
+    if let Ok(link) = path.strip_prefix("/")
+        && path != there
     {
         contents.symlink(link, &there);
     }
@@ -144,10 +150,21 @@ fn add_if_there(contents: &mut Contents, path: &str) {
 
 #[cfg(test)]
 mod tests {
-    use super::{Patterns, ZONES_IGNORE};
+    use std::path::Path;
+
+    use super::{Contents, Patterns, ZONES_IGNORE, ZONES_PLACE, lead};
 
     #[test]
     fn the_list_can_be_read() {
         assert!(Patterns::known(ZONES_IGNORE).matches("right/Europe/Paris"));
+    }
+
+    #[test]
+    fn a_python_that_looks_elsewhere_is_led_to_what_there_is() {
+        let mut contents = Contents::default();
+        lead(&mut contents, Path::new("/usr/share/zoneinfo"), ZONES_PLACE);
+        assert_eq!(contents.kinds().count(), 0);
+        lead(&mut contents, Path::new("/opt/python/share/zoneinfo"), ZONES_PLACE);
+        assert_eq!(contents.kinds().last(), Some((Path::new("opt/python/share/zoneinfo"), false)));
     }
 }

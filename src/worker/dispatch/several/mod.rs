@@ -183,7 +183,10 @@ impl<C> Turns<C> {
 
     /// Says whether there is no thread for a further call.
     fn say_busy(&self, busy: bool) {
-        self.busy.send_if_modified(|said| std::mem::replace(said, busy) != busy);
+        // An only worker asks nobody.
+        if self.busy.receiver_count() > 0 {
+            self.busy.send_if_modified(|said| std::mem::replace(said, busy) != busy);
+        }
     }
 
     /// There are no more to come.
