@@ -81,8 +81,7 @@ impl Plan {
 /// Refuses all platforms but this machine's.
 pub fn check_platform(platform: &str) -> Result<(), Fatal> {
     let own = format!("linux/{}", architecture());
-    // Engines take the kernel's names too.
-    if platform == own || platform == format!("linux/{}", std::env::consts::ARCH) {
+    if normal(platform) == own {
         return Ok(());
     }
     Err(Fatal::with_code(
@@ -94,10 +93,29 @@ pub fn check_platform(platform: &str) -> Result<(), Fatal> {
     ))
 }
 
-/// This machine's architecture, by Go's names.
+/// A platform as engines compare it (containerd's package `platforms`): of Linux unless it says another, and without the variant
+/// that its architecture has anyway.
+fn normal(platform: &str) -> String {
+    let platform = platform.to_ascii_lowercase();
+    let (os, rest) = platform.split_once('/').unwrap_or(("linux", &platform));
+    let (architecture, variant) = rest.split_once('/').unwrap_or((rest, ""));
+    match (named_as_in_go(architecture), variant) {
+        (architecture, "") | (architecture @ "amd64", "v1") | (architecture @ "arm64", "v8" | "8") => {
+            format!("{os}/{architecture}")
+        }
+        _ => platform,
+    }
+}
+
+/// This machine's architecture.
 fn architecture() -> &'static str {
-    match std::env::consts::ARCH {
-        "x86_64" => "amd64",
+    named_as_in_go(std::env::consts::ARCH)
+}
+
+/// An architecture by Go's name, where it has the kernel's.
+fn named_as_in_go(architecture: &str) -> &str {
+    match architecture {
+        "x86_64" | "x86-64" => "amd64",
         "aarch64" => "arm64",
         "x86" => "386",
         "powerpc64" => "ppc64le",
@@ -107,15 +125,25 @@ fn architecture() -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use super::{architecture, check_platform};
+    use super::{architecture, check_platform, normal};
 
     #[test]
-    fn a_platform_has_two_names() {
+    fn a_platform_has_several_names() {
         for name in [architecture(), std::env::consts::ARCH] {
             assert_eq!(check_platform(&format!("linux/{name}")), Ok(()));
+            assert_eq!(check_platform(name), Ok(()));
         }
         for platform in ["linux/s390x", "windows/amd64", "linux"] {
             check_platform(platform).unwrap_err();
+        }
+        for (own, names) in [
+            ("linux/amd64", ["amd64", "x86_64", "Linux/x86-64", "linux/amd64/v1"]),
+            ("linux/arm64", ["arm64", "aarch64", "linux/aarch64", "linux/arm64/v8"]),
+        ] {
+            assert_eq!(names.map(normal), [own; 4]);
+        }
+        for other in ["linux/amd64/v3", "linux/arm64/v9", "linux/arm/v8", "windows/amd64"] {
+            assert_eq!(normal(other), other);
         }
     }
 }
