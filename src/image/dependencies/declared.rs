@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{environment::Environment, lines, locked};
+use super::{environment::Environment, groups, lines, locked};
 use crate::{
     exit::Fatal,
     image::{
@@ -124,8 +124,8 @@ impl Declared {
             }
             return Ok(Self::Requirements);
         }
-        let mut list = match &project.dependencies {
-            Dependencies::Listed(list) => list.clone(),
+        let listed = match &project.dependencies {
+            Dependencies::Listed(list) => list.as_slice(),
             Dependencies::Absent if folder.join(PIPFILE).is_file() => {
                 return Err(Fatal::new(format!(
                     "The dependencies cannot be read from {PIPFILE}, which lists them for Pipenv only. Export them with \
@@ -133,25 +133,18 @@ impl Declared {
                 )));
             }
             Dependencies::Absent if choices.extras.is_empty() => return Ok(Self::Nowhere),
-            Dependencies::Absent => Vec::new(),
+            Dependencies::Absent => &[],
             Dependencies::Elsewhere(how) => {
                 return Err(Fatal::new(format!("The dependencies cannot be read from {FILE}, which {how}. {EXPORT}.")));
             }
         };
+        let mut list = groups::List::of(project);
+        listed.iter().try_for_each(|listed| list.add(listed, None))?;
         for extra in &choices.extras {
-            let wanted = lines::name(extra);
-            let found = project.optional.iter().find(|(name, _)| lines::name(name) == wanted);
-            let (_, more) = found.ok_or_else(|| {
-                let known: Vec<_> = project.optional.keys().map(String::as_str).collect();
-                let known = if known.is_empty() { "has none".to_owned() } else { format!("has {}", known.join(", ")) };
-                extra.locate(Fatal::new(format!(
-                    "There is no extra {} in {FILE}: project.optional-dependencies {known}. Correct the extra's name.",
-                    **extra
-                )))
-            })?;
-            list.extend(more.iter().cloned());
+            let group = list.group(extra).map_err(|error| extra.locate(error))?;
+            list.add_group(extra, group, None)?;
         }
-        for listed in &list {
+        for listed in &list.all {
             let wanted = lines::name(&listed.requirement);
             let source = project.sources.iter().find(|(name, _)| lines::name(name) == wanted);
             if let Some((_, Setting { key, line })) = source {
@@ -161,7 +154,7 @@ impl Declared {
                 )));
             }
         }
-        Ok(Self::Project(list))
+        Ok(Self::Project(list.all))
     }
 
     /// The requirement file to install from; one of our own, in `work`, where there is none.
@@ -264,6 +257,14 @@ mod tests {
         let error = Declared::of(folder.path(), &project, &chosen(&["slow"])).unwrap_err().to_string();
         assert!(error.starts_with("pyproject.toml, line 9: There is no extra slow"), "{error}");
         assert!(error.contains("has Fast_JSON"), "{error}");
+        let itself = Project {
+            name: Some("shop".to_owned()),
+            dependencies: Dependencies::Listed(vec![listed("shop[fast-json]", 3)]),
+            optional: project.optional.clone(),
+            ..Project::default()
+        };
+        let found = Declared::of(folder.path(), &itself, &chosen(&[])).unwrap();
+        assert_eq!(found, Declared::Project(vec![listed("orjson", 5)]));
         let nowhere = Declared::of(folder.path(), &Project::default(), &chosen(&[]));
         assert_eq!(nowhere, Ok(Declared::Nowhere));
         std::fs::write(folder.path().join("requirements.txt"), "flask\n").unwrap();

@@ -141,6 +141,20 @@ pub fn asking_for<'a>(lines: &'a [Line], wanted: &str) -> Option<&'a Line> {
     same.or_else(|| lines.iter().find(|line| asks_for(&line.text, wanted)))
 }
 
+/// A requirement without its marker, and that (dependency specifiers, PEP 508: behind an address only after a space).
+pub fn marker(requirement: &str) -> (&str, Option<&str>) {
+    let sign = if requirement.contains("://") { " ;" } else { ";" };
+    let (wanted, marker) = requirement.split_once(sign).map_or((requirement, None), |(it, marker)| (it, Some(marker)));
+    (wanted.trim(), marker.map(str::trim))
+}
+
+/// The extras of a requirement: a and b in `flask[a, b]>=3`.
+pub fn extras(requirement: &str) -> impl Iterator<Item = &str> {
+    let within =
+        requirement.split_once('[').and_then(|(_, rest)| rest.split_once(']')).map_or("", |(extras, _)| extras);
+    within.split(',').map(str::trim).filter(|extra| !extra.is_empty())
+}
+
 /// A requirement's name, as the index compares them: `Flask_SQLAlchemy>=3` and `flask-sqlalchemy` are one.
 pub fn name(requirement: &str) -> String {
     let end = requirement.find(|c: char| !c.is_ascii_alphanumeric() && !"-_.".contains(c));

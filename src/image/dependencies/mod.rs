@@ -3,6 +3,7 @@
 mod declared;
 mod environment;
 mod explain;
+mod groups;
 mod install;
 mod key;
 mod leftovers;
