@@ -9,14 +9,16 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use walkdir::WalkDir;
+
 use super::lines;
-use crate::image::{cache::Key, project::pyproject};
+use crate::image::{cache::Key, layer::inputs::Inputs, project::pyproject};
 
 /// A file of uv's settings.
 const UV: &str = "uv.toml";
 
-/// The key for the requirement file `list` of an app in `folder`. Nothing, if it names files or branches that may change behind
-/// its back. pip is that of the Python at `prefix`.
+/// The key for the requirement file `list` of an app in `folder`. Nothing, if it names files, folders or branches that may
+/// change behind its back. pip is that of the Python at `prefix`.
 pub fn key(list: &Path, folder: &Path, prefix: &Path) -> Option<Key> {
     key_with(list, (folder, prefix), env::vars_os())
 }
@@ -33,7 +35,7 @@ fn key_with(
         .collect();
     variables.sort();
     for (name, value) in variables {
-        parts.add_settings(&format!("{}={}", name.to_string_lossy(), value.to_string_lossy()));
+        parts.add_settings(&format!("{}={}", name.to_string_lossy(), value.to_string_lossy()))?;
         // Some name lists, as options do.
         if !["CONSTRAINT", "REQUIREMENT", "OVERRIDE"].iter().any(|kind| name.to_string_lossy().contains(kind)) {
             continue;
@@ -50,33 +52,44 @@ fn key_with(
         if is_pips(&file) && settings.lines().any(names_a_list) {
             return None;
         }
-        parts.add_settings(&settings);
+        parts.add_settings(&settings)?;
     }
     // uv takes the nearest.
     for above in folder.ancestors() {
         let settings = [table(&above.join(UV), &[]), table(&above.join(pyproject::FILE), &["tool", "uv"])];
-        settings.iter().flatten().for_each(|settings| parts.add_settings(settings));
+        settings.iter().flatten().try_for_each(|settings| parts.add_settings(settings))?;
     }
-    // The same elsewhere may be something else.
-    Some(if parts.are_of_the_folder { parts.key.with(folder.as_os_str().as_encoded_bytes()) } else { parts.key })
+    Some(parts.0)
 }
 
 /// What goes into a key.
 #[derive(Default)]
-struct Parts {
-    key: Key,
-    /// Whether any of it names a place below the app's folder.
-    are_of_the_folder: bool,
-}
+struct Parts(Key);
 
 impl Parts {
     fn add(&mut self, text: &str) {
-        self.key = std::mem::take(&mut self.key).with(text);
+        self.0 = std::mem::take(&mut self.0).with(text);
     }
 
-    fn add_settings(&mut self, text: &str) {
-        self.are_of_the_folder |= text.lines().any(names_a_place_nearby);
+    /// Adds settings, with what is in the folders that they have packages looked for in. Those with a relative name are looked for
+    /// in several places, and a file may lead anywhere.
+    fn add_settings(&mut self, text: &str) -> Option<()> {
+        // In pip's files, what is indented belongs to the line before.
+        let joined = text.replace("\n ", " ").replace("\n\t", " ");
+        let mut found = Inputs::default();
+        for place in joined.lines().flat_map(places_here) {
+            let place = Path::new(place);
+            if !place.is_absolute() || place.is_file() {
+                return None;
+            }
+            found.add(place);
+            // An index has a folder for each package.
+            let below = WalkDir::new(place).min_depth(1).max_depth(2).into_iter().filter_map(Result::ok);
+            below.for_each(|entry| found.add(entry.path()));
+        }
         self.add(text);
+        self.0 = std::mem::take(&mut self.0).with(found.to_bytes());
+        found.are_settled().then_some(())
     }
 
     /// Adds the lines of a list and of those that it includes.
@@ -87,7 +100,7 @@ impl Parts {
                 Some(name) if name.contains("://") || name.contains("${") => return None,
                 Some(name) if !line.file.parent().unwrap_or(folder).join(name).is_file() => return None,
                 None if changes_unseen(&line.text) => return None,
-                _ if line.text.starts_with('-') => self.add_settings(&line.text),
+                _ if line.text.starts_with('-') => self.add_settings(&line.text)?,
                 _ => self.add(&line.text),
             }
         }
@@ -95,27 +108,34 @@ impl Parts {
     }
 }
 
-/// Whether an option, a variable or a setting says to look for packages in a folder whose name says nothing of where it is.
-/// Rather once too often: then each folder has its own.
-fn names_a_place_nearby(line: &str) -> bool {
-    let line = line.to_ascii_lowercase().replace('_', "-");
-    let words = line.split([' ', '\t', '=', ',', '"', '\'', '[', ']', '{', '}']).filter(|word| !word.is_empty());
-    let (options, values): (Vec<_>, Vec<_>) = words.partition(|word| {
-        word.contains("find-links")
-            || word.ends_with("url")
-            || *word == "path"
-            || ["uv-index", "uv-default-index"].contains(word)
-            || ["-f", "-i"].iter().any(|short| word.starts_with(short))
+/// The folders and indexes of this machine's in which an option, a variable or a setting says to look for packages. Rather one too
+/// many.
+fn places_here(line: &str) -> Vec<&str> {
+    let is_here = |word: &&str| !word.is_empty() && (!word.contains("://") || word.contains("file:"));
+    // Each of these may have a name before its address.
+    if let Some(indexes) = ["UV_INDEX=", "UV_DEFAULT_INDEX="].iter().find_map(|name| line.strip_prefix(name)) {
+        return indexes.split_whitespace().filter(is_here).collect();
+    }
+    if line.starts_with(['#', ';']) {
+        return Vec::new();
+    }
+    let is_between = |c: char| c.is_whitespace() || "=,\"'[]{}".contains(c);
+    let mut may_be_place = false;
+    let places = line.split(is_between).filter_map(|word| {
+        // The value of a short option may stick to it.
+        if let Some(value) = ["-f", "-i"].iter().find_map(|option| word.strip_prefix(option)) {
+            may_be_place = true;
+            return Some(value);
+        }
+        let name = word.trim_end_matches(':').to_ascii_lowercase().replace('_', "-");
+        let names_places = !name.contains('/') && (name.contains("find-links") || name.ends_with("url"));
+        if names_places || word.starts_with('-') {
+            may_be_place = names_places;
+            return None;
+        }
+        may_be_place.then_some(word)
     });
-    let is_nearby = |word: &&str| !word.starts_with(['/', '-']) && !word.contains("://");
-    // The values may follow, or stick to their option.
-    let are_elsewhere = values.iter().all(|word| word.starts_with("--")) || options.iter().any(|word| is_joined(word));
-    !options.is_empty() && (are_elsewhere || values.iter().any(is_nearby))
-}
-
-/// Whether a word is a short option with its value.
-fn is_joined(word: &str) -> bool {
-    word.starts_with('-') && !word.starts_with("--") && word.len() > 2
+    places.filter(is_here).collect()
 }
 
 /// The text of a file, if it is one: to open a pipe is to wait for who writes into it.
@@ -252,39 +272,84 @@ mod tests {
     }
 
     #[test]
-    fn a_list_is_the_same_in_any_folder_unless_it_names_what_lies_there() {
+    fn a_list_is_the_same_in_any_folder() {
         let [one, other] = [(); 2].map(|()| tempfile::tempdir().unwrap());
-        let keys = |name: &str, text: &str| {
-            [&one, &other].map(|folder| {
+        let key = |name: &str, text: &str| {
+            let [one, other] = [&one, &other].map(|folder| {
                 fs::write(folder.path().join(name), text).unwrap();
                 key_of(folder.path()).unwrap()
-            })
+            });
+            assert_eq!(one, other, "{text}");
+            one
         };
-        for (text, same) in [
-            ("flask>=3\n", true),
-            ("flask\n--find-links /opt/wheels\n", true),
-            ("flask\n--index-url=https://example.org/simple --pre\n", true),
-            ("flask\n--find-links wheels\n", false),
-            ("flask\n-f wheels\n", false),
-            ("flask\n-fwheels\n", false),
-            ("flask\n--index-url=./index\n", false),
-            ("flask\n--only-binary :all: --find-links wheels\n", false),
-            ("urllib3==2.2.1\nfurl>=2 --hash=sha256:00\n", true),
+        key("requirements.txt", "urllib3==2.2.1\nfurl>=2 --hash=sha256:00\n");
+        key("requirements.txt", "flask\n--index-url=https://example.org/simple --pre\n");
+        let first = key("requirements.txt", "flask\n");
+        assert_eq!(key("pyproject.toml", "[tool.other]\nx = 1\n"), first);
+        assert_ne!(key("pyproject.toml", "[tool.uv]\noverride-dependencies = ['click<9']\n"), first);
+        key("pyproject.toml", "");
+        assert_ne!(key("uv.toml", "index-url = 'https://example.org/simple'\n"), first);
+    }
+
+    #[test]
+    fn where_packages_are_looked_for_on_this_machine_is_told() {
+        for (setting, places) in [
+            ("--find-links ./wheels", &["./wheels"][..]),
+            ("--find-links=~/wheels", &["~/wheels"]),
+            ("--only-binary :all: -f /opt/Wheels --pre", &["/opt/Wheels"]),
+            ("-fwheels", &["wheels"]),
+            ("--index-url=./index", &["./index"]),
+            ("-i file:///srv/index", &["file:///srv/index"]),
+            ("-fhttps://example.org/url --trusted-host example.org", &[]),
+            ("PIP_FIND_LINKS=/opt/a /opt/b", &["/opt/a", "/opt/b"]),
+            ("PIP_EXTRA_INDEX_URL=https://example.org/simple ../index", &["../index"]),
+            ("PIP_INDEX_URL=", &[]),
+            ("UV_INDEX=ours=https://example.org/simple?a=b", &[]),
+            ("UV_DEFAULT_INDEX=../index", &["../index"]),
+            ("find-links = [\"https://example.org\", \"wheels\"]", &["wheels"]),
+            ("index-url: /srv/index", &["/srv/index"]),
+            ("furl", &[]),
+            ("# find-links = /opt/wheels", &[]),
         ] {
-            let [one, other] = keys("requirements.txt", text);
-            assert_eq!(one == other, same, "{text}");
+            assert_eq!(super::places_here(setting), places, "{setting}");
         }
-        let first = keys("requirements.txt", "flask\n");
-        assert_eq!(keys("pyproject.toml", "[tool.other]\nx = 1\n"), first);
-        let [one, other] = keys("pyproject.toml", "[tool.uv]\noverride-dependencies = ['click<9']\n");
-        assert!(one == other && one != first[0]);
-        let [one, other] = keys("pyproject.toml", "[[tool.uv.index]]\nurl = 'wheels'\n");
-        assert_ne!(one, other);
-        keys("pyproject.toml", "");
-        let [one, other] = keys("uv.toml", "index-url = 'https://example.org/simple'\n");
-        assert!(one == other && one != first[0]);
-        let [one, other] = keys("uv.toml", "find-links = [\n  'wheels',\n]\n");
-        assert_ne!(one, other);
+    }
+
+    #[test]
+    fn what_is_in_a_folder_of_packages_counts() {
+        let [folder, wheels] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+        let settled = |settings: &str| {
+            // What has just been changed may be once more, unnoticed.
+            let tries = std::iter::repeat_with(|| {
+                std::thread::sleep(std::time::Duration::from_millis(10));
+                let mut parts = super::Parts::default();
+                parts.add_settings(settings).map(|()| format!("{:?}", parts.0))
+            });
+            tries.take(500).find_map(|key| key).unwrap()
+        };
+        let settings =
+            format!("[global]\r\nfind-links =\r\n    https://example.org\r\n    {}\r\n", wheels.path().display());
+        let empty = settled(&settings);
+        fs::create_dir(wheels.path().join("six")).unwrap();
+        let other = settled(&settings);
+        fs::write(wheels.path().join("six/six-1-py3-none-any.whl"), "").unwrap();
+        let one = settled(&settings);
+        fs::write(wheels.path().join("six/six-1-py3-none-any.whl"), "other").unwrap();
+        let changed = settled(&settings);
+        assert!(empty != other && other != one && one != changed && changed == settled(&settings));
+        let page = wheels.path().join("links.html");
+        fs::write(&page, "").unwrap();
+        for (name, text) in [
+            ("requirements.txt", "--find-links wheels\n"),
+            ("requirements.txt", &format!("--find-links {}\n", page.display())),
+            ("pyproject.toml", "[[tool.uv.index]]\nurl = 'wheels'\n"),
+            ("uv.toml", "find-links = [\n  'wheels',\n]\n"),
+        ] {
+            fs::write(folder.path().join(name), text).unwrap();
+            assert_eq!(key_of(folder.path()), None, "{text}");
+            fs::write(folder.path().join(name), "").unwrap();
+        }
+        assert!(key_of(folder.path()).is_some());
     }
 
     #[test]
@@ -293,7 +358,7 @@ mod tests {
         for (line, cached) in [
             ("flask[async]==3.1 ; python_version > '3.8'", true),
             ("--index-url https://example.org/simple", true),
-            ("--find-links ./wheels", true),
+            ("--find-links ./wheels", false),
             ("https://example.org/a-1-py3-none-any.whl#sha256=00", true),
             ("https://example.org/a-1-py3-none-any.whl", false),
             ("./shop", false),
