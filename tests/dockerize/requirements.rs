@@ -122,6 +122,26 @@ fn versions_are_those_of_a_projects_lock() {
     let image = made(tools.path());
     assert_eq!(image.python(code), "2.1.2");
     assert_eq!(image.python("import importlib.metadata as m; print(m.version('wares'))"), "7");
+
+    // The lock settles what only uv follows, and an editable package is one like others.
+    let built = "[project]\nname = \"wares\"\nversion = \"7\"\n[build-system]\nrequires = [\"setuptools\"]\n\
+                 build-backend = \"setuptools.build_meta\"\n";
+    folder::write(wares.path(), "pyproject.toml", built);
+    let source = format!("{{ path = \"{}\", editable = true }}", wares.path().display());
+    let project = project("\"wares\"") + &format!("[tool.uv.sources]\nwares = {source}\n");
+    folder::write(folder.path(), "pyproject.toml", &project);
+    uv(&["lock"]);
+    let image = made(tools.path());
+    assert_eq!(image.python("import importlib.metadata as m; print(m.version('wares'))"), "7");
+    let without_uv = |command: &mut Command| {
+        command.env("PATH", nothing.path());
+    };
+    let failure = fails(folder.path(), &[], without_uv);
+    assert!(
+        failure.message.contains("tool.uv.sources.wares says where that package comes from"),
+        "{}",
+        failure.message
+    );
 }
 
 #[test]

@@ -1,6 +1,9 @@
 //! Where an app says what it needs.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use super::{environment::Environment, groups, lines, locked};
 use crate::{
@@ -64,18 +67,20 @@ impl Declared {
         let declared = Self::of(folder, project, choices)?;
         declared.warn_of_indexes(project, progress);
         let Self::Project(list) = declared else { return Ok(declared) };
-        if list.is_empty() || !folder.join(locked::FILE).is_file() {
-            return Ok(Self::Project(list));
-        }
-        if let Some(text) = locked::export(folder, &choices.extras, facts, cancel)? {
+        refuse_sources(&list, &project.sources)?;
+        let is_locked = !list.is_empty() && folder.join(locked::FILE).is_file();
+        if is_locked && let Some(text) = locked::export(folder, &choices.extras, facts, cancel)? {
             return Ok(Self::Locked(list, text));
         }
-        progress.warning(&format!(
+        refuse_sources(&list, &project.settled_sources)?;
+        if is_locked {
+            progress.warning(&format!(
             "Versions are not those of {}, since no uv is there to read it: what {FILE} allows is installed as it is in the \
              package index now. Install uv (pip install uv), or export them on a machine that has it: uv export --no-dev \
              --no-emit-project -o {REQUIREMENTS}",
             locked::FILE
         ));
+        }
         Ok(Self::Project(list))
     }
 
@@ -144,16 +149,6 @@ impl Declared {
             let group = list.group(extra).map_err(|error| extra.locate(error))?;
             list.add_group(extra, group, None)?;
         }
-        for listed in &list.all {
-            let wanted = lines::name(&listed.requirement);
-            let source = project.sources.iter().find(|(name, _)| lines::name(name) == wanted);
-            if let Some((_, Setting { key, line })) = source {
-                return Err(Fatal::new(format!(
-                    "{FILE}, line {line}: {key} says where that package comes from, which only the tool itself follows, and \
-                     the package index may have another one of that name. {EXPORT}."
-                )));
-            }
-        }
         Ok(Self::Project(list.all))
     }
 
@@ -211,6 +206,19 @@ impl Declared {
     }
 }
 
+/// Refuses a list with packages that come from one of the `sources`.
+fn refuse_sources(list: &[Listed], sources: &BTreeMap<String, Setting>) -> Result<(), Fatal> {
+    let source = list.iter().find_map(|listed| {
+        let wanted = lines::name(&listed.requirement);
+        sources.iter().find(|(name, _)| lines::name(name) == wanted)
+    });
+    let Some((_, Setting { key, line })) = source else { return Ok(()) };
+    Err(Fatal::new(format!(
+        "{FILE}, line {line}: {key} says where that package comes from, which only the tool itself follows, and the package index \
+         may have another one of that name. {EXPORT}."
+    )))
+}
+
 /// Writes a list of our own.
 fn written(work: &Path, text: &str) -> Result<PathBuf, Fatal> {
     let file = work.join("dependencies.txt");
@@ -231,7 +239,7 @@ fn lists(folder: &Path) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::Declared;
+    use super::{Declared, refuse_sources};
     use crate::image::choices::{Choices, Said};
     use crate::image::job::progress::Silent;
     use crate::image::job::recording::Recording;
@@ -292,7 +300,9 @@ mod tests {
         found.warn_of_indexes(&project, &told);
         assert!(told.warnings()[0].starts_with("pyproject.toml, line 9: tool.uv.index is not for pip, which"));
         let chosen = Choices { extras: vec![Said::on_command_line("ours".to_owned())], ..Choices::default() };
-        let error = Declared::of(folder.path(), &project, &chosen).unwrap_err().to_string();
+        let Ok(Declared::Project(list)) = Declared::of(folder.path(), &project, &chosen) else { panic!("no list") };
+        assert_eq!(refuse_sources(&list[..1], &project.sources), Ok(()));
+        let error = refuse_sources(&list, &project.sources).unwrap_err().to_string();
         let said = "pyproject.toml, line 9: tool.uv.sources.shop.core says where that package comes from, which only ";
         assert!(error.starts_with(said), "{error}");
         assert!(error.contains("Export the dependencies to a requirements.txt, which comes first, or"), "{error}");

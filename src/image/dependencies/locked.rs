@@ -21,7 +21,7 @@ pub fn export(folder: &Path, extras: &[Said<String>], facts: &Facts, cancel: &Ca
     let export = |more: &[&str]| {
         let mut command = Command::new("uv");
         command.current_dir(folder).args(["export", "--locked", "--no-dev", "--no-emit-project", "--no-header"]);
-        command.args(["--no-annotate", "--quiet", "--color", "never"]).args(more);
+        command.args(["--no-editable", "--no-annotate", "--quiet", "--color", "never"]).args(more);
         command.args(extras.iter().flat_map(|extra| ["--extra", extra.as_str()]));
         command.arg("--python").arg(&facts.executable).env_remove("UV_FROZEN").env_remove("UV_LOCKED");
         child::run(&mut command, "uv", Vec::new(), cancel, |_| {})

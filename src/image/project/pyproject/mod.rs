@@ -39,6 +39,8 @@ pub struct Project {
     pub optional: BTreeMap<String, Vec<Listed>>,
     /// Where packages come from by what only the project's own tool follows.
     pub sources: BTreeMap<String, Setting>,
+    /// The same, where a lock has settled it: a repository, a folder, an address.
+    pub settled_sources: BTreeMap<String, Setting>,
     /// The package indexes that only it asks.
     pub indexes: Vec<Setting>,
     /// `tool.rwsgi.image`.
@@ -145,9 +147,12 @@ impl Project {
             }
         }
         let sources = at(&["tool", "uv", "sources"]).map_or(Ok(Vec::new()), |sources| sources.table())?;
+        let (indexes, settled): (Vec<_>, Vec<_>) = sources.into_iter().partition(|(_, at)| has_any(at, &["index"]));
         let dependencies = poetry.map_or(Ok(Vec::new()), |dependencies| dependencies.table())?;
-        let elsewhere = dependencies.into_iter().filter(|(_, at)| is_from_elsewhere(at));
-        project.sources = sources.into_iter().chain(elsewhere).map(|(name, at)| (name, setting(&at))).collect();
+        // From somewhere in particular, or one of several places that Poetry chooses from.
+        let elsewhere = dependencies.into_iter().filter(|(_, at)| has_any(at, &SOURCES));
+        project.sources = indexes.into_iter().chain(elsewhere).map(|(name, at)| (name, setting(&at))).collect();
+        project.settled_sources = settled.into_iter().map(|(name, at)| (name, setting(&at))).collect();
         project.indexes = INDEXES.iter().filter_map(|key| at(key)).map(|at| setting(&at)).collect();
         if let Some(ours) = at(&["tool", "rwsgi"]) {
             project.choices = table::choices(&ours, folder)?;
@@ -218,10 +223,10 @@ fn setting(at: &At<'_>) -> Setting {
     Setting { key: at.key.clone(), line: at.line() }
 }
 
-/// Whether Poetry gets a package from somewhere in particular, or one of several that it chooses from.
-fn is_from_elsewhere(at: &At<'_>) -> bool {
+/// Whether a table, or one of several, has any of these names.
+fn has_any(at: &At<'_>, names: &[&str]) -> bool {
     let several = at.list().unwrap_or_else(|_| vec![at.clone()]);
-    several.iter().any(|one| SOURCES.iter().any(|name| one.get(name).is_some()))
+    several.iter().any(|one| names.iter().any(|name| one.get(name).is_some()))
 }
 
 /// A label as tools compare them: "Source Code" and "source-code" are one.

@@ -33,17 +33,19 @@ fn dependencies_that_only_another_tool_reads_are_noticed() {
 #[test]
 fn what_only_another_tool_follows_is_noticed() {
     let text = "[project]\ndependencies = ['core']\n[tool.uv.sources]\ncore = { git = 'https://example.org/core' }\n\
+                torch = [{ index = 'ours', marker = 'x' }]\n\
                 [[tool.uv.index]]\nurl = 'https://example.org/simple'\n[tool.poetry.dependencies]\npython = '^3.9'\n\
                 flask = '*'\nold = { version = '1', extras = ['x'] }\nnear = { path = '../near' }\n\
                 both = [{ version = '1' }, { version = '2', source = 'ours' }]\n[[tool.poetry.source]]\nname = 'ours'\n";
     let project = read(text).unwrap();
     let setting = |key: &str, line| Setting { key: key.to_owned(), line };
     let sources = [
-        ("both".to_owned(), setting("tool.poetry.dependencies.both", 12)),
-        ("core".to_owned(), setting("tool.uv.sources.core", 4)),
-        ("near".to_owned(), setting("tool.poetry.dependencies.near", 11)),
+        ("both".to_owned(), setting("tool.poetry.dependencies.both", 13)),
+        ("near".to_owned(), setting("tool.poetry.dependencies.near", 12)),
+        ("torch".to_owned(), setting("tool.uv.sources.torch", 5)),
     ];
     assert_eq!(project.sources.into_iter().collect::<Vec<_>>(), sources);
+    assert_eq!(project.settled_sources, [("core".to_owned(), setting("tool.uv.sources.core", 4))].into());
     let indexes: Vec<_> = project.indexes.into_iter().map(|index| index.key).collect();
     assert_eq!(indexes, ["tool.uv.index", "tool.poetry.source"]);
 }
