@@ -25,6 +25,18 @@ const PIPFILE: &str = "Pipfile";
 /// What to do where only a tool of the project's own knows what is to be installed.
 const EXPORT: &str = "Export the dependencies to a requirements.txt, which comes first, or package the environment in use with \
                       --from-venv";
+/// The locks beside a list, why they may go unread, and what to do then.
+const LOCKS: [(&str, &str, &str); 4] = [
+    (
+        locked::FILE,
+        "since no uv is there to read it",
+        "Install uv (pip install uv), or export them on a machine that has it: uv export --no-dev --no-emit-project -o \
+         requirements.txt",
+    ),
+    ("poetry.lock", "which only Poetry reads", "Export them: poetry export -o requirements.txt"),
+    ("pdm.lock", "which only PDM reads", "Export them: pdm export --prod -o requirements.txt"),
+    ("pylock.toml", "which is not read", "Export them to a requirements.txt with the tool that has made it."),
+];
 
 /// Where an app says what it needs.
 #[derive(Debug, Eq, PartialEq)]
@@ -73,13 +85,8 @@ impl Declared {
             return Ok(Self::Locked(list, text));
         }
         refuse_sources(&list, &project.settled_sources)?;
-        if is_locked {
-            progress.warning(&format!(
-            "Versions are not those of {}, since no uv is there to read it: what {FILE} allows is installed as it is in the \
-             package index now. Install uv (pip install uv), or export them on a machine that has it: uv export --no-dev \
-             --no-emit-project -o {REQUIREMENTS}",
-            locked::FILE
-        ));
+        if !list.is_empty() {
+            warn_of_lock(folder, progress);
         }
         Ok(Self::Project(list))
     }
@@ -206,6 +213,14 @@ impl Declared {
     }
 }
 
+/// Warns of a lock in `folder` that nothing reads here.
+fn warn_of_lock(folder: &Path, progress: &dyn Progress) {
+    let Some((name, why, advice)) = LOCKS.iter().find(|(name, ..)| folder.join(name).is_file()) else { return };
+    progress.warning(&format!(
+        "Versions are not those of {name}, {why}: what {FILE} allows is installed as it is in the package index now. {advice}"
+    ));
+}
+
 /// Refuses a list with packages that come from one of the `sources`.
 fn refuse_sources(list: &[Listed], sources: &BTreeMap<String, Setting>) -> Result<(), Fatal> {
     let source = list.iter().find_map(|listed| {
@@ -239,7 +254,7 @@ fn lists(folder: &Path) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Declared, refuse_sources};
+    use super::{Declared, refuse_sources, warn_of_lock};
     use crate::image::choices::{Choices, Said};
     use crate::image::job::progress::Silent;
     use crate::image::job::recording::Recording;
@@ -306,6 +321,27 @@ mod tests {
         let said = "pyproject.toml, line 9: tool.uv.sources.shop.core says where that package comes from, which only ";
         assert!(error.starts_with(said), "{error}");
         assert!(error.contains("Export the dependencies to a requirements.txt, which comes first, or"), "{error}");
+    }
+
+    #[test]
+    fn a_lock_that_is_not_read_is_told_with_a_way_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let told = Recording::new(&Silent);
+        warn_of_lock(folder.path(), &told);
+        assert_eq!(told.warnings(), [""; 0]);
+        for (name, advice) in [
+            ("pylock.toml", "Export them to a requirements.txt"),
+            ("pdm.lock", "pdm export --prod -o requirements.txt"),
+            ("poetry.lock", "poetry export -o requirements.txt"),
+            ("uv.lock", "uv export --no-dev --no-emit-project -o requirements.txt"),
+        ] {
+            std::fs::write(folder.path().join(name), "").unwrap();
+            let told = Recording::new(&Silent);
+            warn_of_lock(folder.path(), &told);
+            let warning = &told.warnings()[0];
+            assert!(warning.starts_with(&format!("Versions are not those of {name}, ")), "{warning}");
+            assert!(warning.contains(advice), "{warning}");
+        }
     }
 
     #[test]
