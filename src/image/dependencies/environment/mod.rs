@@ -100,10 +100,12 @@ impl Environment {
 
     fn add(&mut self, one: &Distribution, prefix: &Path, packages: &Path, folder: &Path) -> Result<(), Fatal> {
         let editable = one.editable_folder().map(|source| source.canonicalize().unwrap_or(source));
-        if let Some(source) = editable.as_ref().filter(|source| !source.starts_with(folder)) {
+        if let Some((source, place)) =
+            editable.as_ref().and_then(|source| Some((source, stays_behind(source, folder)?)))
+        {
             return Err(Fatal::new(format!(
-                "{} has {} in editable mode (-e): its files are in {}, outside of the app's folder, and would stay on this \
-                 machine. Install it without -e.",
+                "{} has {} in editable mode (-e): its files are in {}, {place}, and would stay on this machine. Install it \
+                 without -e.",
                 self.shown,
                 one.name,
                 source.display()
@@ -230,6 +232,16 @@ impl Environment {
         }
         Ok(())
     }
+}
+
+/// What of the place of a package's `source` keeps it out of an image of the app in `folder`.
+fn stays_behind(source: &Path, folder: &Path) -> Option<&'static str> {
+    if !source.starts_with(folder) {
+        return Some("outside of the app's folder");
+    }
+    // The app's folder may be an environment itself.
+    let mut between = source.ancestors().take_while(|above| *above != folder);
+    between.any(|above| above.join("pyvenv.cfg").exists()).then_some("in a virtual environment")
 }
 
 /// The folder with the packages.

@@ -130,6 +130,18 @@ fn what_is_edited_goes_along_where_it_is_the_app() {
     made.write(&format!("{packages}/shop-1.dist-info/direct_url.json"), &url(Path::new("/src/shop")));
     let error = made.read().unwrap_err();
     assert!(error.starts_with("venv has shop in editable mode (-e): its files are in /src/shop, outside"), "{error}");
+    // Where pip puts what comes from a repository.
+    let inner = app.join(".venv/src/shop");
+    made.write("app/.venv/src/shop/shop.py", "");
+    made.write(&format!("{packages}/shop-1.dist-info/direct_url.json"), &url(&inner));
+    made.read().unwrap();
+    made.write("app/.venv/pyvenv.cfg", "");
+    let error = made.read().unwrap_err();
+    let said = format!("{}, in a virtual environment, and would stay on this machine", inner.display());
+    assert!(error.contains(&said), "{error}");
+    // The app's folder may be one itself.
+    fs::rename(app.join(".venv/pyvenv.cfg"), app.join("pyvenv.cfg")).unwrap();
+    made.read().unwrap();
 }
 
 #[test]
