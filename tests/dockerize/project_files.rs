@@ -3,7 +3,7 @@
 use std::{path::Path, process::Command};
 
 use super::{
-    engine::{Image, dockerize},
+    engine::{Image, dockerize, unique},
     folder,
 };
 use crate::support::environment::{run, rwsgi};
@@ -126,4 +126,21 @@ fn libraries_byte_code_and_commands() {
     let output = dockerize(places[1].path(), &image.name, &arguments).output().unwrap();
     let result: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(result["id"], image.result["id"], "the same from another folder");
+}
+
+#[test]
+fn a_library_is_looked_for_where_this_machine_is_told_to() {
+    let (far, folder) = (tempfile::tempdir().unwrap(), folder::with(&[("app.py", "app = print\n")]));
+    library(far.path(), far.path(), "hidden", "int hidden(void) { return 42; }", None);
+    let source = far.path().join("shown.c");
+    std::fs::write(&source, "int hidden(void); int shown(void) { return hidden(); }").unwrap();
+    let mut command = Command::new("cc");
+    command.args(["-shared", "-fPIC", "-o"]).arg(folder.path().join("libshown.so")).arg(source);
+    run(command.arg("-L").arg(far.path()).arg("-lhidden"));
+    let place = std::env::var("LD_LIBRARY_PATH").unwrap_or_default();
+    for (place, is_found) in [(place.clone(), false), (format!("{place}:{}", far.path().display()), true)] {
+        let output = dockerize(folder.path(), &unique("looked"), &["--json"]).env("LD_LIBRARY_PATH", place).output();
+        let stderr = String::from_utf8(output.unwrap().stderr).unwrap();
+        assert_eq!(!stderr.contains("libshown.so needs libhidden.so"), is_found, "{stderr}");
+    }
 }

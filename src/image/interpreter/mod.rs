@@ -170,6 +170,8 @@ impl Interpreter {
             .with(self.program.as_os_str().as_encoded_bytes())
             .with(format!("{:?}", self.other))
             .with(programs(&self.program).to_bytes())
+            // Where libraries are looked for first.
+            .with(std::env::var_os("LD_LIBRARY_PATH").unwrap_or_default().as_encoded_bytes())
     }
 
     /// The program for the image.
