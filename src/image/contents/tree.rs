@@ -38,7 +38,9 @@ pub fn add_app(
     if place != Path::new("") {
         contents.directory(place);
     }
-    let enter = |entry: &DirEntry| entry.depth() == 0 || enters(entry, folder, ignored, except);
+    let enter = |entry: &DirEntry| {
+        entry.depth() == 0 || enters(entry, folder, ignored, except) && is_admitted(entry, folder, ignored, screen)
+    };
     for entry in WalkDir::new(folder).sort_by_file_name().into_iter().filter_entry(enter) {
         let entry = match entry {
             Ok(entry) => entry,
@@ -91,6 +93,14 @@ fn enters(entry: &DirEntry, folder: &Path, ignored: &Patterns, except: &[&Path])
         return false;
     }
     may_have(ignored, entry.path().strip_prefix(folder).unwrap_or(entry.path()))
+}
+
+/// Whether `screen` lets a directory in. Files, and what may be kept of an excluded directory, are asked for one by one.
+fn is_admitted(entry: &DirEntry, folder: &Path, ignored: &Patterns, screen: &Screen) -> bool {
+    let relative = entry.path().strip_prefix(folder).unwrap_or(entry.path());
+    !entry.file_type().is_dir()
+        || ignored.matches(&relative.to_string_lossy())
+        || screen.admits_folder(relative, entry.path())
 }
 
 /// The directory that cannot be read, if it is one that `ignored` name.
@@ -196,6 +206,25 @@ mod tests {
             });
             seen.join().unwrap()
         })
+    }
+
+    #[test]
+    fn an_image_of_an_earlier_build_stays_out() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("image")).unwrap();
+        for name in ["app.py", "image/oci-layout", "image/index.json", "index.json"] {
+            fs::write(folder.path().join(name), "").unwrap();
+        }
+        let files = |ignored: &str| {
+            let (mut contents, screen) = (Contents::default(), Screen::default());
+            let ignored = Patterns::parse(".dockerignore", ignored).unwrap();
+            add_app(&mut contents, Path::new(""), folder.path(), &ignored, &[], &screen, &Silent).unwrap();
+            let names: Vec<_> = contents.files().map(|(path, _)| path.display().to_string()).collect();
+            (names.join(" "), screen.left_out().len())
+        };
+        assert_eq!(files(""), ("app.py index.json".to_owned(), 1));
+        assert_eq!(files("image"), ("app.py index.json".to_owned(), 0));
+        assert_eq!(files("image\n!image/index.json"), ("app.py image/index.json index.json".to_owned(), 0));
     }
 
     #[test]

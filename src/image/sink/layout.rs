@@ -44,6 +44,11 @@ pub fn may_be(path: &Path) -> bool {
     path.join(MARK).is_file() || std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none())
 }
 
+/// Whether a folder is a layout with images.
+pub fn is_one(path: &Path) -> bool {
+    path.join(MARK).is_file() && path.join(INDEX).is_file()
+}
+
 /// Writes an image into the layout at `path`, beside those that it has, or in place of the one with its tag.
 pub fn write(
     path: &Path,
