@@ -140,7 +140,9 @@ fn a_library_is_looked_for_where_this_machine_is_told_to() {
     let place = std::env::var("LD_LIBRARY_PATH").unwrap_or_default();
     for (place, is_found) in [(place.clone(), false), (format!("{place}:{}", far.path().display()), true)] {
         let output = dockerize(folder.path(), &unique("looked"), &["--json"]).env("LD_LIBRARY_PATH", place).output();
-        let stderr = String::from_utf8(output.unwrap().stderr).unwrap();
+        let output = output.unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{stderr}");
         assert_eq!(!stderr.contains("libshown.so needs libhidden.so"), is_found, "{stderr}");
     }
 }

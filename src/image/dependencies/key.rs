@@ -35,7 +35,7 @@ fn key_with(
         .collect();
     variables.sort();
     for (name, value) in variables {
-        parts.add_settings(&format!("{}={}", name.to_string_lossy(), value.to_string_lossy()))?;
+        parts.add_settings(&format!("{}={}", name.to_string_lossy(), value.to_string_lossy()), [folder; 2])?;
         // Some name lists, as options do.
         if !["CONSTRAINT", "REQUIREMENT", "OVERRIDE"].iter().any(|kind| name.to_string_lossy().contains(kind)) {
             continue;
@@ -52,12 +52,12 @@ fn key_with(
         if is_pips(&file) && settings.lines().any(names_a_list) {
             return None;
         }
-        parts.add_settings(&settings)?;
+        parts.add_settings(&settings, [folder, file.parent().unwrap_or(folder)])?;
     }
     // uv takes the nearest.
     for above in folder.ancestors() {
         let settings = [table(&above.join(UV), &[]), table(&above.join(pyproject::FILE), &["tool", "uv"])];
-        settings.iter().flatten().try_for_each(|settings| parts.add_settings(settings))?;
+        settings.iter().flatten().try_for_each(|settings| parts.add_settings(settings, [folder, above]))?;
     }
     Some(parts.0)
 }
@@ -71,21 +71,25 @@ impl Parts {
         self.0 = std::mem::take(&mut self.0).with(text);
     }
 
-    /// Adds settings, with what is in the folders that they have packages looked for in. Those with a relative name are looked for
-    /// in several places, and a file may lead anywhere.
-    fn add_settings(&mut self, text: &str) -> Option<()> {
+    /// Adds settings, with what is in the folders that they have packages looked for in, whose names are relative to one of `bases`.
+    /// A file may lead anywhere.
+    fn add_settings(&mut self, text: &str, bases: [&Path; 2]) -> Option<()> {
         // In pip's files, what is indented belongs to the line before.
         let joined = text.replace("\n ", " ").replace("\n\t", " ");
         let mut found = Inputs::default();
-        for place in joined.lines().flat_map(places_here) {
-            let place = Path::new(place);
-            if !place.is_absolute() || place.is_file() {
+        for name in joined.lines().flat_map(places_here) {
+            if name.starts_with('~') || name.contains('$') || name.contains("file:") {
                 return None;
             }
-            found.add(place);
-            // An index has a folder for each package.
-            let below = WalkDir::new(place).min_depth(1).max_depth(2).into_iter().filter_map(Result::ok);
-            below.for_each(|entry| found.add(entry.path()));
+            for place in bases.map(|base| base.join(name)) {
+                if place.is_file() {
+                    return None;
+                }
+                found.add(&place);
+                // An index has a folder for each package.
+                let below = WalkDir::new(&place).min_depth(1).max_depth(2).into_iter().filter_map(Result::ok);
+                below.for_each(|entry| found.add(entry.path()));
+            }
         }
         self.add(text);
         self.0 = std::mem::take(&mut self.0).with(found.to_bytes());
@@ -100,7 +104,9 @@ impl Parts {
                 Some(name) if name.contains("://") || name.contains("${") => return None,
                 Some(name) if !line.file.parent().unwrap_or(folder).join(name).is_file() => return None,
                 None if changes_unseen(&line.text) => return None,
-                _ if line.text.starts_with('-') => self.add_settings(&line.text)?,
+                _ if line.text.starts_with('-') => {
+                    self.add_settings(&line.text, [folder, line.file.parent().unwrap_or(folder)])?;
+                }
                 _ => self.add(&line.text),
             }
         }
@@ -323,27 +329,30 @@ mod tests {
             let tries = std::iter::repeat_with(|| {
                 std::thread::sleep(std::time::Duration::from_millis(10));
                 let mut parts = super::Parts::default();
-                parts.add_settings(settings).map(|()| format!("{:?}", parts.0))
+                parts.add_settings(settings, [folder.path(), wheels.path()]).map(|()| format!("{:?}", parts.0))
             });
             tries.take(500).find_map(|key| key).unwrap()
         };
-        let settings =
+        let named =
             format!("[global]\r\nfind-links =\r\n    https://example.org\r\n    {}\r\n", wheels.path().display());
-        let empty = settled(&settings);
-        fs::create_dir(wheels.path().join("six")).unwrap();
-        let other = settled(&settings);
-        fs::write(wheels.path().join("six/six-1-py3-none-any.whl"), "").unwrap();
-        let one = settled(&settings);
-        fs::write(wheels.path().join("six/six-1-py3-none-any.whl"), "other").unwrap();
-        let changed = settled(&settings);
-        assert!(empty != other && other != one && one != changed && changed == settled(&settings));
+        for settings in [named.as_str(), "--find-links ./", "url = \".\""] {
+            let first = settled(settings);
+            fs::create_dir(wheels.path().join("six")).unwrap();
+            let other = settled(settings);
+            fs::write(wheels.path().join("six/six-1-py3-none-any.whl"), "").unwrap();
+            let one = settled(settings);
+            fs::write(wheels.path().join("six/six-1-py3-none-any.whl"), "other").unwrap();
+            let changed = settled(settings);
+            assert!(first != other && other != one && one != changed && changed == settled(settings), "{settings}");
+            fs::remove_dir_all(wheels.path().join("six")).unwrap();
+        }
         let page = wheels.path().join("links.html");
         fs::write(&page, "").unwrap();
         for (name, text) in [
-            ("requirements.txt", "--find-links wheels\n"),
+            ("requirements.txt", "--find-links ~/wheels\n"),
             ("requirements.txt", &format!("--find-links {}\n", page.display())),
-            ("pyproject.toml", "[[tool.uv.index]]\nurl = 'wheels'\n"),
-            ("uv.toml", "find-links = [\n  'wheels',\n]\n"),
+            ("pyproject.toml", "[[tool.uv.index]]\nurl = 'file:///srv/index'\n"),
+            ("uv.toml", "find-links = [\n  '${HOME}',\n]\n"),
         ] {
             fs::write(folder.path().join(name), text).unwrap();
             assert_eq!(key_of(folder.path()), None, "{text}");
@@ -358,7 +367,7 @@ mod tests {
         for (line, cached) in [
             ("flask[async]==3.1 ; python_version > '3.8'", true),
             ("--index-url https://example.org/simple", true),
-            ("--find-links ./wheels", false),
+            ("--find-links file:///wheels", false),
             ("https://example.org/a-1-py3-none-any.whl#sha256=00", true),
             ("https://example.org/a-1-py3-none-any.whl", false),
             ("./shop", false),

@@ -1,6 +1,7 @@
 //! What of an app's folder stays out of an image: by `.dockerignore`, and although nothing says so.
 
 pub mod ignore;
+pub mod images;
 pub mod screen;
 pub mod secrets;
 pub mod text;

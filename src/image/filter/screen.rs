@@ -12,17 +12,13 @@ use std::{
 use crate::{
     exit::Fatal,
     image::{
-        filter::{ignore::Patterns, secrets},
+        filter::{ignore::Patterns, images, secrets},
         job::{disk, progress::Progress},
-        oci::archive,
-        sink::layout,
     },
 };
 
 /// Larger files than this are left out, in bytes: dumps, models and recordings that lie about.
 pub const LARGEST: u64 = 100_000_000;
-/// No image is smaller, in bytes: what is need not be read.
-const SMALLEST_IMAGE: u64 = 1_000_000;
 /// How many files a warning names.
 const NAMED: usize = 10;
 
@@ -64,7 +60,7 @@ impl Screen {
         let failed = |error| disk::unreadable(path, &error);
         let reason = match secrets::kind(relative, path, metadata.len()).map_err(failed)? {
             Some(kind) => Reason::Secret(kind),
-            None if metadata.len() > SMALLEST_IMAGE && archive::is_image(path).map_err(failed)? => Reason::Image,
+            None if images::is_archive(path, metadata.len()).map_err(failed)? => Reason::Image,
             None if metadata.len() > LARGEST => Reason::Large(metadata.len()),
             None => return Ok(true),
         };
@@ -73,7 +69,7 @@ impl Screen {
 
     /// Whether the folder `path` goes along, which it does not if it is an OCI layout.
     pub fn admits_folder(&self, relative: &Path, path: &Path) -> bool {
-        !layout::is_one(path) || self.is_included(relative, Reason::Image)
+        !images::is_layout(path) || self.is_included(relative, Reason::Image)
     }
 
     fn is_included(&self, relative: &Path, reason: Reason) -> bool {

@@ -2,14 +2,11 @@
 //!
 //! Layers stay where they are on disk; the archive is a list of pieces that a sink reads one after the other.
 
-use std::{
-    io::{self, Read as _},
-    path::{Path, PathBuf},
-};
+use std::{io, path::PathBuf};
 
 use serde_json::json;
 
-use crate::image::{layer::digest, oci::plan::Plan};
+use crate::image::{filter::images, layer::digest, oci::plan::Plan};
 
 /// A piece of the archive.
 #[derive(Debug)]
@@ -34,16 +31,6 @@ pub struct Archive {
 }
 
 const BLOCK: u64 = 512;
-/// The first file of an archive.
-const FIRST: &str = "oci-layout";
-
-/// Whether a file begins as an archive does.
-pub fn is_image(path: &Path) -> io::Result<bool> {
-    let mut start = [0; FIRST.len() + 1];
-    let is_filled = std::fs::File::open(path)?.read_exact(&mut start);
-    // A name in a tar ends with a zero.
-    Ok(is_filled.is_ok() && start.strip_suffix(&[0]) == Some(FIRST.as_bytes()))
-}
 
 impl Archive {
     /// The archive of `plan`, without the content of its first `known` layers, which whoever reads it has.
@@ -72,8 +59,8 @@ impl Archive {
         }]);
         let mut archive =
             Self { pieces: Vec::new(), size: 0, config: config_digest.clone(), manifest: manifest_digest.clone() };
-        archive.file(FIRST, br#"{"imageLayoutVersion":"1.0.0"}"#.to_vec())?;
-        archive.file("index.json", index.to_string().into_bytes())?;
+        archive.file(images::MARK, br#"{"imageLayoutVersion":"1.0.0"}"#.to_vec())?;
+        archive.file(images::INDEX, index.to_string().into_bytes())?;
         archive.file("manifest.json", for_engines.to_string().into_bytes())?;
         archive.file(&blob(&config_digest), config)?;
         archive.file(&blob(&manifest_digest), manifest)?;

@@ -18,6 +18,7 @@ use crate::{
     exit::Fatal,
     image::{
         cache::Cache,
+        filter::images::{INDEX, MARK},
         job::{
             disk,
             progress::{Cancel, Progress},
@@ -32,9 +33,7 @@ use crate::{
     },
 };
 
-/// The file that makes a folder an OCI layout.
-const MARK: &str = "oci-layout";
-const INDEX: &str = "index.json";
+/// Where a layout has layers, manifests and configs.
 const BLOBS: &str = "blobs/sha256";
 /// What an image is called in a layout (OCI image specification, "Pre-Defined Annotation Keys").
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
@@ -42,11 +41,6 @@ const REF_NAME: &str = "org.opencontainers.image.ref.name";
 /// Whether what is there is a layout, or may become one.
 pub fn may_be(path: &Path) -> bool {
     path.join(MARK).is_file() || std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none())
-}
-
-/// Whether a folder is a layout with images.
-pub fn is_one(path: &Path) -> bool {
-    path.join(MARK).is_file() && path.join(INDEX).is_file()
 }
 
 /// Writes an image into the layout at `path`, beside those that it has, or in place of the one with its tag.

@@ -3,7 +3,7 @@
 pub mod engine;
 mod gzip;
 pub mod host;
-pub mod layout;
+mod layout;
 pub mod output;
 mod part;
 
