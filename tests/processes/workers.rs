@@ -422,7 +422,8 @@ fn both_at(path: &str, args: &[&str], app: &str) -> (Server, Vec<Client>) {
         let mut client = server.connect();
         client.send(format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n"));
         clients.push(client);
-        std::thread::sleep(Duration::from_millis(50));
+        // That a worker is at a request is known to it after some milliseconds, and on a busy machine later.
+        std::thread::sleep(Duration::from_millis(500));
     }
     (server, clients)
 }
@@ -451,14 +452,14 @@ fn what_waits_for_busy_workers_is_shared_among_them() {
     let mut pids: Vec<_> = waiting.into_iter().map(|mut client| client.response("GET").text()).collect();
     pids.sort();
     let first = pids.iter().filter(|pid| **pid == pids[0]).count();
-    assert!((3..=7).contains(&first), "one has answered {first} of 10: {pids:?}");
+    assert!((2..=8).contains(&first), "one has answered {first} of 10: {pids:?}");
     server.stop();
 }
 
 #[test]
 fn what_waits_for_workers_that_hang_is_answered_by_their_successors() {
     let app = WAITS.replace("os.path.exists('go')", "False");
-    let (mut server, _clients) = both_at("/wait", &["--timeout", "2"], &app);
+    let (mut server, _clients) = both_at("/wait", &["--timeout", "5"], &app);
     for mut client in ask(&server, "/", 10) {
         assert_eq!(client.response("GET").text(), "alive", "{}", server.stderr());
     }
