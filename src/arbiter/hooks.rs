@@ -214,7 +214,7 @@ impl<P: Program> Arbiter<P> {
 
     /// Has `on_exit` and the preloaded app's `atexit` functions called when everything else is over, and waits for them, but
     /// not for long. No signal cuts them short.
-    pub(super) fn call_on_exit(&mut self) {
+    pub(super) fn finish_template(&mut self) {
         let Some(pid) = self.templates.pid(self.known.serving) else { return };
         self.templates.tell(self.known.serving, Command::End);
         self.templates.clear();

@@ -77,7 +77,7 @@ pub fn run<P: Program>(service: Service<P>) -> Result<Ended, Fatal> {
                     },
                     Action::End(code, reason) => {
                         arbiter.say_end(code, reason);
-                        arbiter.call_on_exit();
+                        arbiter.finish_template();
                         return Ok(Ended::Arbiter(code));
                     }
                     action => arbiter.act(action),

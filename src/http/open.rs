@@ -145,9 +145,9 @@ impl Open {
         }
     }
 
-    /// Waits for the next connection; where it `may_leave` that to others, until this process is not busy. Without a time to wait for a place it stays in the kernel's queue until there is
-    /// one, where another worker may take it; with such a time, until it may wait here. No place is held for a connection
-    /// that may never come: the next may come to another listener.
+    /// Waits for the next connection. Where this process `may_leave` it to others, it stays in the kernel's queue while this one
+    /// is busy; without a time to wait for a place, until there is one; with such a time, until it may wait here. No place is
+    /// held for a connection that may never come: the next may come to another listener.
     pub async fn accept<A: Accept>(&self, listener: &A, may_leave: bool) -> Accepted<A> {
         let waits_here = self.timer.is_some();
         loop {

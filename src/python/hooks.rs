@@ -27,7 +27,7 @@ use crate::{
     wsgi::Request,
 };
 
-/// Where hooks are.
+/// Where the configuration file is.
 #[derive(Clone, Debug)]
 pub struct Source {
     /// The directory that the configuration file runs in, which is the one that the server was started in.

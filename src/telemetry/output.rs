@@ -91,3 +91,37 @@ fn is_open(path: &Path, file: &File) -> bool {
 fn open(path: &Path) -> io::Result<File> {
     File::options().create(true).append(true).open(path)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        fs::File,
+        os::{
+            fd::{AsRawFd as _, OwnedFd},
+            unix::net::UnixStream,
+        },
+        path::PathBuf,
+    };
+
+    use super::Output;
+
+    #[test]
+    fn what_still_has_its_name_is_not_opened_again() {
+        // Nobody can open a socket by its name, as a worker that has given up root cannot open what it was given.
+        let file = File::from(OwnedFd::from(UnixStream::pair().expect("a socket").0));
+        let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
+        assert!(Output::File(path, file).reopen().is_ok());
+    }
+
+    #[test]
+    fn what_was_rotated_is_opened_under_its_name() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (path, old) = (folder.path().join("log"), folder.path().join("log.1"));
+        let mut output = Output::file(&path.to_string_lossy()).expect("it is made");
+        std::fs::rename(&path, &old).expect("renamed");
+        output.reopen().expect("opened");
+        output.write(b"line\n").expect("written");
+        let read = |path| std::fs::read_to_string(path).expect("it is there");
+        assert_eq!((read(&path), read(&old)), ("line\n".to_owned(), String::new()));
+    }
+}

@@ -16,6 +16,18 @@ use crate::support::{Server, process};
 /// What takes longer may be what is killed in the end: so long a worker has to finish (`--graceful-timeout`).
 const PROMPT: Duration = Duration::from_secs(30);
 
+/// Waits in `/wait` until there is a file `go` beside it.
+const WAITS: &str = "
+import os, time
+def app(environ, start_response):
+    start_response('200 OK', [])
+    if environ['PATH_INFO'] == '/wait':
+        print('waiting', flush=True)
+        while not os.path.exists('go'):
+            time.sleep(0.005)
+    return [b'alive']
+";
+
 /// Whether this comes to hold before anything is killed for it.
 fn promptly(condition: impl FnMut() -> bool) -> bool {
     let begin = Instant::now();

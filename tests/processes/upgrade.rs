@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{answers, children, daemon, ends, read, saying, service::Notified, write};
+use super::{WAITS, answers, children, daemon, ends, read, saying, service::Notified, write};
 use crate::support::{Client, Server, process};
 
 /// Sends `USR2`, and waits until the worker of the new arbiter serves too. `before` is what the log has had of arbiters.
@@ -235,17 +235,7 @@ def app(environ, start_response):
 
 #[test]
 fn a_server_that_is_about_to_end_starts_no_successor() {
-    let app = "
-import os, time
-def app(environ, start_response):
-    start_response('200 OK', [])
-    if environ['PATH_INFO'] == '/wait':
-        print('waiting', flush=True)
-        while not os.path.exists('go'):
-            time.sleep(0.005)
-    return [b'alive']
-";
-    let mut server = Server::of(app).args(["app:app"]).start();
+    let mut server = Server::of(WAITS).args(["app:app"]).start();
     let mut client = server.connect();
     client.send("GET /wait HTTP/1.1\r\nHost: test\r\n\r\n");
     server.wait_for_output("waiting\n");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{answers, children, ends, read, write};
+use super::{WAITS, answers, children, ends, read, write};
 use crate::support::{Client, Server, process};
 
 /// Ends itself in the ways that a worker may, and counts how often it was loaded.
@@ -112,18 +112,6 @@ fn what_cannot_be_loaded_at_the_first_boot_ends_the_server_with_gunicorns_codes(
         }
     }
 }
-
-/// Waits in `/wait` until there is a file `go` beside it.
-const WAITS: &str = "
-import os, time
-def app(environ, start_response):
-    start_response('200 OK', [])
-    if environ['PATH_INFO'] == '/wait':
-        print('waiting', flush=True)
-        while not os.path.exists('go'):
-            time.sleep(0.005)
-    return [b'alive']
-";
 
 #[test]
 fn without_their_arbiter_workers_finish_what_they_are_at_and_end() {
